@@ -1,0 +1,353 @@
+"""The task graph: which task may talk to which."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+if TYPE_CHECKING:
+    import networkx
+
+Tasks = int | Sequence[str]
+
+
+def task_names(tasks: Tasks) -> tuple[str, ...]:
+    """Return task names: the given ones, or ``task0 … task{n-1}`` for a number."""
+    if isinstance(tasks, bool) or not isinstance(tasks, int):
+        if isinstance(tasks, str):
+            raise ValueError(
+                f"tasks must be a number or a sequence of names, got the string {tasks!r}"
+            )
+        return tuple(tasks)
+    if tasks < 1:
+        raise ValueError(f"a task graph needs at least one task, got {tasks}")
+    return tuple(f"task{i}" for i in range(tasks))
+
+
+class TaskGraph:
+    """Named tasks and virtual nodes with directed edges *sender → receiver*.
+
+    Nodes are numbered tasks first, then virtual nodes. A virtual node has no task of its own;
+    it only carries knowledge between tasks.
+
+    Args:
+        tasks: Task names, or their number (named ``task0``, ``task1``, …).
+        edge_index: Edges ``[2, E]`` in PyG's COO format: row 0 senders, row 1 receivers. Their
+            order is kept, so that edge ``e`` here is edge ``e`` of every weight read off later.
+        virtual: Names of virtual nodes.
+        edge_weight: Optional weights ``[E]``.
+
+    Raises:
+        ValueError: If there is no task, a name is empty or used twice, or an edge is out of range,
+            a self-loop or a duplicate.
+
+    Example:
+        >>> TaskGraph.hierarchy({"ner": ["pos", "chunk"], "chunk": ["pos"]})
+        TaskGraph(tasks=['pos', 'chunk', 'ner'], edges=['pos → ner', 'chunk → ner', 'pos → chunk'])
+        >>> TaskGraph.star(16)
+        TaskGraph(num_tasks=16, virtual=['shared'], num_edges=32)
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        edge_index: Tensor,
+        virtual: Sequence[str] = (),
+        edge_weight: Tensor | None = None,
+    ) -> None:
+        if isinstance(virtual, str):
+            raise ValueError(f"virtual must be a sequence of names, got the string {virtual!r}")
+        self.tasks = task_names(tasks)
+        self.virtual = tuple(virtual)
+        self._index = {name: i for i, name in enumerate(self.nodes)}
+        self._check_names()
+        self.edge_index = self._check_edges(edge_index)
+        self.edge_weight = self._check_weight(edge_weight)
+
+    # What it holds ------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of all nodes: tasks, then virtual nodes."""
+        return self.tasks + self.virtual
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks K."""
+        return len(self.tasks)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes N: tasks and virtual nodes."""
+        return len(self.nodes)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges E."""
+        return self.edge_index.size(1)
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """Edges as pairs of names (sender, receiver), in the order of ``edge_index``."""
+        return [(self.nodes[i], self.nodes[j]) for i, j in self.edge_index.t().tolist()]
+
+    def index(self, name: str) -> int:
+        """Number of the node called ``name``.
+
+        Raises:
+            KeyError: If there is no such node.
+        """
+        if name not in self._index:
+            raise KeyError(f"no node named {name!r}; this graph has {list(self.nodes)}")
+        return self._index[name]
+
+    def incoming(self, node: int) -> list[tuple[int, int]]:
+        """The edges into ``node`` as pairs (edge number, sender), in edge order."""
+        return [
+            (edge, sender)
+            for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist())
+            if receiver == node
+        ]
+
+    def ancestors(self, nodes: Iterable[int]) -> set[int]:
+        """All nodes from which a path leads to one of ``nodes``, and these themselves."""
+        found = set(nodes)
+        frontier = list(found)
+        while frontier:
+            senders = {sender for _, sender in self.incoming(frontier.pop())} - found
+            found |= senders
+            frontier.extend(senders)
+        return found
+
+    def generations(self) -> list[list[int]]:
+        """Nodes in topological order, as lists of nodes that do not depend on one another.
+
+        Raises:
+            ValueError: If the graph has a cycle.
+        """
+        left = {
+            node: {sender for _, sender in self.incoming(node)} for node in range(self.num_nodes)
+        }
+        order: list[list[int]] = []
+        while left:
+            ready = [node for node, senders in left.items() if not senders & left.keys()]
+            if not ready:
+                names = [self.nodes[node] for node in left]
+                raise ValueError(
+                    f"expected an acyclic graph, got a cycle among (or before) {names}"
+                )
+            order.append(ready)
+            for node in ready:
+                del left[node]
+        return order
+
+    # Constructors -------------------------------------------------------------------------------
+
+    @classmethod
+    def isolated(cls, tasks: Tasks) -> TaskGraph:
+        """Tasks that do not talk: no edges."""
+        return cls(tasks, torch.empty(2, 0, dtype=torch.long))
+
+    @classmethod
+    def complete(cls, tasks: Tasks) -> TaskGraph:
+        """Every task sends to every other."""
+        names = task_names(tasks)
+        return cls.from_edges([(i, k) for k in names for i in names if i != k], names)
+
+    @classmethod
+    def flat(cls, tasks: Tasks, virtual: str = "shared") -> TaskGraph:
+        """One virtual node sends to every task."""
+        names = task_names(tasks)
+        return cls.from_edges([(virtual, k) for k in names], names, (virtual,))
+
+    @classmethod
+    def star(cls, tasks: Tasks, virtual: str = "shared") -> TaskGraph:
+        """One virtual node sends to every task and receives from every task."""
+        names = task_names(tasks)
+        edges = [(virtual, k) for k in names] + [(k, virtual) for k in names]
+        return cls.from_edges(edges, names, (virtual,))
+
+    @classmethod
+    def hierarchy(cls, senders: Mapping[str, Sequence[str]]) -> TaskGraph:
+        """A DAG of tasks from ``{receiver: [senders]}``; tasks come in topological order.
+
+        Raises:
+            ValueError: If there is a cycle.
+        """
+        for receiver, names in senders.items():
+            if isinstance(names, str):
+                raise ValueError(f"senders of {receiver!r} must be a list of names, got {names!r}")
+        edges = [(i, k) for k, names in senders.items() for i in names]
+        seen = dict.fromkeys([name for edge in edges for name in edge] + list(senders))
+        draft = cls.from_edges(edges, tuple(seen))
+        order = [draft.nodes[node] for generation in draft.generations() for node in generation]
+        return cls.from_edges(edges, order)
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[tuple[str, str]],
+        tasks: Tasks | None = None,
+        virtual: Sequence[str] = (),
+    ) -> TaskGraph:
+        """A graph from pairs of names (sender, receiver).
+
+        Args:
+            edges: Pairs of node names.
+            tasks: Task names in order; by default those of the edges, as they first occur.
+            virtual: Names of virtual nodes.
+
+        Raises:
+            ValueError: If an edge names an unknown node.
+        """
+        edges = list(edges)
+        if tasks is None:
+            seen = dict.fromkeys(name for edge in edges for name in edge)
+            tasks = [name for name in seen if name not in set(virtual)]
+        names = task_names(tasks) + tuple(virtual)
+        number = {name: i for i, name in enumerate(names)}
+        unknown = sorted({str(name) for edge in edges for name in edge if name not in number})
+        if unknown:
+            raise ValueError(f"edges name unknown nodes {unknown}; known are {list(names)}")
+        pairs = [(number[i], number[k]) for i, k in edges]
+        index = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).t()
+        return cls(tasks, index, virtual)
+
+    @classmethod
+    def from_data(cls, data: Data) -> TaskGraph:
+        """A graph from a PyG ``Data`` object.
+
+        Reads ``edge_index``, and where present ``tasks`` and ``virtual`` (lists of names) and
+        ``edge_weight``. Without names, every node is a task.
+
+        Raises:
+            ValueError: If ``edge_index`` is missing or the names do not match the node count.
+        """
+        if data.edge_index is None:
+            raise ValueError("expected a Data object with an edge_index, got one without")
+        virtual = tuple(data["virtual"]) if "virtual" in data else ()
+        tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
+        graph = cls(tasks, data.edge_index, virtual, data.edge_weight)
+        if data.num_nodes is not None and data.num_nodes != graph.num_nodes:
+            raise ValueError(f"expected {data.num_nodes} node names, got {graph.num_nodes}")
+        return graph
+
+    @classmethod
+    def from_networkx(cls, graph: networkx.DiGraph) -> TaskGraph:
+        """A graph from a networkx ``DiGraph``; nodes with ``virtual=True`` are virtual.
+
+        An undirected graph is read as edges both ways. Edge attribute ``weight`` is kept where
+        every edge has one.
+        """
+        directed = graph.to_directed()
+        names: list[Hashable] = list(directed.nodes)
+        virtual = [str(n) for n in names if directed.nodes[n].get("virtual", False)]
+        tasks = [str(n) for n in names if not directed.nodes[n].get("virtual", False)]
+        weights = [weight for _, _, weight in directed.edges.data("weight")]
+        edges = [(str(i), str(k)) for i, k in directed.edges]
+        result = cls.from_edges(edges, tasks, virtual)
+        if weights and None not in weights:
+            return result.with_weight(torch.tensor(weights, dtype=torch.float))
+        return result
+
+    # Conversions --------------------------------------------------------------------------------
+
+    def to_data(self) -> Data:
+        """This graph as a PyG ``Data`` object with ``tasks`` and ``virtual`` as lists of names."""
+        data = Data(edge_index=self.edge_index.clone(), num_nodes=self.num_nodes)
+        data.tasks, data.virtual = list(self.tasks), list(self.virtual)
+        if self.edge_weight is not None:
+            data.edge_weight = self.edge_weight.clone()
+        return data
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """This graph as a networkx ``DiGraph`` (needs networkx)."""
+        import networkx
+
+        graph = networkx.DiGraph()
+        for node in self.nodes:
+            graph.add_node(node, virtual=node in self.virtual)
+        for edge, (sender, receiver) in enumerate(self.edges):
+            weight: dict[str, Any] = {}
+            if self.edge_weight is not None:
+                weight["weight"] = float(self.edge_weight[edge])
+            graph.add_edge(sender, receiver, **weight)
+        return graph
+
+    def with_weight(self, edge_weight: Tensor | None) -> TaskGraph:
+        """The same graph with other edge weights ``[E]``."""
+        return TaskGraph(self.tasks, self.edge_index, self.virtual, edge_weight)
+
+    # Checks -------------------------------------------------------------------------------------
+
+    def _check_names(self) -> None:
+        if not self.tasks:
+            raise ValueError("a task graph needs at least one task, got none")
+        for name in self.nodes:
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"node names must be non-empty strings, got {name!r}")
+        if len(self._index) != len(self.nodes):
+            twice = sorted({name for name in self.nodes if self.nodes.count(name) > 1})
+            raise ValueError(f"node names must be unique, got {twice} more than once")
+
+    def _check_edges(self, edge_index: Tensor) -> Tensor:
+        if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
+            raise ValueError(
+                "expected edge_index as integers of shape [2, E], "
+                f"got {edge_index.dtype} of shape {list(edge_index.shape)}"
+            )
+        seen = set()
+        for sender, receiver in edge_index.t().tolist():
+            if not (0 <= sender < self.num_nodes and 0 <= receiver < self.num_nodes):
+                raise ValueError(
+                    f"edge ({sender}, {receiver}) is out of range: there are {self.num_nodes} nodes"
+                )
+            if sender == receiver:
+                raise ValueError(
+                    f"self-loop at {self.nodes[sender]!r}: a node sends to others only"
+                )
+            if (sender, receiver) in seen:
+                pair = f"{self.nodes[sender]!r} → {self.nodes[receiver]!r}"
+                raise ValueError(f"duplicate edge {pair}")
+            seen.add((sender, receiver))
+        return edge_index.detach().to("cpu", torch.long).clone()
+
+    def _check_weight(self, weight: Tensor | None) -> Tensor | None:
+        if weight is None:
+            return None
+        if weight.shape != (self.num_edges,):
+            raise ValueError(
+                f"expected edge_weight of shape [{self.num_edges}], got {list(weight.shape)}"
+            )
+        return weight.detach().cpu().clone()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TaskGraph):
+            return NotImplemented
+        same = (self.tasks, self.virtual) == (other.tasks, other.virtual)
+        same = same and torch.equal(self.edge_index, other.edge_index)
+        if self.edge_weight is None or other.edge_weight is None:
+            return same and self.edge_weight is other.edge_weight
+        return same and torch.equal(self.edge_weight, other.edge_weight)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        parts = []
+        if self.num_tasks <= 6:
+            parts.append(f"tasks={list(self.tasks)}")
+        else:
+            parts.append(f"num_tasks={self.num_tasks}")
+        if self.virtual:
+            parts.append(f"virtual={list(self.virtual)}")
+        if self.num_edges <= 6:
+            parts.append(f"edges={[f'{i} → {k}' for i, k in self.edges]}")
+        else:
+            parts.append(f"num_edges={self.num_edges}")
+        if self.edge_weight is not None:
+            parts.append("weighted")
+        return f"TaskGraph({', '.join(parts)})"

@@ -1,0 +1,184 @@
+import math
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import softmax
+
+from ..ops.attention import SCORES, ScoreWeights
+
+
+class TaskAttentionConv(MessagePassing):
+    r"""The attention edge of `"Multi-task Learning over Graph Structures"
+    <https://arxiv.org/abs/1811.10211>`_: messages are the senders' states themselves, weighed by
+    the receiver's state and the word it reads.
+
+    .. math::
+        e_{k \leftarrow i} = \mathbf{u}^{\top} \tanh(\mathbf{W}_q \mathbf{h}_k +
+        \mathbf{W}_s \mathbf{m}_i + \mathbf{W}_x \mathbf{x}_k + \mathbf{b}), \quad
+        \alpha_{k \leftarrow i} = \mathrm{softmax}_i\, e_{k \leftarrow i}, \quad
+        \mathbf{r}_k = \sum_i \alpha_{k \leftarrow i} \mathbf{m}_i
+
+    The softmax runs over the edges that enter a node; a node without any receives zeros.
+
+    Args:
+        in_channels: Size of a state, or a pair (senders, receivers).
+        context_channels: Size of the word's features; 0: the score does not see a word.
+        heads: Number of score sets P, whose messages are concatenated.
+        score: ``"additive"`` (the formula); ``"dot"``,
+            :math:`(\mathbf{W}_q \mathbf{h}_k + \mathbf{W}_x \mathbf{x}_k) \cdot
+            \mathbf{W}_s \mathbf{m}_i / \sqrt{A}`; ``"static"``, one logit per edge and head;
+            ``"uniform"``.
+        score_channels: Width A of a score; by default the size of a receiver's state.
+        num_edges: Number of edges, for static scores only.
+        dropout: Probability with which a weight is dropped in training.
+
+    Shapes:
+        - **input:** states :math:`(*, N, F)` or a pair :math:`((*, N_s, F_s), (*, N_r, F_r))`,
+          edges :math:`(2, E)`, context :math:`(*, N_r, F_x)`
+        - **output:** :math:`(*, N_r, P \cdot F_s)`; with ``return_attention_weights=True`` also
+          ``(edge_index, alpha)`` with the weights :math:`(*, E, P)` before dropout
+
+    Raises:
+        ValueError: For an unknown score, static scores without ``num_edges`` or on another number
+            of edges, or a context that does not fit ``context_channels``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        context_channels: int = 0,
+        heads: int = 1,
+        score: str = "additive",
+        score_channels: int | None = None,
+        num_edges: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(aggr="add", node_dim=-2)
+        if score not in SCORES:
+            raise ValueError(f"expected score to be one of {SCORES}, got {score!r}")
+        if (score == "static") != (num_edges is not None):
+            raise ValueError(f"num_edges goes with static scores, got {num_edges} with {score!r}")
+        if heads < 1:
+            raise ValueError(f"expected at least one head, got {heads}")
+        pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        self.in_channels = in_channels
+        self.sender_channels, self.receiver_channels = pair
+        self.context_channels = context_channels
+        self.heads = heads
+        self.score = score
+        self.score_channels = score_channels or self.receiver_channels
+        self.num_edges = num_edges
+        self.dropout = dropout
+        width = heads * self.score_channels
+        contextual = score in ("additive", "dot")
+        self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
+        self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
+        sees_word = contextual and context_channels > 0
+        self.lin_context = nn.Linear(context_channels, width, False) if sees_word else None
+        additive = score == "additive"
+        self.bias = nn.Parameter(torch.empty(width)) if additive else None
+        self.att = nn.Parameter(torch.empty(heads, self.score_channels)) if additive else None
+        static = score == "static"
+        self.logit = nn.Parameter(torch.empty(num_edges or 0, heads)) if static else None
+        self.reset_parameters()
+
+    @property
+    def out_channels(self) -> int:
+        """Size of what a node receives."""
+        return self.heads * self.sender_channels
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew (Glorot; biases and static logits zero)."""
+        super().reset_parameters()
+        for linear in (self.lin_query, self.lin_sender, self.lin_context):
+            if linear is not None:
+                nn.init.xavier_uniform_(linear.weight)
+        if self.att is not None:
+            nn.init.xavier_uniform_(self.att)
+        for zero in (self.bias, self.logit):
+            if zero is not None:
+                nn.init.zeros_(zero)
+
+    def forward(
+        self,
+        x: Tensor | tuple[Tensor, Tensor],
+        edge_index: Tensor,
+        context: Tensor | None = None,
+        return_attention_weights: bool | None = None,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Pass messages once; shapes as in the class description."""
+        senders, receivers = (x, x) if isinstance(x, Tensor) else x
+        self._check(edge_index, context)
+        size = (senders.size(-2), receivers.size(-2))
+        logits = self._logits(senders, receivers, context, edge_index)
+        alpha = softmax(logits, edge_index[1], num_nodes=size[1], dim=-2)
+        dropped = torch.nn.functional.dropout(alpha, self.dropout, self.training)
+        # propagate_type: (x: OptPairTensor, alpha: Tensor)
+        out = self.propagate(edge_index, x=(senders, None), alpha=dropped, size=size)
+        if return_attention_weights:
+            return out, (edge_index, alpha)
+        return out
+
+    def _logits(
+        self, senders: Tensor, receivers: Tensor, context: Tensor | None, edge_index: Tensor
+    ) -> Tensor:
+        """Scores ``[*, E, P]`` before the softmax."""
+        edges = edge_index.size(1)
+        if self.logit is not None:
+            return self.logit.expand(*senders.shape[:-2], edges, self.heads)
+        if self.lin_query is None or self.lin_sender is None:
+            return senders.new_zeros(*senders.shape[:-2], edges, self.heads)
+        query = self.lin_query(receivers)
+        if self.lin_context is not None:
+            query = query + self.lin_context(context)
+        if self.bias is not None:
+            query = query + self.bias
+        query = query.index_select(-2, edge_index[1]).unflatten(-1, (self.heads, -1))
+        keys = self.lin_sender(senders).index_select(-2, edge_index[0])
+        keys = keys.unflatten(-1, (self.heads, -1))
+        if self.att is None:
+            return (query * keys).sum(-1) / math.sqrt(self.score_channels)
+        return (torch.tanh(query + keys) * self.att).sum(-1)
+
+    def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
+        """Weigh messages: ``[*, E, F]`` and ``[*, E, P]`` give ``[*, E, P·F]``."""
+        return (alpha.unsqueeze(-1) * x_j.unsqueeze(-2)).flatten(-2)
+
+    def _check(self, edge_index: Tensor, context: Tensor | None) -> None:
+        if self.num_edges is not None and edge_index.size(1) != self.num_edges:
+            raise ValueError(
+                f"static scores belong to {self.num_edges} edges, got {edge_index.size(1)}"
+            )
+        if (context is None) == (self.lin_context is not None) and self.lin_query is not None:
+            raise ValueError(
+                f"context_channels is {self.context_channels}, "
+                f"got {'no context' if context is None else 'a context'}"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
+            f"heads={self.heads}, score={self.score!r})"
+        )
+
+
+def stack_scores(convs: list[TaskAttentionConv]) -> ScoreWeights:
+    """Score parameters of several receivers side by side; one conv serves all of them."""
+
+    def weights(name: str) -> Tensor | None:
+        if getattr(convs[0], name) is None:
+            return None
+        return torch.stack([getattr(conv, name).weight.t() for conv in convs])
+
+    first = convs[0]
+    return ScoreWeights(
+        first.score,
+        weights("lin_query"),
+        weights("lin_sender"),
+        weights("lin_context"),
+        None if first.bias is None else torch.stack([c.bias for c in convs])[:, None],
+        None if first.att is None else torch.stack([c.att for c in convs]),
+        first.logit,
+        first.heads,
+    )

@@ -1,0 +1,94 @@
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..ops import NodeWeights
+
+FUSIONS = ("gates", "gated")
+
+
+class NodeLSTM(nn.Module):
+    """The parameters of one node, named and shaped as in :class:`torch.nn.LSTM`.
+
+    Beside those, ``weight_rh_l0`` ``[4H, C]`` takes a message of size C in, and with
+    ``fusion="gated"`` ``weight_gate_l0`` ``[C, H + C]`` and ``bias_gate_l0`` ``[C]`` open it. A
+    node that receives nothing (``message_size=0``) has neither, and loads the ``state_dict`` of an
+    ``nn.LSTM``.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+        num_layers: Number of layers.
+        bidirectional: Whether there is a second stack for the reversed sequence.
+        message_size: C.
+        fusion: ``"gates"`` or ``"gated"``.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        message_size: int,
+        fusion: str,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.message_size = message_size
+        self.gated = fusion == "gated" and message_size > 0
+        suffixes = ("", "_reverse") if bidirectional else ("",)
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else hidden_size * len(suffixes)
+            for suffix in suffixes:
+                self._add_layer(f"l{layer}{suffix}", width)
+        self.reset_parameters()
+
+    def _add_layer(self, key: str, width: int) -> None:
+        gates, message = 4 * self.hidden_size, self.message_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gates, width),
+            "weight_hh": (gates, self.hidden_size),
+            "bias_ih": (gates,),
+            "bias_hh": (gates,),
+        }
+        if message > 0:
+            shapes["weight_rh"] = (gates, message)
+        if self.gated:
+            shapes["weight_gate"] = (message, self.hidden_size + message)
+            shapes["bias_gate"] = (message,)
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_{key}", nn.Parameter(torch.empty(shape)))
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def get(self, name: str, key: str) -> Tensor:
+        """The parameter ``name`` of the layer and direction ``key``, as in ``l0_reverse``."""
+        return getattr(self, f"{name}_{key}")
+
+
+def stack_nodes(nodes: list[NodeLSTM], key: str, message_size: int) -> NodeWeights:
+    """Recurrent parameters of several nodes side by side, transposed for products from the left."""
+    hidden = torch.stack([node.get("weight_hh", key).t() for node in nodes])
+    size = nodes[0].hidden_size
+    gated = any(node.gated for node in nodes)
+    message, gate, bias = [], [], []
+    for node in nodes:
+        hears = node.message_size > 0
+        empty = hidden.new_zeros
+        message.append(node.get("weight_rh", key).t() if hears else empty(message_size, 4 * size))
+        if gated:
+            shape = (size + message_size, message_size)
+            gate.append(node.get("weight_gate", key).t() if hears else empty(shape))
+            bias.append(node.get("bias_gate", key) if hears else empty(message_size))
+    return NodeWeights(
+        hidden,
+        torch.stack(message),
+        torch.stack(gate) if gated else None,
+        torch.stack(bias)[:, None] if gated else None,
+    )

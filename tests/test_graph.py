@@ -1,0 +1,79 @@
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from mtgnn import TaskGraph
+
+
+def test_complete_has_every_ordered_pair_once() -> None:
+    graph = TaskGraph.complete(["a", "b", "c"])
+    assert sorted(graph.edges) == [(i, k) for i in "abc" for k in "abc" if i != k]
+    assert TaskGraph.complete(1).num_edges == 0
+
+
+def test_star_and_flat() -> None:
+    flat, star = TaskGraph.flat(3), TaskGraph.star(3)
+    assert flat.nodes == ("task0", "task1", "task2", "shared")
+    assert flat.edge_index.tolist() == [[3, 3, 3], [0, 1, 2]]
+    assert star.edge_index.tolist() == [[3, 3, 3, 0, 1, 2], [0, 1, 2, 3, 3, 3]]
+
+
+def test_hierarchy_is_in_topological_order() -> None:
+    graph = TaskGraph.hierarchy({"ner": ["pos", "chunk"], "chunk": ["pos"]})
+    assert graph.tasks == ("pos", "chunk", "ner")
+    assert graph.generations() == [[0], [1], [2]]
+    assert graph.ancestors([1]) == {0, 1}
+    assert [sender for _, sender in graph.incoming(2)] == [0, 1]
+    with pytest.raises(ValueError, match="cycle"):
+        TaskGraph.hierarchy({"a": ["b"], "b": ["a"]})
+
+
+def test_round_trips_keep_names_order_and_weights() -> None:
+    graph = TaskGraph.star(["x", "y"], "hub").with_weight(torch.tensor([0.1, 0.2, 0.3, 0.4]))
+    assert TaskGraph.from_data(graph.to_data()) == graph
+    pytest.importorskip("networkx")
+    back = TaskGraph.from_networkx(graph.to_networkx())
+    assert (back.tasks, back.virtual) == (graph.tasks, graph.virtual)
+    assert back.edge_weight is not None and graph.edge_weight is not None
+    weights = dict(zip(back.edges, back.edge_weight.tolist(), strict=True))
+    assert weights == dict(zip(graph.edges, graph.edge_weight.tolist(), strict=True))
+
+
+def test_from_data_without_names() -> None:
+    data = Data(edge_index=torch.tensor([[0], [2]]), num_nodes=3)
+    assert TaskGraph.from_data(data).edges == [("task0", "task2")]
+
+
+def test_repr() -> None:
+    assert (
+        repr(TaskGraph.from_edges([("a", "b")])) == "TaskGraph(tasks=['a', 'b'], edges=['a → b'])"
+    )
+    assert repr(TaskGraph.complete(16)) == "TaskGraph(num_tasks=16, num_edges=240)"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TaskGraph.complete(0), "at least one task"),
+        (lambda: TaskGraph.complete([]), "at least one task"),
+        (lambda: TaskGraph.complete("abc"), "got the string"),
+        (lambda: TaskGraph.isolated(["a", "a"]), "unique"),
+        (lambda: TaskGraph.isolated(["a", ""]), "non-empty"),
+        (lambda: TaskGraph(2, torch.tensor([[0], [0]])), "self-loop"),
+        (lambda: TaskGraph(2, torch.tensor([[0, 0], [1, 1]])), "duplicate"),
+        (lambda: TaskGraph(2, torch.tensor([[0], [2]])), "out of range"),
+        (lambda: TaskGraph(2, torch.tensor([0, 1])), r"\[2, E\]"),
+        (lambda: TaskGraph(2, torch.tensor([[0.0], [1.0]])), "integers"),
+        (lambda: TaskGraph.complete(2).with_weight(torch.ones(3)), r"\[2\]"),
+        (lambda: TaskGraph.from_edges([("a", "b")], ["a"]), "unknown nodes"),
+        (lambda: TaskGraph.hierarchy({"b": "a"}), "list of names"),
+    ],
+)
+def test_bad_input_is_named(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_unknown_node() -> None:
+    with pytest.raises(KeyError, match="no node named 'c'"):
+        TaskGraph.isolated(["a", "b"]).index("c")
