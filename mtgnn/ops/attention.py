@@ -39,9 +39,9 @@ class ScoreWeights(NamedTuple):
     heads: int
 
     def project_context(self, x: Tensor) -> Tensor | None:
-        """The part of the query that is known before the loop: ``[T, R, M, E] → [T, R, M, P·A]``."""
+        """The query of the words alone: ``[T, R, M, E] → [T, R, M, P·A]``."""
         if self.context is None:
-            return self.bias if self.bias is None else self.bias.unsqueeze(0)
+            return None if self.bias is None else self.bias.unsqueeze(0)
         projected = x @ self.context
         return projected if self.bias is None else projected + self.bias
 
