@@ -1,0 +1,54 @@
+"""Any PyG layer as the communication."""
+
+import pytest
+import torch
+from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv
+
+from mtgnn import TaskGraph
+from mtgnn.nn import GraphLSTM
+
+B, T, E, H = 3, 4, 3, 4
+LENGTHS, TASK = torch.tensor([4, 2, 3]), torch.tensor([0, 1, 2])
+GRAPH = TaskGraph.hierarchy({"c": ["a", "b"], "b": ["a"]})
+CONVS = {
+    "gatv2": lambda: GATv2Conv(H, 2, heads=2, add_self_loops=False),
+    "sage": lambda: SAGEConv(H, 5),
+}
+
+
+@pytest.mark.parametrize("exchange", ["mutual", "read", "cascade"])
+@pytest.mark.parametrize("conv", CONVS)
+def test_messages_arrive_and_isolated_nodes_receive_nothing(conv: str, exchange: str) -> None:
+    torch.manual_seed(0)
+    layer = GraphLSTM(E, H, GRAPH, exchange, conv=CONVS[conv]()).double()
+    x = torch.randn(B, T, E).double()
+    before, _ = layer(x, LENGTHS, TASK)
+    every, _ = layer(x, LENGTHS)
+    torch.testing.assert_close(every[torch.arange(B), :, TASK], before)
+    for parameter in layer.convs.parameters():
+        parameter.data += 0.5
+    after, _ = layer(x, LENGTHS, TASK)
+    assert torch.equal(after[0], before[0])  # "a" has no incoming edge
+    assert not torch.allclose(after[1], before[1])
+    assert not torch.allclose(after[2], before[2])
+
+
+def test_a_factory_serves_layers_and_directions() -> None:
+    made = []
+
+    def factory(layer: int, direction: int) -> SAGEConv:
+        made.append((layer, direction))
+        return SAGEConv(H, H)
+
+    layer = GraphLSTM(E, H, GRAPH, num_layers=2, bidirectional=True, conv=factory)
+    assert made == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert layer(torch.randn(B, T, E), LENGTHS, TASK)[0].shape == (B, T, 2 * H)
+
+
+def test_what_cannot_work_says_so_at_construction() -> None:
+    with pytest.raises(ValueError, match="failed when called"):
+        GraphLSTM(E, H, GRAPH, "read", conv=GCNConv(H, H))
+    with pytest.raises(ValueError, match="failed when called"):
+        GraphLSTM(E, H, GRAPH, conv=SAGEConv(H + 1, H))
+    with pytest.raises(ValueError, match="need a conv each"):
+        GraphLSTM(E, H, GRAPH, num_layers=2, conv=SAGEConv(H, H))
