@@ -3,7 +3,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import softmax
+from torch_geometric.typing import OptPairTensor
+from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import SCORES, ScoreWeights
 
@@ -109,13 +110,16 @@ class TaskAttentionConv(MessagePassing):
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Pass messages once; shapes as in the class description."""
         senders, receivers = (x, x) if isinstance(x, Tensor) else x
+        if is_sparse(edge_index):  # PyG's adj_t: rows receive
+            edge_index = to_edge_index(edge_index)[0].flip(0)
         self._check(edge_index, context)
         size = (senders.size(-2), receivers.size(-2))
         logits = self._logits(senders, receivers, context, edge_index)
         alpha = softmax(logits, edge_index[1], num_nodes=size[1], dim=-2)
         dropped = torch.nn.functional.dropout(alpha, self.dropout, self.training)
         # propagate_type: (x: OptPairTensor, alpha: Tensor)
-        out = self.propagate(edge_index, x=(senders, None), alpha=dropped, size=size)
+        states: OptPairTensor = (senders, None)
+        out = self.propagate(edge_index, x=states, alpha=dropped, size=size)
         if return_attention_weights:
             return out, (edge_index, alpha)
         return out

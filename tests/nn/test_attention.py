@@ -1,0 +1,92 @@
+import math
+
+import pytest
+import torch
+from torch_geometric.testing import assert_module
+
+from mtgnn import TaskGraph
+from mtgnn.nn import TaskAttentionConv
+
+N, F, X, P = 5, 4, 3, 2
+EDGES = torch.tensor([[0, 1, 2, 3, 0], [3, 3, 3, 1, 1]])
+
+
+def make(score: str) -> TaskAttentionConv:
+    edges = EDGES.size(1) if score == "static" else None
+    context = X if score in ("additive", "dot") else 0
+    conv = TaskAttentionConv(F, context, heads=P, score=score, num_edges=edges)
+    for parameter in conv.parameters():
+        torch.nn.init.normal_(parameter)
+    return conv.double()
+
+
+def by_hand(conv: TaskAttentionConv, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(N, P, F).double()
+    for k in range(N):
+        edges = [e for e in range(EDGES.size(1)) if EDGES[1, e] == k]
+        for p in range(P if edges else 0):
+            own = slice(p * F, (p + 1) * F)
+            scores = []
+            for e in edges:
+                if conv.score in ("additive", "dot"):
+                    q = (
+                        conv.lin_query.weight[own] @ x[k]
+                        + conv.lin_context.weight[own] @ context[k]
+                    )
+                    s = conv.lin_sender.weight[own] @ x[EDGES[0, e]]
+                if conv.score == "additive":
+                    scores.append(conv.att[p] @ torch.tanh(q + s + conv.bias[own]))
+                elif conv.score == "dot":
+                    scores.append(q @ s / math.sqrt(F))
+                elif conv.score == "static":
+                    scores.append(conv.logit[e, p])
+                else:
+                    scores.append(torch.zeros(()).double())
+            alpha = torch.stack(scores).softmax(0)
+            out[k, p] = sum(a * x[EDGES[0, e]] for a, e in zip(alpha, edges, strict=True))
+    return out.flatten(1)
+
+
+@pytest.mark.parametrize("score", ["additive", "dot", "static", "uniform"])
+def test_equals_the_formula(score: str) -> None:
+    conv = make(score)
+    x, context = torch.randn(N, F).double(), torch.randn(N, X).double()
+    word = context if conv.lin_context is not None else None
+    out, (edge_index, alpha) = conv(x, EDGES, word, return_attention_weights=True)
+    torch.testing.assert_close(out, by_hand(conv, x, context))
+    assert torch.equal(edge_index, EDGES)
+    sums = torch.zeros(N, P).double().index_add(0, EDGES[1], alpha)
+    expected = torch.tensor([0.0, 1, 0, 1, 0]).double()
+    torch.testing.assert_close(sums, expected[:, None].expand(-1, P))
+    # a static graph in a batch
+    batch = torch.stack([x, 2 * x])
+    words = None if word is None else torch.stack([word, word])
+    torch.testing.assert_close(conv(batch, EDGES, words)[0], out)
+
+
+def test_pygs_own_assertions() -> None:
+    x = torch.randn(N, F)
+    conv = TaskAttentionConv(F, heads=P)
+    assert repr(conv) == "TaskAttentionConv(4, 8, heads=2, score='additive')"
+    assert_module(conv, x, EDGES, expected_size=(N, P * F))
+    assert type(conv).propagate.__module__.endswith("_propagate")
+
+
+def test_bipartite_states_of_other_sizes() -> None:
+    conv = TaskAttentionConv((F, 6), heads=P)
+    assert conv((torch.randn(4, F), torch.randn(5, 6)), EDGES).shape == (5, P * F)
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ValueError, match="one of"):
+        TaskAttentionConv(F, score="cosine")
+    with pytest.raises(ValueError, match="num_edges goes with static"):
+        TaskAttentionConv(F, score="static")
+    with pytest.raises(ValueError, match="at least one head"):
+        TaskAttentionConv(F, heads=0)
+    with pytest.raises(ValueError, match="no context"):
+        TaskAttentionConv(F, X)(torch.zeros(N, F), EDGES)
+    with pytest.raises(ValueError, match="belong to 6 edges"):
+        graph = TaskGraph.complete(3)
+        conv = TaskAttentionConv(F, score="static", num_edges=graph.num_edges)
+        conv(torch.zeros(N, F), EDGES)
