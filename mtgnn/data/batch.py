@@ -1,0 +1,50 @@
+"""A batch of sequences of several tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NO_LABEL = -100
+"""The class label of an example without one: ``ignore_index`` of PyTorch's losses."""
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Sequences of any mixture of tasks, padded to the longest.
+
+    Attributes:
+        tokens: Token numbers ``[B, T]``, padded with 0.
+        lengths: Number of real tokens ``[B]``; stays on the CPU, where packing needs it.
+        task: Task of each sequence ``[B]``.
+        y: Label of each sequence ``[B]``: integer classes with −100 for "no label", or floats
+            for regression with NaN for "no label".
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    task: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> SequenceBatch:
+        """This batch with everything but ``lengths`` on ``device``."""
+        return SequenceBatch(
+            self.tokens.to(device, non_blocking=non_blocking),
+            self.lengths,
+            self.task.to(device, non_blocking=non_blocking),
+            self.y.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> SequenceBatch:
+        """This batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
+        return SequenceBatch(
+            self.tokens.pin_memory(),
+            self.lengths,
+            self.task.pin_memory(),
+            self.y.pin_memory(),
+        )
+
+    def __len__(self) -> int:
+        return self.tokens.size(0)

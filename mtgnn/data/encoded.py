@@ -1,0 +1,126 @@
+"""Labelled texts as token numbers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from .batch import NO_LABEL, SequenceBatch
+from .vocabulary import Vocabulary
+
+logger = logging.getLogger("mtgnn")
+
+
+class EncodedText(NamedTuple):
+    """One text: token numbers ``[T]``, its task and its label, both without dimensions."""
+
+    tokens: Tensor
+    task: Tensor
+    y: Tensor
+
+
+class EncodedTexts(Dataset[EncodedText]):
+    """Texts of several tasks, encoded once and kept as one flat tensor.
+
+    Args:
+        data: Items with ``text: str``, ``task: int`` and, where there is a label, ``y: int`` or
+            ``y: float``, such as a dataset of :mod:`mtgnn.datasets`. If any label is a float, all
+            become floats.
+        vocabulary: Numbers of the tokens, built from training texts alone.
+        max_length: Keep at most this many tokens of a text, its first ones (default: all). The
+            number of texts that lost tokens is ``truncated``, and is logged under ``"mtgnn"``.
+
+    Attributes:
+        lengths: Number of tokens of each text ``[n]``, at least 1.
+        task: Task of each text ``[n]``.
+        y: Label of each text ``[n]``: integers with −100 for "no label", or floats with NaN.
+        truncated: Number of texts that were cut at ``max_length``.
+
+    Raises:
+        ValueError: If ``max_length`` is below 1, or an item has no text or no task.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Data] | Iterable[Data],
+        vocabulary: Vocabulary,
+        max_length: int | None = None,
+    ) -> None:
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        tokens: list[int] = []
+        lengths: list[int] = []
+        tasks: list[int] = []
+        labels: list[int | float | None] = []
+        self.truncated = 0
+        for number, item in enumerate(data):
+            text, task, label = _read(item, number)
+            encoded = vocabulary.encode(text)
+            if max_length is not None and len(encoded) > max_length:
+                encoded = encoded[:max_length]
+                self.truncated += 1
+            tokens.extend(encoded)
+            lengths.append(len(encoded))
+            tasks.append(task)
+            labels.append(label)
+        self.lengths = torch.tensor(lengths, dtype=torch.long)
+        self.task = torch.tensor(tasks, dtype=torch.long)
+        self.y = _labels(labels)
+        self._tokens = torch.tensor(tokens, dtype=torch.long)
+        self._ends = self.lengths.cumsum(0)
+        if self.truncated:
+            logger.info("cut %d of %d texts at %d tokens", self.truncated, len(lengths), max_length)
+
+    def __len__(self) -> int:
+        return self.lengths.numel()
+
+    def __getitem__(self, index: int) -> EncodedText:
+        end = int(self._ends[index])
+        start = end - int(self.lengths[index])
+        return EncodedText(self._tokens[start:end], self.task[index], self.y[index])
+
+    @staticmethod
+    def collate(items: Sequence[EncodedText]) -> SequenceBatch:
+        """Pad ``items`` to the longest of them; the ``collate_fn`` of a ``DataLoader``."""
+        return SequenceBatch(
+            pad_sequence([item.tokens for item in items], batch_first=True),
+            torch.tensor([item.tokens.numel() for item in items]),
+            torch.stack([item.task for item in items]),
+            torch.stack([item.y for item in items]),
+        )
+
+    def __repr__(self) -> str:
+        return f"EncodedTexts({len(self)})"
+
+
+def _read(item: Data, number: int) -> tuple[str, int, int | float | None]:
+    """Text, task and label of an item; PyG's datasets hand out numbers as tensors ``[1]``."""
+    if "text" not in item or "task" not in item:
+        missing = "text" if "text" not in item else "task"
+        raise ValueError(f"expected items with text and task, item {number} has no {missing}")
+    text = item["text"]
+    if not isinstance(text, str):
+        raise ValueError(f"expected text as a string, item {number} has {type(text).__name__}")
+    label = _scalar(item["y"]) if "y" in item else None
+    return text, int(_scalar(item["task"])), label
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _labels(labels: Sequence[int | float | None]) -> Tensor:
+    """Labels ``[n]``: floats with NaN for none if any label is a float, else integers with −100."""
+    if any(isinstance(label, float) for label in labels):
+        return torch.tensor([math.nan if label is None else float(label) for label in labels])
+    return torch.tensor(
+        [NO_LABEL if label is None else label for label in labels], dtype=torch.long
+    )

@@ -1,0 +1,118 @@
+"""Batches of similar length, over all tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+
+class BucketBatchSampler(Sampler[list[int]]):
+    """Batches of examples of similar length, whatever their task; each example once an epoch.
+
+    Domains differ far in length, so buckets within each task alone leave much of a batch to
+    padding. Here the whole data is put in order of length and cut into batches. With ``shuffle``
+    every length is first multiplied by a random factor, so that who shares a batch with whom
+    changes from epoch to epoch, and then the batches are shuffled. Tasks mix as their lengths do;
+    a short task is neither repeated nor dropped.
+
+    With several processes every rank takes the slice ``rank::num_replicas`` of each *global*
+    batch, so that all ranks make the same number of steps, and together see the batches that one
+    process would see. No rank's share is empty: where the last examples are fewer than the ranks,
+    they join the batch before them.
+
+    Args:
+        lengths: Length of each example ``[n]``.
+        batch_size: Examples in a global batch, over all ranks together.
+        shuffle: Change the batches with the seed and the epoch (default). Otherwise they are the
+            same in every epoch, longest first.
+        seed: Seed of the shuffling.
+        num_replicas: Number of processes.
+        rank: Number of this process.
+        noise: Lengths are multiplied by a factor drawn from ``[1 − noise, 1 + noise]``. More noise
+            mixes more and pads more.
+
+    Raises:
+        ValueError: If there are fewer examples, or places in a batch, than ranks, ``rank`` is out
+            of range, or ``noise`` is not in ``[0, 1)``.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | Tensor,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        num_replicas: int = 1,
+        rank: int = 0,
+        noise: float = 0.1,
+    ) -> None:
+        self.lengths = torch.as_tensor(lengths).to("cpu", torch.long)
+        if self.lengths.dim() != 1:
+            raise ValueError(f"expected lengths of shape [n], got {list(self.lengths.shape)}")
+        if num_replicas < 1 or not 0 <= rank < num_replicas:
+            raise ValueError(f"expected 0 <= rank < num_replicas, got {rank} and {num_replicas}")
+        if batch_size < num_replicas:
+            raise ValueError(
+                f"a global batch needs an example for each of {num_replicas} ranks, "
+                f"got batch_size {batch_size}"
+            )
+        if self.lengths.numel() < num_replicas:
+            raise ValueError(
+                f"expected at least one example for each of {num_replicas} ranks, "
+                f"got {self.lengths.numel()} examples"
+            )
+        if not 0 <= noise < 1:
+            raise ValueError(f"expected noise in [0, 1), got {noise}")
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.num_replicas = num_replicas
+        self.rank = rank
+        self.noise = noise
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch that the next iteration draws its batches for."""
+        self.epoch = epoch
+
+    def global_batches(self) -> list[list[int]]:
+        """The batches of this epoch as all ranks together see them."""
+        if not self.shuffle:
+            return self._cut(torch.argsort(self.lengths, descending=True, stable=True))
+        generator = torch.Generator().manual_seed(self._epoch_seed())
+        factor = (
+            1 - self.noise + 2 * self.noise * torch.rand(len(self.lengths), generator=generator)
+        )
+        # Ties come in random order, also where there is no noise.
+        order = torch.randperm(len(self.lengths), generator=generator)
+        batches = self._cut(order[torch.argsort((self.lengths * factor)[order], stable=True)])
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+    def _epoch_seed(self) -> int:
+        # A stride that is prime and large keeps (seed, epoch) and (seed + 1, epoch - 1) apart.
+        return (self.seed * 1_000_003 + self.epoch) % 2**63
+
+    def _cut(self, order: Tensor) -> list[list[int]]:
+        """``order`` in pieces of ``batch_size``; a rest too small for the ranks is not alone."""
+        batches = [piece.tolist() for piece in order.split(self.batch_size)]
+        if len(batches[-1]) < self.num_replicas:
+            rest = batches.pop()
+            batches[-1] += rest
+        return batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.global_batches():
+            yield batch[self.rank :: self.num_replicas]
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.lengths.numel(), self.batch_size)
+        return whole + (rest >= self.num_replicas)
+
+    def __repr__(self) -> str:
+        return (
+            f"BucketBatchSampler({self.lengths.numel()}, batch_size={self.batch_size}, "
+            f"rank={self.rank} of {self.num_replicas})"
+        )
