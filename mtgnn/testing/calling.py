@@ -1,0 +1,56 @@
+"""How the assertions call a layer, and how they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..graph import TaskGraph
+
+
+def task_graph(layer: nn.Module) -> TaskGraph:
+    """The graph of a layer."""
+    graph = getattr(layer, "graph", None)
+    if not isinstance(graph, TaskGraph):
+        raise ValueError(f"expected a layer with a TaskGraph as its graph, got {graph!r}")
+    return graph
+
+
+def call(layer: nn.Module, *arguments: Any) -> tuple[Tensor, Any]:
+    """Run in evaluation mode, without gradients: ``(out, state)``."""
+    with evaluating(layer), torch.no_grad():
+        return layer(*arguments)
+
+
+def outputs(layer: nn.Module, x: Tensor, lengths: Tensor | None, task: Tensor | None) -> Tensor:
+    """What a layer puts out, in evaluation mode, without gradients."""
+    return call(layer, x, lengths, task)[0]
+
+
+@contextmanager
+def evaluating(layer: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while."""
+    modes = [(module, module.training) for module in layer.modules()]
+    layer.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def same(got: Any, expected: Any, message: str) -> None:
+    """Fail with ``message`` unless both are equal within what their type allows."""
+    torch.testing.assert_close(
+        got, expected, equal_nan=False, msg=lambda details: f"{message}: {details}"
+    )
+
+
+def require(condition: bool, message: str) -> None:
+    """Fail with ``message`` unless the condition holds."""
+    if not condition:
+        raise AssertionError(message)

@@ -1,0 +1,214 @@
+"""The public assertions hold of what is right and fail on what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mtgnn import TaskGraph
+from mtgnn.nn import GraphLSTM, StarGraphLSTM
+from mtgnn.testing import (
+    assert_all_tasks_equal_single,
+    assert_attention_sums_to_one,
+    assert_batch_invariant,
+    assert_heard,
+    assert_padding_invariant,
+    assert_streams,
+    assert_task_permutation_equivariant,
+    random_batch,
+    randomise,
+)
+
+E, H, K = 3, 4, 3
+BATCH = random_batch(E, K)
+
+
+class Broken(nn.Module):
+    """A sound layer whose results ``spoil(x, out, state, attention)`` spoils."""
+
+    def __init__(self, spoil: Callable[..., tuple]) -> None:
+        super().__init__()
+        self.sound = randomise(GraphLSTM(E, H, TaskGraph.complete(K), "read"))
+        self.graph, self.nodes, self.spoil = self.sound.graph, self.sound.nodes, spoil
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        task: Tensor | None = None,
+        state: Any = None,
+        *,
+        return_attention_weights: bool = False,
+    ) -> tuple:
+        result = self.sound(x, lengths, task, state, return_attention_weights=True)
+        spoiled = self.spoil(x, *result)
+        return spoiled if return_attention_weights else spoiled[:2]
+
+
+def test_a_sound_layer_passes_all() -> None:
+    layer = Broken(lambda x, *result: result)
+    assert_heard(layer, *BATCH)
+    assert_padding_invariant(layer, *BATCH)
+    assert_batch_invariant(layer, *BATCH)
+    assert_all_tasks_equal_single(layer, *BATCH[:2])
+    assert_streams(layer, BATCH.x, BATCH.task)
+    assert_streams(layer, BATCH.x, lengths=torch.tensor([5, 3, 4, 3]), split=2)
+    assert_attention_sums_to_one(layer, *BATCH)
+    assert_attention_sums_to_one(layer, *BATCH[:2])
+    assert_task_permutation_equivariant(lambda tasks: StarGraphLSTM(E, H, tasks), K, *BATCH)
+
+
+def test_deaf_receivers_are_found() -> None:
+    layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"], "c": ["b"]}), "read"))
+    before = {name: p.clone() for name, p in layer.named_parameters()}
+    assert_heard(layer, *BATCH)
+    with pytest.raises(AssertionError, match="'c' does not hear 'a'"):
+        assert_heard(layer, *BATCH, edges=[("b", "c"), ("a", "c")])
+    assert all(torch.equal(p, before[name]) for name, p in layer.named_parameters())
+    layer.nodes["b"].weight_rh_l0.data.zero_()
+    with pytest.raises(AssertionError, match="'b' does not hear 'a'"):
+        assert_heard(layer, *BATCH)
+    with pytest.raises(AssertionError, match="'b' does not hear 'a'"):
+        assert_heard(layer, *BATCH[:2])
+
+
+def test_having_nothing_to_check_is_a_failure() -> None:
+    layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]})))
+    only_a = torch.zeros(4, dtype=torch.long)
+    with pytest.raises(AssertionError, match="nothing to check"):
+        assert_heard(layer, BATCH.x, BATCH.lengths, only_a)
+    with pytest.raises(AssertionError, match="no sequence of this batch belongs to 'b'"):
+        assert_heard(layer, BATCH.x, BATCH.lengths, only_a, edges=[("a", "b")])
+    with pytest.raises(ValueError, match="expected a sequence shorter than 5"):
+        assert_padding_invariant(layer, BATCH.x, torch.full((4,), 5), only_a)
+    with pytest.raises(ValueError, match="at least 2 sequences, got 1"):
+        assert_batch_invariant(layer, BATCH.x[:1])
+    with pytest.raises(ValueError, match="expected a split in 1…0"):
+        assert_streams(layer, BATCH.x, only_a, lengths=torch.ones(4, dtype=torch.long))
+    for order in ([0, 1], [1, 1]):
+        with pytest.raises(ValueError, match="a new order of 2 tasks"):
+            assert_task_permutation_equivariant(
+                lambda tasks: StarGraphLSTM(E, H, tasks), 2, BATCH.x, permutation=order
+            )
+
+
+def smeared(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    return out + x.nansum(), *rest
+
+
+def mixed(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    return out + out.mean(0), *rest
+
+
+def restarted(x: Tensor, out: Tensor, state: Any, *rest: Any) -> tuple:
+    return out, state._replace(c=state.c * 0), *rest
+
+
+def reweighed(x: Tensor, out: Tensor, state: Any, attention: Any) -> tuple:
+    return out, state, [(edges, alpha * 0.9) for edges, alpha in attention]
+
+
+def negative(x: Tensor, out: Tensor, state: Any, attention: Any) -> tuple:
+    return out, state, [(edges, alpha - 0.5) for edges, alpha in attention]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "arguments", "error"),
+    [
+        (smeared, assert_padding_invariant, BATCH, "do not come out as zeros"),
+        (mixed, assert_batch_invariant, BATCH, "sequence 0 is another one alone"),
+        (restarted, assert_streams, BATCH[::2], "parts split at 1"),
+        (reweighed, assert_attention_sums_to_one, BATCH, "do not sum to 1"),
+        (negative, assert_attention_sums_to_one, BATCH, "negative"),
+    ],
+)
+def test_broken_layers_fail(spoil: Any, check: Any, arguments: Any, error: str) -> None:
+    layer = Broken(spoil)
+    with pytest.raises(AssertionError, match=error):
+        check(layer, *arguments)
+
+
+def test_a_layer_that_reads_its_padding_fails() -> None:
+    class Reading(Broken):
+        def forward(self, x: Tensor, lengths: Any = None, *rest: Any, **kwargs: Any) -> tuple:
+            last = x[:, -1:].nan_to_num(7.0)  # a padded step for all but one sequence
+            return super().forward(x + last, lengths, *rest, **kwargs)
+
+    layer = Reading(lambda x, *result: result)
+    with pytest.raises(AssertionError, match="what stands in the padding matters"):
+        assert_padding_invariant(layer, *BATCH)
+
+
+def test_a_layer_that_confuses_tasks_fails() -> None:
+    class First(Broken):
+        def forward(self, x: Tensor, lengths: Any = None, task: Any = None, *rest: Any) -> tuple:
+            return super().forward(x, lengths, None if task is None else task * 0, *rest)
+
+    layer = First(lambda x, *result: result)
+    with pytest.raises(AssertionError, match="task 'task1' differs among all tasks"):
+        assert_all_tasks_equal_single(layer, *BATCH[:2])
+    tilted = torch.tensor([1.0, 2.0, 3.0]).double()
+
+    def make(tasks: Any) -> GraphLSTM:
+        layer = GraphLSTM(E, H, TaskGraph.complete(tasks))
+        layer.register_forward_hook(
+            lambda _, inputs, result: (
+                (result[0] * tilted[inputs[2], None, None], result[1])
+                if inputs[2] is not None
+                else result
+            )
+        )
+        return layer
+
+    with pytest.raises(AssertionError, match="the order of the tasks matters"):
+        assert_task_permutation_equivariant(make, K, *BATCH)
+
+
+def drawn(seed: int) -> nn.Module:
+    return randomise(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), scale=2.0, seed=seed)
+
+
+def test_randomise_reaches_every_parameter() -> None:
+    first, second, other = drawn(1), drawn(1), drawn(2)
+    assert first[1].running_mean.dtype == torch.float64
+    parameters = [module.parameters() for module in (first, second, other)]
+    for mine, same, different in zip(*parameters, strict=True):
+        assert mine.dtype == torch.float64
+        assert mine.requires_grad
+        assert torch.equal(mine, same)
+        assert not torch.equal(mine, different)
+        assert mine.abs().min() > 0
+        assert (mine.float().double() != mine).any()  # not rounded on the way
+    with pytest.raises(ValueError, match="'weight' is lazy"):
+        randomise(nn.LazyLinear(2))
+
+
+def test_randomise_leaves_the_global_generator_alone() -> None:
+    module = nn.Linear(3, 2)
+    before = torch.get_rng_state()
+    randomise(module)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_batches() -> None:
+    batch = random_batch(2, 3, batch_size=5, steps=2, num_nodes=4, dtype=torch.float32)
+    assert batch.x.shape == (5, 2, 4, 2)
+    assert batch.x.dtype == torch.float32
+    assert batch.lengths.tolist() == [2, 1, 2, 1, 2]
+    assert batch.task.tolist() == [0, 1, 2, 0, 1]
+    for size in ({"batch_size": 1}, {"steps": 1}):
+        with pytest.raises(ValueError, match="at least 2 sequences of 2 steps"):
+            random_batch(2, 3, **size)
+
+
+def test_modes_are_put_back() -> None:
+    layer = randomise(StarGraphLSTM(E, H, K, message_dropout=0.5))
+    layer.nodes["task0"].eval()
+    assert_padding_invariant(layer, *BATCH)
+    assert layer.training
+    assert not layer.nodes["task0"].training
+    assert layer.nodes["task1"].training
