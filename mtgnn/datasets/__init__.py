@@ -1,0 +1,6 @@
+"""Datasets in PyG's form: items are ``Data(text=…, task=…, y=…)``."""
+
+from .fdu_mtl import FDUMTL
+from .text_folder import TextFolder
+
+__all__ = ["FDUMTL", "TextFolder"]

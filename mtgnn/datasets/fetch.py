@@ -1,0 +1,148 @@
+"""Fetch the files of a dataset from where they are, and let only the right bytes in."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import lzma
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, urlsplit
+
+logger = logging.getLogger("mtgnn")
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TIMEOUT = 60  # seconds without an answer
+
+
+def fetch(source: str | os.PathLike[str], checksums: Mapping[str, str], folder: str) -> None:
+    """Put the files named in ``checksums`` into ``folder``, all of them or none.
+
+    They are gathered beside ``folder`` first and move into it once every one has been checked.
+
+    Args:
+        source: A folder, a tar or zip archive, or the ``file://``, ``http://`` or ``https://``
+            address of one. In an archive the files may lie in any folder; whatever else it holds
+            is not unpacked.
+        checksums: SHA-256 by file name.
+        folder: Existing folder for the files.
+
+    Raises:
+        FileNotFoundError: If there is no such source, or it lacks a file.
+        ValueError: If an archive is broken or a file has another SHA-256.
+        OSError: If an address does not answer.
+    """
+    with TemporaryDirectory(dir=Path(folder).parent, prefix=".fetch-") as name:
+        place = Path(name)
+        _gather(os.fspath(source), checksums, place)
+        missing = [name for name in checksums if not (place / name).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"expected {len(checksums)} files in {source}, {len(missing)} are missing: "
+                f"{_some(missing)}"
+            )
+        for file, expected in checksums.items():
+            check_sha256((place / file).read_bytes(), expected, f"{file} from {source}")
+        for file in checksums:
+            os.replace(place / file, Path(folder) / file)
+
+
+def check_sha256(content: bytes, expected: str, what: str) -> None:
+    """Raise ``ValueError`` unless ``content`` has the SHA-256 ``expected``."""
+    got = hashlib.sha256(content).hexdigest()
+    if got != expected:
+        raise ValueError(f"{what} is not the expected file: expected SHA-256 {expected}, got {got}")
+
+
+def _gather(source: str, checksums: Mapping[str, str], place: Path) -> None:
+    """Copy what ``source`` has of the files into ``place``."""
+    scheme = urlsplit(source).scheme if "://" in source else ""
+    if scheme in ("http", "https"):
+        _download(source, checksums, place)
+        return
+    if scheme not in ("", "file"):
+        raise ValueError(f"expected a path or a file, http or https address, got {source!r}")
+    path = Path(source).expanduser()
+    if scheme:
+        path = Path(urllib.request.url2pathname(urlsplit(source).path))
+    if path.is_dir():
+        for name in checksums:
+            if (path / name).is_file():
+                shutil.copyfile(path / name, place / name)
+    elif path.is_file():
+        _unpack(path, checksums, place, source)
+    else:
+        raise FileNotFoundError(f"expected a folder or an archive, found nothing at {source}")
+
+
+def _download(address: str, checksums: Mapping[str, str], place: Path) -> None:
+    if urlsplit(address).path.endswith(ARCHIVES):
+        archive = place / "archive"
+        _download_file(address, archive)
+        _unpack(archive, checksums, place, address)
+        return
+    for number, name in enumerate(checksums, 1):
+        logger.info("downloading %s (%d of %d)", name, number, len(checksums))
+        _download_file(f"{address.rstrip('/')}/{quote(name)}", place / name)
+        # Checked at once, so that a wrong address does not cost a whole download.
+        check_sha256((place / name).read_bytes(), checksums[name], f"{name} from {address}")
+
+
+def _download_file(address: str, path: Path) -> None:
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, path.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+    except urllib.error.HTTPError as error:
+        if error.code in (404, 410):
+            raise FileNotFoundError(f"found nothing at {address} (HTTP {error.code})") from error
+        raise OSError(f"could not download {address}: HTTP {error.code} {error.reason}") from error
+    except OSError as error:
+        raise OSError(f"could not download {address}: {error}") from error
+
+
+def _unpack(archive: Path, names: Mapping[str, str], place: Path, source: str) -> None:
+    """Write the members called as in ``names`` into ``place``, and nothing anywhere else."""
+    try:
+        if zipfile.is_zipfile(archive):
+            _unpack_zip(archive, names, place)
+        else:
+            _unpack_tar(archive, names, place)
+    except (tarfile.TarError, zipfile.BadZipFile, RuntimeError) as error:
+        raise ValueError(f"{source} is no readable tar or zip archive: {error}") from error
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{source} is a broken archive: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # the disk, not the archive
+            raise
+        raise ValueError(f"{source} is a broken archive: {error}") from error
+
+
+def _unpack_zip(archive: Path, names: Mapping[str, str], place: Path) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        for info in packed.infolist():
+            name = PurePosixPath(info.filename).name
+            if name in names and not info.is_dir():
+                with packed.open(info) as member, (place / name).open("wb") as file:
+                    shutil.copyfileobj(member, file)
+
+
+def _unpack_tar(archive: Path, names: Mapping[str, str], place: Path) -> None:
+    with tarfile.open(archive, "r:*") as packed:
+        for info in packed:
+            name = PurePosixPath(info.name).name
+            member = packed.extractfile(info) if name in names and info.isfile() else None
+            if member is not None:
+                with member, (place / name).open("wb") as file:
+                    shutil.copyfileobj(member, file)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,101 @@
+"""Texts of one's own: a folder with three files a task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch_geometric.data import Data, InMemoryDataset
+
+SPLITS = ("train", "dev", "test")
+
+
+class TextFolder(InMemoryDataset):
+    """The labelled texts in the files ``TASK.train.tsv``, ``TASK.dev.tsv`` and ``TASK.test.tsv``.
+
+    A line is ``label<TAB>text`` in UTF-8 and ends at ``\\n`` (or ``\\r\\n``); the text may be
+    empty. An item is ``Data(text=…, task=…, y=…)``; PyG hands out ``task`` and ``y`` as tensors
+    ``[1]``. The files are read anew each time, so that editing them is enough.
+
+    Args:
+        root: The folder.
+        split: ``"train"``, ``"dev"`` or ``"test"``.
+        transform: Applied to every item as it is read, as in PyG.
+
+    Attributes:
+        tasks: Names of the tasks, sorted.
+        classes: Label names of each task, sorted: those of its train file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, no such file in it, or a task lacks a file.
+        ValueError: If a file is empty or not UTF-8, a line has no tab or no label, or a label
+            does not occur in the task's train file; with file and line number.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: str = "train",
+        *,
+        transform: Callable[[Data], Any] | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"expected split as one of {list(SPLITS)}, got {split!r}")
+        super().__init__(os.fspath(root), transform=transform)
+        self.split = split
+        folder = Path(root).expanduser()
+        self.tasks: list[str] = _find_tasks(folder)
+        self.classes: dict[str, list[str]] = {}
+        items: list[Data] = []
+        for number, task in enumerate(self.tasks):
+            train = folder / f"{task}.train.tsv"
+            rows = list(_read(train))
+            names = self.classes[task] = sorted({label for _, label, _ in rows})
+            path = folder / f"{task}.{split}.tsv"
+            for line, label, text in rows if split == "train" else _read(path):
+                if label not in names:
+                    raise ValueError(
+                        f"{path}, line {line}: label {label!r} does not occur in {train.name}, "
+                        f"which has {names}"
+                    )
+                items.append(Data(text=text, task=number, y=names.index(label)))
+        self.data, self.slices = self.collate(items)
+
+
+def _find_tasks(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"expected a folder with TASK.train.tsv files, got {folder}")
+    found = {path.name for path in folder.iterdir() if path.is_file()}
+    tasks = {
+        name.removesuffix(f".{split}.tsv")
+        for name in found
+        for split in SPLITS
+        if name.endswith(f".{split}.tsv")
+    }
+    if not tasks - {""}:
+        raise FileNotFoundError(f"expected TASK.train.tsv files in {folder}, found none")
+    for task in sorted(tasks):
+        for split in SPLITS:
+            if f"{task}.{split}.tsv" not in found:
+                raise FileNotFoundError(f"task {task!r} has no file {task}.{split}.tsv in {folder}")
+    return sorted(tasks)
+
+
+def _read(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line number, label and text of each line."""
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a mark that some editors write
+    if not content:
+        raise ValueError(f"{path} is empty")
+    for number, row in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            line = row.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not UTF-8 ({error})") from error
+        label, tab, text = line.partition("\t")
+        if not tab:
+            raise ValueError(f"{path}, line {number}: expected label<TAB>text, got {line[:60]!r}")
+        if not label.strip():
+            raise ValueError(f"{path}, line {number}: expected a label before the tab, got none")
+        yield number, label.strip(), text
