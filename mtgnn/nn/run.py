@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..ops import Channel, Query, recur, recur_fused
+from ..ops import Channel, Layout, NodeWeights, Query, recur, recur_fused
 from .channel import Memory, cut, mutual_channel, read_channel, stage_scores
 from .foreign import conv_channel
 from .node import stack_nodes
@@ -15,6 +15,9 @@ from .state import GraphState
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
+
+Start = tuple[Layout, Tensor, Tensor, Tensor, Tensor, NodeWeights]
+"""What every recurrence takes: layout, source, index, h, c, weights."""
 
 
 class Run:
@@ -85,7 +88,7 @@ class Run:
         self.weights.append((stage, alpha))
         return hs, cs
 
-    def _plain(self, stage: Stage, start: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    def _plain(self, stage: Stage, start: Start) -> tuple[Tensor, Tensor]:
         layer = self.layer
         channel: Channel | None = None
         dropout = layer.attention_dropout if layer.training else 0.0
