@@ -17,7 +17,7 @@ Tasks = int | Sequence[str]
 
 def task_names(tasks: Tasks) -> tuple[str, ...]:
     """Return task names: the given ones, or ``task0 … task{n-1}`` for a number."""
-    if isinstance(tasks, bool) or not isinstance(tasks, int):
+    if not isinstance(tasks, int):
         if isinstance(tasks, str):
             raise ValueError(
                 f"tasks must be a number or a sequence of names, got the string {tasks!r}"

@@ -2,8 +2,9 @@
 
 from .attention import TaskAttentionConv
 from .complete import CompleteGraphLSTM
-from .graph_lstm import GraphLSTM, GraphState
+from .graph_lstm import GraphLSTM
 from .star import StarGraphLSTM
+from .state import GraphState
 
 __all__ = [
     "CompleteGraphLSTM",

@@ -169,20 +169,27 @@ class TaskAttentionConv(MessagePassing):
 
 def stack_scores(convs: list[TaskAttentionConv]) -> ScoreWeights:
     """Score parameters of several receivers side by side; one conv serves all of them."""
-
-    def weights(name: str) -> Tensor | None:
-        if getattr(convs[0], name) is None:
-            return None
-        return torch.stack([getattr(conv, name).weight.t() for conv in convs])
-
     first = convs[0]
+
+    def stack(name: str) -> Tensor | None:
+        if getattr(first, name) is None:
+            return None
+        return torch.stack([getattr(conv, name) for conv in convs])
+
+    def weights(names: tuple[str, ...]) -> Tensor | None:
+        linears = [[getattr(conv, name) for name in names] for conv in convs]
+        if linears[0][-1] is None:
+            return None
+        return torch.stack([torch.cat([lin.weight for lin in own], 1).t() for own in linears])
+
+    sees_word = first.lin_context is not None
     return ScoreWeights(
         first.score,
-        weights("lin_query"),
-        weights("lin_sender"),
-        weights("lin_context"),
-        None if first.bias is None else torch.stack([c.bias for c in convs])[:, None],
-        None if first.att is None else torch.stack([c.att for c in convs]),
+        weights(("lin_context", "lin_query") if sees_word else ("lin_query",)),
+        weights(("lin_sender",)),
+        stack("bias"),
+        stack("att"),
         first.logit,
         first.heads,
+        sees_word,
     )

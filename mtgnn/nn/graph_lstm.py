@@ -1,41 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph
-from ..ops import recur, silent
+from ..ops import ScoreWeights, Senders
 from .attention import TaskAttentionConv
-from .channel import conv_channel, dense_channel, message_channels
-from .node import FUSIONS, NodeLSTM, stack_nodes
+from .channel import edge_senders
+from .check import check_input, check_option, check_options
+from .foreign import ConvFactory, foreign_convs, message_channels
+from .node import FUSIONS, NodeLSTM
 from .plan import EXCHANGES, Plan, Stage, make_plan
+from .run import Run
+from .state import GraphState, join_states
 
-ConvFactory = Callable[[int, int], MessagePassing]
-
-
-class GraphState(NamedTuple):
-    """The states after the last real step; row ``l·D + d`` is layer ``l``, direction ``d``.
-
-    Attributes:
-        h: ``[L·D, B, N, H]`` of every node that ran; zeros for the others.
-        c: Like ``h``.
-        sender_h: Like ``h``, of the runs without messages that ``exchange="read"`` reads from.
-        sender_c: Like ``h``.
-        ran: ``[B, 2, N]``, which nodes ran: as themselves (0), as silent senders (1).
-    """
-
-    h: Tensor
-    c: Tensor
-    sender_h: Tensor
-    sender_c: Tensor
-    ran: Tensor
+KERNELS = ("auto", "reference", "fused")
 
 
 class GraphLSTM(nn.Module):
@@ -68,6 +52,8 @@ class GraphLSTM(nn.Module):
         score_channels: Width of a score; by default H.
         score_owner: ``"shared"``: one set of score parameters; ``"receiver"``: each its own.
         detach: Cuts the gradient from a receiver into a sender that is a task.
+        kernel: ``"auto"``: the fast path where there is one; ``"reference"``: the plain path, by
+            autograd; ``"fused"``: the fast path, or an error. All give the same values.
         conv: Another communication: a PyG layer, or a factory ``f(layer, direction)``, called as
             ``conv((x_senders, x_receivers), edge_index)``, in a mutual exchange as
             ``conv(x, edge_index)``. Nodes without an incoming edge still receive zeros.
@@ -79,8 +65,8 @@ class GraphLSTM(nn.Module):
           exact zeros beyond the lengths
 
     Raises:
-        ValueError: For an unknown option, a cyclic graph with ``"cascade"``, or a ``conv`` that
-            cannot do what the exchange needs.
+        ValueError: For an unknown option, options that exclude each other, a cyclic graph with
+            ``"cascade"``, or a ``conv`` that cannot do what the exchange needs.
     """
 
     def __init__(
@@ -101,29 +87,31 @@ class GraphLSTM(nn.Module):
         score_channels: int | None = None,
         score_owner: str = "shared",
         detach: bool = False,
+        kernel: str = "auto",
         conv: MessagePassing | ConvFactory | None = None,
     ) -> None:
         super().__init__()
-        _check_option("exchange", exchange, EXCHANGES)
-        _check_option("fusion", fusion, FUSIONS)
-        _check_option("score_owner", score_owner, ("shared", "receiver"))
+        check_option("exchange", exchange, EXCHANGES)
+        check_option("fusion", fusion, FUSIONS)
+        check_option("score_owner", score_owner, ("shared", "receiver"))
+        check_option("kernel", kernel, KERNELS)
         if exchange == "cascade":
             graph.generations()
         self.input_size, self.hidden_size = input_size, hidden_size
         self.graph, self.exchange = graph, exchange
         self.num_layers, self.bidirectional = num_layers, bidirectional
         self.dropout, self.message_dropout = dropout, message_dropout
+        self.attention_dropout = attention_dropout
         self.fusion, self.score, self.heads = fusion, score, heads
-        self.detach = detach
+        self.owned = score_owner == "receiver"
+        self.detach, self.kernel = detach, kernel
         self.foreign = conv is not None
-        self.keys = [
-            f"l{layer}{suffix}"
-            for layer in range(num_layers)
-            for suffix in (("", "_reverse") if bidirectional else ("",))
-        ]
+        check_options(self)
+        suffixes = ("", "_reverse") if bidirectional else ("",)
+        self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
         receivers = [graph.nodes[n] for n in range(graph.num_nodes) if graph.incoming(n)]
         if conv is not None:
-            self.convs = _foreign_convs(conv, num_layers, bidirectional, self.keys)
+            self.convs = foreign_convs(conv, self.keys, len(suffixes))
             sizes = {
                 message_channels(c, hidden_size, exchange == "mutual") for c in self.convs.values()
             }
@@ -131,26 +119,9 @@ class GraphLSTM(nn.Module):
                 raise ValueError(f"convs must agree on their output size, got {sorted(sizes)}")
             self.message_size = sizes.pop()
         else:
-            self.convs = nn.ModuleDict()
+            owners = (receivers if self.owned else ["shared"]) if receivers else []
+            self.convs = self._attention_convs(owners, score_channels)
             self.message_size = heads * hidden_size
-            for i, key in enumerate(self.keys if receivers else []):
-                layer = i // (2 if bidirectional else 1)
-                context = input_size if layer == 0 else hidden_size * (1 + bidirectional)
-                owners = ["shared"] if score_owner == "shared" else receivers
-                self.convs[key] = ModuleDict(
-                    {
-                        name: TaskAttentionConv(
-                            hidden_size,
-                            context if score in ("additive", "dot") else 0,
-                            heads,
-                            score,
-                            score_channels,
-                            graph.num_edges if score == "static" else None,
-                            attention_dropout,
-                        )
-                        for name in owners
-                    }
-                )
         self.nodes = ModuleDict(
             {
                 name: NodeLSTM(
@@ -165,18 +136,38 @@ class GraphLSTM(nn.Module):
             }
         )
 
+    def _attention_convs(self, owners: list[str], score_channels: int | None) -> nn.ModuleDict:
+        """For each layer and direction, one attention edge an owner."""
+        contextual = self.score in ("additive", "dot")
+
+        def make(key: str) -> TaskAttentionConv:
+            context = self.input_size if key in ("l0", "l0_reverse") else self.output_size
+            return TaskAttentionConv(
+                self.hidden_size,
+                context if contextual else 0,
+                self.heads,
+                self.score,
+                score_channels,
+                self.graph.num_edges if self.score == "static" else None,
+                self.attention_dropout,
+            )
+
+        keys = self.keys if owners else []
+        return nn.ModuleDict(
+            {key: ModuleDict({name: make(key) for name in owners}) for key in keys}
+        )
+
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         for module in self.modules():
-            if module is not self and hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if module is not self and callable(reset):
+                reset()
 
     @property
     def output_size(self) -> int:
         """Size of an output: H, or 2H if bidirectional."""
         return self.hidden_size * (1 + self.bidirectional)
-
-    # Forward ------------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -191,7 +182,8 @@ class GraphLSTM(nn.Module):
 
         Args:
             x: ``[B, T, E]``, ``[B, T, N, E]``, or a packed sequence.
-            lengths: ``[B]``, real steps of each sequence; by default T.
+            lengths: ``[B]``, real steps of each sequence; by default T. Like ``task``, it is read
+                on the CPU: there it costs a GPU no synchronisation.
             task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
             state: The state that an earlier call returned.
             return_attention_weights: Also returns a list, for each layer and direction, of
@@ -207,108 +199,95 @@ class GraphLSTM(nn.Module):
         """
         packed = x if isinstance(x, PackedSequence) else None
         if packed is not None:
+            if lengths is not None:
+                raise ValueError("a packed sequence has its own lengths; expected no others")
             x, lengths = pad_packed_sequence(packed, batch_first=True)
         assert isinstance(x, Tensor)
-        lengths = self._check_input(x, lengths, task)
+        sizes = check_input(self, x, lengths, task)
         if return_attention_weights and self.foreign:
             raise ValueError("attention weights are those of TaskAttentionConv; conv has none")
-        plan = self._plan(task, x.size(0))
-        plan = _move(plan, x.device)
-        out, state, attention = self._run(x, lengths, plan, state, return_attention_weights)
-        if packed is not None:
-            out = pack_padded_sequence(out, lengths, True, enforce_sorted=False)
-        return (out, state, attention) if return_attention_weights else (out, state)
-
-    def _plan(self, task: Tensor | None, batch_size: int) -> Plan:
         tasks = None if task is None else task.tolist()
-        return make_plan(self.graph, self.exchange, tasks, batch_size)
+        plan = make_plan(self.graph, self.exchange, tasks, sizes, x.device)
+        if state is not None:
+            self.check_streams()
+            state.check(plan, len(self.keys), x.size(0), self.graph.nodes)
+        outs, runs = self._run(x, plan, state)
+        out = _unpack(outs, plan, *x.shape[:2])
+        end = self.final_state(runs, plan, state, *x.shape[:2])
+        answer: Tensor | PackedSequence = out
+        if packed is not None:
+            assert lengths is not None
+            answer = pack_padded_sequence(out, lengths, True, enforce_sorted=False)
+        if not return_attention_weights:
+            return answer, end
+        edge_index = self.graph.edge_index.to(x.device)
+        return answer, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
 
     def _run(
-        self, x: Tensor, lengths: Tensor, plan: Plan, state: GraphState | None, want: bool
-    ) -> tuple[Tensor, GraphState, list[tuple[Tensor, Tensor]]]:
-        real = _mask(lengths, x.size(1), x.device)
-        x = x.masked_fill(~real.view(*real.shape, *[1] * (x.dim() - 2)), 0.0)
-        self._check_state(state, plan)
-        inputs: list[Tensor] | None = None
-        rows, attention = [], []
+        self, x: Tensor, plan: Plan, state: GraphState | None
+    ) -> tuple[list[Tensor], list[Run]]:
+        """Packed outputs ``[L, D·H]`` of each stage, and all runs."""
+        sources = [x.flatten(0, -2)] * len(plan.stages)
+        indices = [_word_index(stage, x) for stage in plan.stages]
+        runs: list[Run] = []
         for layer in range(self.num_layers):
             outs = []
-            for direction in range(1 + self.bidirectional):
-                key = self.keys[len(rows)]
-                run = _Run(self, key, len(rows), lengths, real, direction == 1, want)
-                outs.append(run(x, inputs, plan, state))
-                rows.append(run.final)
-                if want:
-                    attention.append(
-                        (self.graph.edge_index.to(x.device), self.attention(run, plan))
-                    )
-            inputs = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
+            for _ in range(1 + self.bidirectional):
+                runs.append(Run(self, len(runs), plan, state))
+                outs.append(runs[-1](sources, indices))
+            sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
+            indices = [torch.arange(len(source), device=x.device) for source in sources]
             if layer < self.num_layers - 1 and self.dropout > 0:
-                inputs = [nn.functional.dropout(i, self.dropout, self.training) for i in inputs]
-        assert inputs is not None
-        flat = torch.cat([i.flatten(0, 1) for i in inputs])  # [S, T, D·H]
-        out = flat[plan.answer]
-        out = out if plan.answer.dim() == 1 else out.transpose(1, 2)
-        return out, _join(rows, plan, x.size(0), self.graph.num_nodes), attention
+                sources = [nn.functional.dropout(s, self.dropout, self.training) for s in sources]
+        return sources, runs
 
-    def attention(self, run: _Run, plan: Plan) -> Tensor:
-        """The weights of a run as they are handed out; overridden by the star's mailbox."""
-        batch, steps = run.real.shape
-        alpha = next(self.parameters()).new_zeros(batch, self.graph.num_edges, steps, self.heads)
+    # What a subclass with another memory changes -------------------------------------------------
+
+    def senders(self, run: Run, scores: ScoreWeights, stage: Stage) -> Senders:
+        """Who sends what to a stage that is no mutual exchange."""
+        return edge_senders(scores, stage, run.memory)
+
+    def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
+        """The weights ``[s, J, P]`` of all steps, packed."""
+        return torch.cat(alphas)
+
+    def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
+        """The weights of a run as they are handed out."""
+        edges = self.graph.num_edges
+        alpha = next(self.parameters()).new_zeros(batch_size * steps * edges, self.heads)
         for stage, weights in run.weights:
-            assert stage.mask is not None and stage.edge is not None
-            sequence = stage.sequence.unsqueeze(-1).expand_as(stage.edge)[stage.mask]
-            picked = weights[:, stage.mask].transpose(0, 1).to(alpha.dtype)
-            alpha = alpha.index_put((sequence, stage.edge[stage.mask]), picked)
-        alpha = alpha.transpose(1, 2).masked_fill(~run.real[..., None, None], 0.0)
-        return run.in_order(alpha, 1)
+            layout = stage.layout
+            token = stage.sequence[layout.slot] * steps + layout.time
+            mask = stage.mask[layout.slot]
+            place = (token.unsqueeze(1) * edges + stage.edge[layout.slot])[mask]
+            weights = run.in_order(weights, stage)[mask]
+            alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
+        return alpha.view(batch_size, steps, edges, self.heads)
 
-    def channel(self, run: _Run, stage: Stage, memory: Tensor, words: Tensor, mutual: bool) -> Any:
-        """What the stage's nodes receive at each step; overridden by the star's mailbox."""
-        make = conv_channel if self.foreign else dense_channel
-        return make(self, run.key, stage, memory, words, mutual)
-
-    # Checks -------------------------------------------------------------------------------------
-
-    def _check_input(self, x: Tensor, lengths: Tensor | None, task: Tensor | None) -> Tensor:
-        nodes = self.graph.num_nodes
-        if x.dim() not in (3, 4) or x.size(-1) != self.input_size or 0 in x.shape[:2]:
-            raise ValueError(
-                f"expected x of shape [B, T, {self.input_size}] or "
-                f"[B, T, {nodes}, {self.input_size}], got {list(x.shape)}"
-            )
-        if x.dim() == 4 and x.size(2) != nodes:
-            raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
-        batch, steps = x.shape[:2]
-        if lengths is None:
-            lengths = torch.full((batch,), steps)
-        lengths = lengths.cpu()
-        if lengths.shape != (batch,) or lengths.is_floating_point():
-            raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
-        if int(lengths.min()) < 1 or int(lengths.max()) > steps:
-            raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
-        if task is not None:
-            tasks = self.graph.num_tasks
-            if task.shape != (batch,) or task.is_floating_point():
-                raise ValueError(f"expected integer tasks of shape [{batch}], got {task!r}")
-            if int(task.min()) < 0 or int(task.max()) >= tasks:
-                raise ValueError(f"expected tasks in 0…{tasks - 1}, got {task.tolist()}")
-        return lengths
-
-    def _check_state(self, state: GraphState | None, plan: Plan) -> None:
-        if state is None:
-            return
+    def check_streams(self) -> None:
+        """Raise where a state makes no sense."""
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
-        for stage in plan.stages:
-            kind = _kind(stage, plan)
-            for row, node in enumerate(stage.nodes):
-                sequences = stage.sequence[row][stage.valid[row]]
-                if not bool(state.ran[sequences, kind, node].all()):
-                    raise ValueError(
-                        f"the state lacks node {self.graph.nodes[node]!r} for some sequence: "
-                        "continue with the tasks it came from"
-                    )
+
+    def final_state(
+        self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
+    ) -> GraphState:
+        """The state to go on from."""
+        return join_states([run.ends for run in runs], plan, batch_size, self.graph.num_nodes)
+
+    def why_plain(self, stage: Stage, plan: Plan) -> str | None:
+        """Why the fused kernel cannot serve a stage; ``None`` if it can."""
+        training = self.training
+        reasons = {
+            "a mutual exchange": plan.mutual,
+            "a conv": self.foreign,
+            f"score={self.score!r}": self.score not in ("additive", "dot"),
+            'score_owner="receiver"': self.owned,
+            'fusion="gated"': self.fusion == "gated",
+            "message_dropout": training and self.message_dropout > 0,
+            "attention_dropout": training and self.attention_dropout > 0,
+        }
+        return next((r for r, holds in reasons.items() if holds and stage.hears), None)
 
     def __repr__(self) -> str:
         return (
@@ -317,185 +296,25 @@ class GraphLSTM(nn.Module):
         )
 
 
-class _Run:
-    """One layer in one direction: all stages over all steps."""
-
-    def __init__(
-        self,
-        layer: GraphLSTM,
-        key: str,
-        row: int,
-        lengths: Tensor,
-        real: Tensor,
-        reverse: bool,
-        want: bool,
-    ) -> None:
-        self.layer, self.key, self.row = layer, key, row
-        self.lengths, self.real, self.reverse = lengths, real, reverse
-        self.want = want
-        self.final: list[tuple[Tensor, Tensor]] = []
-        self.weights: list[tuple[Stage, Tensor]] = []
-
-    def __call__(
-        self, x: Tensor, inputs: list[Tensor] | None, plan: Plan, state: GraphState | None
-    ) -> list[Tensor]:
-        outs: list[Tensor] = []
-        memory: list[Tensor] = []
-        for number, stage in enumerate(plan.stages):
-            words = self._words(x, None if inputs is None else inputs[number], stage)
-            h, c = self._start(stage, plan, state, words)
-            if stage.senders is None:
-                hs, end = self._silent(stage, words, h, c)
-            else:
-                past = torch.cat(memory) if memory else words.new_zeros(0)
-                hs, end, weights = self._recur(stage, words, h, c, past, plan.mutual)
-                if weights and self.want:
-                    self.weights.append((stage, torch.stack(weights)))
-            self.final.append(end)
-            memory.append(hs.flatten(0, 1))
-            outs.append(self._turn(hs, stage))
-        return outs
-
-    def _words(self, x: Tensor, previous: Tensor | None, stage: Stage) -> Tensor:
-        """What each slot reads, in the order it reads it: ``[R, M, T, E]``."""
-        if previous is not None:
-            return self._turn(previous, stage)
-        if x.dim() == 3:
-            words = x[stage.sequence]
-        else:
-            nodes = torch.tensor(stage.nodes, device=x.device).unsqueeze(1)
-            words = x.transpose(1, 2)[stage.sequence, nodes]
-        return self._turn(words, stage)
-
-    def _turn(self, states: Tensor, stage: Stage) -> Tensor:
-        """Reverse ``[R, M, T, F]`` within the lengths, if this direction is the reverse one."""
-        if not self.reverse:
-            return states
-        steps = torch.arange(states.size(2))
-        lengths = self.lengths.unsqueeze(1)
-        index = torch.where(steps < lengths, lengths - 1 - steps, steps).to(states.device)
-        index = index[stage.sequence].unsqueeze(-1).expand_as(states)
-        return states.gather(2, index)
-
-    def _start(
-        self, stage: Stage, plan: Plan, state: GraphState | None, words: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        if state is None:
-            zeros = words.new_zeros(*stage.sequence.shape, self.layer.hidden_size)
-            return zeros, zeros
-        nodes = torch.tensor(stage.nodes, device=words.device).unsqueeze(1)
-        own = _kind(stage, plan) == 0
-        h, c = (state.h, state.c) if own else (state.sender_h, state.sender_c)
-        return h[self.row][stage.sequence, nodes], c[self.row][stage.sequence, nodes]
-
-    def _silent(
-        self, stage: Stage, words: Tensor, h: Tensor, c: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        lengths = self.lengths[stage.sequence.cpu()]
-        outs = []
-        for r, node in enumerate(stage.nodes):
-            lstm = self.layer.nodes[self.layer.graph.nodes[node]]
-            parameters = [lstm.get(name, self.key) for name in names]
-            outs.append(silent(words[r], lengths[r], h[r], c[r], parameters))
-        hs, ends, cells = (torch.stack(part) for part in zip(*outs, strict=True))
-        return hs, (ends, cells)
-
-    def _recur(
-        self,
-        stage: Stage,
-        words: Tensor,
-        h: Tensor,
-        c: Tensor,
-        memory: Tensor,
-        mutual: bool,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[Tensor]]:
-        layer = self.layer
-        nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
-        projected = torch.stack(
-            [
-                linear(
-                    words[r],
-                    node.get("weight_ih", self.key),
-                    node.get("bias_ih", self.key) + node.get("bias_hh", self.key),
-                )
-                for r, node in enumerate(nodes)
-            ]
-        )
-        channel = layer.channel(self, stage, memory, words, mutual)
-        drop = layer.message_dropout if layer.training else 0.0
-        weights = stack_nodes(nodes, self.key, layer.message_size)
-        hs, cs, alphas = recur(projected.permute(2, 0, 1, 3), h, c, weights, channel, drop)
-        last = (self.lengths.to(h.device)[stage.sequence] - 1)[None, ..., None].expand(1, *h.shape)
-        end = (hs.gather(0, last)[0], cs.gather(0, last)[0])
-        real = self.real[stage.sequence].unsqueeze(-1)
-        return hs.permute(1, 2, 0, 3).masked_fill(~real, 0.0), end, alphas
-
-    def in_order(self, values: Tensor, dim: int) -> Tensor:
-        """Put ``[B, …, T (at dim), …]`` into reading order, if this is the reverse direction."""
-        if not self.reverse:
-            return values
-        steps = torch.arange(values.size(dim))
-        lengths = self.lengths.unsqueeze(1)
-        index = torch.where(steps < lengths, lengths - 1 - steps, steps).to(values.device)
-        shape = [1] * values.dim()
-        shape[0], shape[dim] = index.shape
-        return values.gather(dim, index.view(shape).expand_as(values))
+def _word_index(stage: Stage, x: Tensor) -> Tensor:
+    """The row of ``x``, flattened, that each token of a stage reads."""
+    layout = stage.layout
+    index = stage.sequence[layout.slot] * x.size(1) + layout.time
+    return index if x.dim() == 3 else index * x.size(2) + stage.node[layout.slot]
 
 
-def _kind(stage: Stage, plan: Plan) -> int:
-    """0 for a node's own run, 1 for the silent run that others read."""
-    return int(plan.read and stage.senders is None)
-
-
-def _join(
-    rows: list[list[tuple[Tensor, Tensor]]], plan: Plan, batch_size: int, num_nodes: int
-) -> GraphState:
-    first = rows[0][0][0]
-    ran = torch.zeros(batch_size, 2, num_nodes, dtype=torch.bool, device=first.device)
-    states = []
-    for ends in rows:
-        h = first.new_zeros(2, batch_size, num_nodes, first.size(-1))
-        c = torch.zeros_like(h)
-        for stage, (end_h, end_c) in zip(plan.stages, ends, strict=True):
-            nodes = torch.tensor(stage.nodes, device=first.device).unsqueeze(1)
-            node = nodes.expand_as(stage.sequence)[stage.valid]
-            sequence = stage.sequence[stage.valid]
-            kind = torch.full_like(node, _kind(stage, plan))
-            h = h.index_put((kind, sequence, node), end_h[stage.valid])
-            c = c.index_put((kind, sequence, node), end_c[stage.valid])
-            ran[sequence, kind, node] = True
-        states.append((h, c))
-    h, c = (torch.stack(part) for part in zip(*states, strict=True))
-    return GraphState(h[:, 0], c[:, 0], h[:, 1], c[:, 1], ran)
-
-
-def _mask(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
-    return (torch.arange(steps) < lengths.unsqueeze(1)).to(device)
-
-
-def _move(plan: Plan, device: torch.device) -> Plan:
-    stages = [
-        Stage(*(part.to(device) if isinstance(part, Tensor) else part for part in stage))
-        for stage in plan.stages
-    ]
-    return plan._replace(stages=stages, answer=plan.answer.to(device))
-
-
-def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"expected {name} to be one of {allowed}, got {value!r}")
-
-
-def _foreign_convs(
-    conv: MessagePassing | ConvFactory, num_layers: int, bidirectional: bool, keys: list[str]
-) -> nn.ModuleDict:
-    if isinstance(conv, nn.Module):
-        if len(keys) > 1:
-            raise ValueError(
-                f"{len(keys)} layers and directions need a conv each: "
-                "give a factory f(layer, direction)"
-            )
-        return nn.ModuleDict({keys[0]: conv})
-    directions = 1 + bidirectional
-    return nn.ModuleDict({key: conv(i // directions, i % directions) for i, key in enumerate(keys)})
+def _unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
+    """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
+    answers = sum(stage.answer.numel() for stage in plan.stages)
+    out = outs[0].new_zeros(answers * steps, outs[0].size(-1))
+    for stage, states in zip(plan.stages, outs, strict=True):
+        layout = stage.layout
+        answer = torch.full_like(stage.node, -1)
+        answer[stage.wanted] = stage.answer
+        place = answer[layout.slot] * steps + layout.time
+        if stage.answer.numel() < layout.num_slots:
+            wanted = (answer[layout.slot] >= 0).nonzero().squeeze(1)
+            place, states = place[wanted], states[wanted]
+        out = out.index_copy(0, place, states)
+    out = out.view(answers, steps, -1)
+    return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out

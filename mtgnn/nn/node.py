@@ -73,22 +73,22 @@ class NodeLSTM(nn.Module):
 
 
 def stack_nodes(nodes: list[NodeLSTM], key: str, message_size: int) -> NodeWeights:
-    """Recurrent parameters of several nodes side by side, transposed for products from the left."""
-    hidden = torch.stack([node.get("weight_hh", key).t() for node in nodes])
-    size = nodes[0].hidden_size
-    gated = any(node.gated for node in nodes)
-    message, gate, bias = [], [], []
+    """Parameters of several nodes side by side, for messages of ``message_size`` (0: none)."""
+    weights, biases, gates, gate_biases = [], [], [], []
+    gated = message_size > 0 and any(node.gated for node in nodes)
     for node in nodes:
-        hears = node.message_size > 0
-        empty = hidden.new_zeros
-        message.append(node.get("weight_rh", key).t() if hears else empty(message_size, 4 * size))
+        parts = [node.get("weight_ih", key), node.get("weight_hh", key)]
+        hears = node.message_size > 0  # a node that never does may stand beside nodes that do
+        empty = parts[0].new_zeros
+        if message_size > 0:
+            parts.append(
+                node.get("weight_rh", key) if hears else empty(parts[1].size(0), message_size)
+            )
+        weights.append(torch.cat(parts, 1))
+        biases.append(node.get("bias_ih", key) + node.get("bias_hh", key))
         if gated:
-            shape = (size + message_size, message_size)
-            gate.append(node.get("weight_gate", key).t() if hears else empty(shape))
-            bias.append(node.get("bias_gate", key) if hears else empty(message_size))
-    return NodeWeights(
-        hidden,
-        torch.stack(message),
-        torch.stack(gate) if gated else None,
-        torch.stack(bias)[:, None] if gated else None,
-    )
+            shape = (message_size, node.hidden_size + message_size)
+            gates.append(node.get("weight_gate", key) if hears else empty(shape))
+            gate_biases.append(node.get("bias_gate", key) if hears else empty(message_size))
+    gate, gate_bias = (torch.stack(gates), torch.stack(gate_biases)) if gated else (None, None)
+    return NodeWeights(torch.stack(weights), torch.stack(biases), gate, gate_bias)

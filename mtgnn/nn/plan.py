@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from ..ops import Layout
 
 EXCHANGES = ("mutual", "read", "cascade")
 Pair = tuple[int, int]
@@ -16,48 +17,59 @@ Pair = tuple[int, int]
 
 
 class Stage(NamedTuple):
-    """Nodes that run side by side over the whole sequence, in slots ``[R, M]``.
-
-    Row ``r`` is node ``nodes[r]``, slot ``(r, j)`` its run on sequence ``sequence[r, j]``. Slots
-    that fill a row up repeat sequence 0 and are not ``valid``: nothing reads them.
+    """Nodes that run side by side over whole sequences; slots as in :class:`Layout`.
 
     Attributes:
-        nodes: R node numbers.
-        sequence: ``[R, M]``.
-        valid: ``[R, M]``.
-        senders: ``[R, M, J]``, flat slot numbers in the memory; ``None``: the stage is silent.
-        edge: ``[R, M, J]``, edge numbers.
-        mask: ``[R, M, J]``, true where there is a sender.
-        offset: Number of slots in the stages before.
+        nodes: The node of each of the layout's rows.
+        layout: The slots.
+        node: ``[S]``, and ``sequence`` alike: what a slot is a run of.
+        sequence: See ``node``.
+        hears: Whether slots receive messages at all; if not, the next three are empty.
+        senders: ``[S, J]``, slots of the senders in the memory (mutual: in this stage), padded.
+        edge: ``[S, J]``, edge numbers.
+        mask: ``[S, J]``, true where there is a sender.
+        wanted: Slots whose states are part of the output.
+        answer: For each of these, which answer it is: b, or with all tasks b·K + k.
     """
 
     nodes: list[int]
+    layout: Layout
+    node: Tensor
     sequence: Tensor
-    valid: Tensor
-    senders: Tensor | None
-    edge: Tensor | None
-    mask: Tensor | None
-    offset: int
+    hears: bool
+    senders: Tensor
+    edge: Tensor
+    mask: Tensor
+    wanted: Tensor
+    answer: Tensor
 
 
 class Plan(NamedTuple):
-    """The stages in order and where the answers are.
+    """What runs on a batch.
 
     Attributes:
-        stages: Each stage receives from earlier ones, or, if ``mutual``, from itself.
-        answer: ``[B]`` or ``[B, K]``, flat slot numbers of the wanted states.
+        stages: In order; a stage receives from all earlier ones or, if ``mutual``, from itself.
+        every: Whether the states of all tasks are wanted.
         mutual: Whether messages are states of the step before.
         read: Whether senders run silently, beside their own runs.
     """
 
     stages: list[Stage]
-    answer: Tensor
+    every: bool
     mutual: bool
     read: bool
 
+    def kind(self, stage: Stage) -> int:
+        """0 for nodes' own runs, 1 for the silent ones that others read."""
+        return int(self.read and not stage.hears)
+
 
 def make_plan(
-    graph: TaskGraph, exchange: str, tasks: Sequence[int] | None, batch_size: int
+    graph: TaskGraph,
+    exchange: str,
+    tasks: Sequence[int] | None,
+    lengths: Sequence[int],
+    device: torch.device | str = "cpu",
 ) -> Plan:
     """Plan a batch: only nodes that the exchange needs for a sequence run on it.
 
@@ -65,94 +77,92 @@ def make_plan(
         graph: The task graph.
         exchange: ``"mutual"``, ``"read"`` or ``"cascade"``.
         tasks: The task of each sequence, or ``None`` for all tasks of each.
-        batch_size: B.
+        lengths: The length of each sequence.
+        device: Where index tensors go.
     """
-    wanted = _wanted(graph, tasks, batch_size)
-    receives = [bool(graph.incoming(node)) for node in range(graph.num_nodes)]
+    wanted = [
+        list(range(graph.num_tasks)) if tasks is None else [tasks[b]] for b in range(len(lengths))
+    ]
+    incoming = [graph.incoming(node) for node in range(graph.num_nodes)]
     if exchange == "read":
-        groups = _read(graph, wanted, receives)
+        sets = _read(incoming, wanted)
     else:
-        needed = {(node, b) for b, ks in enumerate(wanted) for node in graph.ancestors(ks)}
-        groups = [needed]
+        ancestors = {k: graph.ancestors([k]) for ks in wanted for k in ks}
+        needed = {(node, b) for b, ks in enumerate(wanted) for k in ks for node in ancestors[k]}
+        sets = [needed]
         if exchange == "cascade":
             generations = [set(nodes) for nodes in graph.generations()]
-            groups = [{pair for pair in needed if pair[0] in nodes} for nodes in generations]
-    return _lay_out(graph, [group for group in groups if group], wanted, exchange, tasks is None)
+            sets = [{pair for pair in needed if pair[0] in nodes} for nodes in generations]
+
+    def by_length(pair: Pair) -> tuple[int, int, int]:
+        return -lengths[pair[1]], pair[1], pair[0]
+
+    groups = [sorted(pairs, key=by_length) for pairs in sets]
+    last = {pair: number for number, group in enumerate(groups) for pair in group}
+    stages: list[Stage] = []
+    memory: dict[Pair, int] = {}
+    for number, group in enumerate(groups):
+        if not group:
+            continue
+        own = {pair: slot for slot, pair in enumerate(group)}
+        senders = own if exchange == "mutual" else memory
+        silent = exchange == "read" and number == 0
+        heard = [[] if silent else incoming[node] for node, _ in group]
+        answers = [
+            (slot, b * graph.num_tasks + node if tasks is None else b)
+            for slot, (node, b) in enumerate(group)
+            if node in wanted[b] and last[node, b] == number
+        ]
+        stages.append(_stage(group, lengths, heard, senders, answers, device))
+        memory = memory | {pair: len(memory) + slot for pair, slot in own.items()}
+    return Plan(stages, tasks is None, exchange == "mutual", exchange == "read")
 
 
-def _wanted(graph: TaskGraph, tasks: Sequence[int] | None, batch_size: int) -> list[list[int]]:
-    if tasks is None:
-        return [list(range(graph.num_tasks))] * batch_size
-    return [[task] for task in tasks]
-
-
-def _read(graph: TaskGraph, wanted: list[list[int]], receives: list[bool]) -> list[set[Pair]]:
+def _read(incoming: list[list[Pair]], wanted: list[list[int]]) -> list[set[Pair]]:
     """Silent runs of the senders (and of who receives nothing), then the receivers."""
-    silent, receivers = set(), set()
+    silent: set[Pair] = set()
+    receivers: set[Pair] = set()
     for b, ks in enumerate(wanted):
         for k in ks:
-            (receivers if receives[k] else silent).add((k, b))
-            silent |= {(sender, b) for _, sender in graph.incoming(k)}
+            (receivers if incoming[k] else silent).add((k, b))
+            silent |= {(sender, b) for _, sender in incoming[k]}
     return [silent, receivers]
 
 
-def _lay_out(
-    graph: TaskGraph,
-    groups: list[set[Pair]],
-    wanted: list[list[int]],
-    exchange: str,
-    every: bool,
-) -> Plan:
-    stages: list[Stage] = []
-    place: dict[Pair, int] = {}
-    last: dict[Pair, int] = {}
-    offset = 0
-    for number, group in enumerate(groups):
-        rows = _rows(group)
-        width = max(len(sequences) for sequences in rows.values())
-        slots = {
-            (node, b): offset + r * width + j
-            for r, (node, sequences) in enumerate(rows.items())
-            for j, b in enumerate(sequences)
-        }
-        last |= slots
-        memory = slots if exchange == "mutual" else place
-        hears = exchange != "read" or number == 1  # the first group of a read runs silently
-        stages.append(_stage(graph, rows, width, memory, offset, hears))
-        place = place | slots
-        offset += len(rows) * width
-    answer = torch.tensor([[last[k, b] for k in ks] for b, ks in enumerate(wanted)])
-    return Plan(stages, answer if every else answer[:, 0], exchange == "mutual", exchange == "read")
-
-
-def _rows(group: set[Pair]) -> dict[int, list[int]]:
-    rows: dict[int, list[int]] = {}
-    for node, b in sorted(group):
-        rows.setdefault(node, []).append(b)
-    return rows
-
-
 def _stage(
-    graph: TaskGraph,
-    rows: dict[int, list[int]],
-    width: int,
-    memory: dict[Pair, int],
-    offset: int,
-    hears: bool,
+    group: list[Pair],
+    lengths: Sequence[int],
+    heard: list[list[Pair]],
+    slots: dict[Pair, int],
+    answers: list[Pair],
+    device: torch.device | str,
 ) -> Stage:
-    sequence = torch.tensor([seqs + [0] * (width - len(seqs)) for seqs in rows.values()])
-    valid = torch.tensor(
-        [[True] * len(seqs) + [False] * (width - len(seqs)) for seqs in rows.values()]
+    nodes = sorted({node for node, _ in group})
+    row = {node: i for i, node in enumerate(nodes)}
+    layout = Layout([row[node] for node, _ in group], [lengths[b] for _, b in group], device)
+    degree = max(len(edges) for edges in heard)
+    pad = [-1] * degree
+    edge = torch.tensor([([e for e, _ in edges] + pad)[:degree] for edges in heard])
+    sender = torch.tensor(
+        [
+            ([slots[i, b] for _, i in edges] + pad)[:degree]
+            for edges, (_, b) in zip(heard, group, strict=True)
+        ]
     )
-    incoming = {node: graph.incoming(node) if hears else [] for node in rows}
-    degree = max(len(edges) for edges in incoming.values())
-    if degree == 0:
-        return Stage(list(rows), sequence, valid, None, None, None, offset)
-    senders = torch.zeros(len(rows), width, degree, dtype=torch.long)
-    edge, mask = torch.zeros_like(senders), torch.zeros_like(senders, dtype=torch.bool)
-    for r, (node, seqs) in enumerate(rows.items()):
-        for j, (number, sender) in enumerate(incoming[node]):
-            senders[r, : len(seqs), j] = torch.tensor([memory[sender, b] for b in seqs])
-            edge[r, : len(seqs), j] = number
-            mask[r, : len(seqs), j] = True
-    return Stage(list(rows), sequence, valid, senders, edge, mask, offset)
+    edge, sender = edge.view(len(group), degree).long(), sender.view(len(group), degree).long()
+    pairs = torch.tensor(group)
+    picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)
+    tensors = (pairs[:, 0], pairs[:, 1], sender.clamp(min=0), edge.clamp(min=0), edge >= 0)
+    node, sequence, sender, edge, mask = (value.to(device) for value in tensors)
+    return Stage(
+        nodes,
+        layout,
+        node,
+        sequence,
+        degree > 0,
+        sender,
+        edge,
+        mask,
+        picked[:, 0].to(device),
+        picked[:, 1].to(device),
+    )

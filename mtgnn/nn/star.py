@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph, Tasks
-from ..ops import attend
-from ..ops.recurrence import Channel
-from .channel import stage_scores
-from .graph_lstm import GraphLSTM, GraphState
-from .plan import Stage
+from ..ops import ScoreWeights, Senders
+from .check import check_option
+from .graph_lstm import GraphLSTM
+from .plan import Plan, Stage
+from .run import Run
+from .state import GraphState
 
 MEMORIES = ("all", "past", "current")
 
@@ -55,8 +56,7 @@ class StarGraphLSTM(GraphLSTM):
         virtual: str = "shared",
         **kwargs: Any,
     ) -> None:
-        if memory not in MEMORIES:
-            raise ValueError(f"expected memory to be one of {MEMORIES}, got {memory!r}")
+        check_option("memory", memory, MEMORIES)
         if kwargs.get("score") == "static":
             raise ValueError("static scores belong to edges; a mailbox has positions, not edges")
         for name in ("conv", "exchange"):
@@ -66,53 +66,80 @@ class StarGraphLSTM(GraphLSTM):
         super().__init__(input_size, hidden_size, graph, "read", **kwargs)
         self.memory = memory
 
-    def _check_state(self, state: GraphState | None, plan: Any) -> None:
-        if state is not None and self.memory != "current":
-            raise ValueError(f"memory={self.memory!r} takes no state; memory='current' streams")
-        super()._check_state(state, plan)
+    def check_streams(self) -> None:
+        """Raise where a state makes no sense."""
+        super().check_streams()
+        if self.memory == "all":
+            raise ValueError('memory="all" reads the whole sentence first: it takes no state')
 
-    def channel(self, run: Any, stage: Stage, memory: Tensor, words: Tensor, mutual: bool) -> Any:
+    def senders(self, run: Run, scores: ScoreWeights, stage: Stage) -> Senders:
         """The mailbox: every step of the virtual node's states."""
         if self.memory == "current":
-            return super().channel(run, stage, memory, words, mutual)
-        return self._mailbox(run, stage, memory, words)
+            return super().senders(run, scores, stage)
+        values, mask = self._mailbox(run, stage.senders[:, 0])
+        past = 1 if self.memory == "past" else None
+        if run.state is not None:
+            assert run.state.mailbox is not None and run.state.mailbox_mask is not None
+            before = run.state.mailbox[run.row][stage.sequence]
+            past = before.size(1) + 1
+            values = torch.cat([before, values], 1)
+            mask = torch.cat([run.state.mailbox_mask[stage.sequence], mask], 1)
+        shared = scores.sender is not None and scores.sender.size(0) == 1
+        keys = values @ scores.sender[0] if shared else None  # type: ignore[index]
+        return Senders(values, keys, mask, None, None, past, scores.heads)
 
-    def _mailbox(self, run: Any, stage: Stage, memory: Tensor, words: Tensor) -> Channel:
-        assert stage.senders is not None
-        scores = stage_scores(self, run.key, stage)
-        values = memory[stage.senders[..., 0]]  # [R, M, T, H]
-        keys = scores.project_senders(values.flatten(1, 2))
-        keys = None if keys is None else keys.unflatten(1, values.shape[1:3])
-        context = scores.project_context(words.permute(2, 0, 1, 3))
-        real = run.real[stage.sequence]  # [R, M, T]
-        dropout = self._attention_dropout if self.training else 0.0
+    def _mailbox(self, run: Run, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """States ``[S, T, H]`` of the virtual node's slots, and which positions are real."""
+        tokens, place = run.memory.tokens, run.memory.place
+        index = place[:, slots].t().clamp(max=tokens.size(0) - 1)
+        steps = torch.arange(index.size(1), device=index.device)
+        mask = steps < run.memory.lengths[slots].unsqueeze(1)
+        return tokens[index], mask
 
-        def step(t: int, h: Tensor) -> tuple[Tensor, Tensor]:
-            end = t + 1 if self.memory == "past" else values.size(2)
-            word = None if context is None else context[t if context.size(0) > 1 else 0]
-            query = scores.project_query(h, word)
-            key = None if keys is None else keys[:, :, :end]
-            message, beta = attend(
-                scores, query, key, values[:, :, :end], real[..., :end], None, dropout
-            )
-            missing = values.size(2) - end
-            return message, torch.nn.functional.pad(beta, (0, 0, 0, missing))
+    def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
+        """The weights ``[s, T', P]`` of all steps, padded: ``[S, T, T', P]``."""
+        if self.memory == "current":
+            return super().join_weights(alphas, stage)
+        slots = stage.layout.num_slots
+        pad = torch.nn.functional.pad
+        return torch.stack([pad(a, (0, 0, 0, 0, 0, slots - a.size(0))) for a in alphas], 1)
 
-        return step
-
-    def attention(self, run: Any, plan: Any) -> Tensor:
+    def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
         """Mailbox weights: ``[B, T, T, P]``, with all tasks ``[B, K, T, T, P]``."""
         if self.memory == "current":
-            return super().attention(run, plan)
-        ((stage, weights),) = run.weights
-        weights = weights.permute(1, 2, 0, 3, 4).flatten(0, 1)  # [R·M, T, T, P]
-        beta = weights[plan.answer - stage.offset]
-        every = beta.dim() == 5
-        real = run.real[:, None] if every else run.real
-        beta = beta.masked_fill(~real[..., None, None], 0.0)
-        steps = 2 if every else 1
-        return run.in_order(run.in_order(beta, steps), steps + 1)
+            return super().attention(run, batch_size, steps)
+        ((stage, beta),) = run.weights
+        if run.reverse:
+            beta = _turn(_turn(beta, stage.layout.length, 1), stage.layout.length, 2)
+        beta = torch.nn.functional.pad(beta, (0, 0, 0, 0, 0, steps - beta.size(1)))
+        if run.state is None:
+            beta = torch.nn.functional.pad(beta, (0, 0, 0, steps - beta.size(2)))
+        out = torch.zeros_like(beta).index_copy(0, stage.answer, beta[stage.wanted])
+        return out.unflatten(0, (batch_size, -1)) if run.plan.every else out
 
-    @property
-    def _attention_dropout(self) -> float:
-        return next(iter(next(iter(self.convs.values())).values())).dropout
+    def final_state(
+        self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
+    ) -> GraphState:
+        """The state to go on from; ``memory="past"`` carries its mailbox."""
+        end = super().final_state(runs, plan, state, batch_size, steps)
+        if self.memory != "past" or self.bidirectional:
+            return end
+        stage = plan.stages[0]  # the virtual node's: one slot a sequence
+        slots = torch.argsort(stage.sequence)
+        boxes, masks = zip(*(self._mailbox(run, slots) for run in runs), strict=True)
+        box, mask = torch.stack(boxes), masks[0]
+        if state is not None:
+            assert state.mailbox is not None and state.mailbox_mask is not None
+            box = torch.cat([state.mailbox, box], 2)
+            mask = torch.cat([state.mailbox_mask, mask], 1)
+        return end._replace(mailbox=box, mailbox_mask=mask)
+
+
+def _turn(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
+    """Reverse ``[S, …]`` along ``dim`` within the lengths."""
+    steps = torch.arange(values.size(dim), device=values.device)
+    ends = lengths.unsqueeze(1)
+    index = torch.where(steps < ends, ends - 1 - steps, steps)
+    shape = [1] * values.dim()
+    shape[0], shape[dim] = index.shape
+    return values.gather(dim, index.view(shape).expand_as(values))

@@ -1,12 +1,13 @@
-"""Attention of many receivers over their own padded sets of senders, in dense form.
+"""Attention of slots over their senders: padded sets of states, in dense form.
 
-Slots are laid out ``[R, M]``: R nodes (rows, each with weights of its own) with up to M sequences
-each. J is the number of senders of a slot, padded; P heads; A score channels a head.
+S slots of :mod:`mtgnn.ops.layout` receive; J is the number of a slot's senders, padded; P heads;
+A score channels a head.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,45 +17,59 @@ SCORES = ("additive", "dot", "static", "uniform")
 
 
 class ScoreWeights(NamedTuple):
-    """Score parameters of the receivers; the first dimension is R, or 1 where they are shared.
+    """Score parameters, for Q owners: 1 where they are shared, else the receivers' rows.
 
     Attributes:
         score: One of ``"additive"``, ``"dot"``, ``"static"``, ``"uniform"``.
-        query: ``[R or 1, H, P·A]``, ``None`` for static and uniform scores; so are the next ones.
-        sender: ``[R or 1, H, P·A]``.
-        context: ``[R or 1, E, P·A]``, ``None`` too where the score does not see the word.
-        bias: ``[R or 1, 1, P·A]``, additive only.
-        att: ``[R or 1, P, A]``, additive only.
+        query: ``[Q, E + H, P·A]``, of the word (E may be 0) and the receiver's state; ``None`` for
+            static and uniform scores; so are the next ones.
+        sender: ``[Q, H, P·A]``.
+        bias: ``[Q, P·A]``, additive only.
+        att: ``[Q, P, A]``, additive only.
         logit: ``[num_edges, P]``, static only.
         heads: P.
+        sees_word: Whether the query takes the word.
     """
 
     score: str
     query: Tensor | None
     sender: Tensor | None
-    context: Tensor | None
     bias: Tensor | None
     att: Tensor | None
     logit: Tensor | None
     heads: int
+    sees_word: bool
 
-    def project_context(self, x: Tensor) -> Tensor | None:
-        """The query of the words alone: ``[T, R, M, E] → [T, R, M, P·A]``."""
-        if self.context is None:
-            return None if self.bias is None else self.bias.unsqueeze(0)
-        projected = x @ self.context
-        return projected if self.bias is None else projected + self.bias
+    def of(self, owner: Tensor) -> ScoreWeights:
+        """Parameters of slots whose owners are ``owner [S]``; shared ones stay as they are."""
+        return self._each(lambda value: value if value.size(0) == 1 else value[owner])
 
-    def project_query(self, h: Tensor, context: Tensor | None) -> Tensor | None:
-        """Queries ``[R, M, P·A]`` of the receivers ``h [R, M, H]``."""
+    def first(self, width: int) -> ScoreWeights:
+        """Those of the first ``width`` slots."""
+        return self._each(lambda value: value if value.size(0) == 1 else value[:width])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> ScoreWeights:
+        def changed(value: Tensor | None) -> Tensor | None:
+            return None if value is None else change(value)
+
+        return self._replace(
+            query=changed(self.query),
+            sender=changed(self.sender),
+            bias=changed(self.bias),
+            att=changed(self.att),
+        )
+
+    def project_query(self, h: Tensor, word: Tensor) -> Tensor | None:
+        """Queries ``[S, P·A]`` of the receivers ``h [S, H]`` that read ``word [S, E]``."""
         if self.query is None:
             return None
-        query = h @ self.query
-        return query if context is None else query + context
+        state = torch.cat([word, h], -1) if self.sees_word else h
+        query = _product(state.unsqueeze(1), self.query).squeeze(1)
+        return query if self.bias is None else query + self.bias
 
-    def project_senders(self, m: Tensor) -> Tensor | None:
-        """Keys ``[..., R, M·J, P·A]`` of messages ``[..., R, M·J, H]``."""
-        return None if self.sender is None else m @ self.sender
+    def project_senders(self, messages: Tensor) -> Tensor | None:
+        """Keys ``[S, J, P·A]`` of messages ``[S, J, H]``."""
+        return None if self.sender is None else _product(messages, self.sender)
 
 
 def attend(
@@ -70,48 +85,52 @@ def attend(
 
     Args:
         weights: Score parameters.
-        query: ``[R, M, P·A]``.
-        keys: ``[R, M, J, P·A]``.
-        values: ``[R, M, J, H]``, the messages themselves.
-        mask: ``[R, M, J]``, true where there is a sender.
-        edge: Edge numbers ``[R, M, J]``, for static scores.
+        query: ``[S, P·A]``.
+        keys: ``[S, J, P·A]``.
+        values: ``[S, J, H]``, the messages themselves.
+        mask: ``[S, J]``, true where there is a sender.
+        edge: Edge numbers ``[S, J]``, for static scores.
         dropout: Probability with which a weight is dropped.
 
     Returns:
-        Messages ``[R, M, P·H]``, zero where a slot has no sender, and the weights
-        ``[R, M, J, P]`` before dropout.
+        Messages ``[S, P·H]``, zero where a slot has no sender, and the weights ``[S, J, P]``
+        before dropout.
     """
-    logits = _logits(weights, query, keys, mask, edge)
-    logits = logits.masked_fill(~mask.unsqueeze(-1), torch.finfo(logits.dtype).min)
-    alpha = logits.softmax(dim=-2) * mask.unsqueeze(-1)
+    alpha = normalise(_logits(weights, query, keys, values, edge), mask)
     dropped = torch.nn.functional.dropout(alpha, dropout) if dropout > 0 else alpha
-    message = dropped.to(values.dtype).transpose(-1, -2) @ values  # [R, M, P, H]
+    message = dropped.to(values.dtype).transpose(-1, -2) @ values  # [S, P, H]
     return message.flatten(-2), alpha
+
+
+def normalise(logits: Tensor, mask: Tensor) -> Tensor:
+    """Softmax of ``logits [S, J, P]`` over the senders in ``mask [S, J]``; zeros where none is."""
+    mask = mask.unsqueeze(-1)
+    logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
+    return logits.softmax(dim=-2) * mask
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """``[S, J, F]`` times ``[1 or S, F, G]``."""
+    return x @ weight[0] if weight.size(0) == 1 else x @ weight
 
 
 def _logits(
     weights: ScoreWeights,
     query: Tensor | None,
     keys: Tensor | None,
-    mask: Tensor,
+    values: Tensor,
     edge: Tensor | None,
 ) -> Tensor:
-    """Scores ``[R, M, J, P]`` before the softmax."""
+    """Scores ``[S, J, P]`` before the softmax."""
     if weights.score == "uniform":
-        dtype = torch.get_default_dtype()
-        return mask.new_zeros(*mask.shape, weights.heads, dtype=dtype)
+        return values.new_zeros(*values.shape[:2], weights.heads)
     if weights.score == "static":
         assert weights.logit is not None and edge is not None
         return weights.logit[edge]
     assert query is not None and keys is not None
-    query = query.unflatten(-1, (weights.heads, -1))  # [R, M, P, A]
-    keys = keys.unflatten(-1, (weights.heads, -1))  # [R, M, J, P, A]
+    query = query.unflatten(-1, (1, weights.heads, -1))  # [S, 1, P, A]
+    keys = keys.unflatten(-1, (weights.heads, -1))  # [S, J, P, A]
     if weights.score == "dot":
-        # [R, M, P, J, A] @ [R, M, P, A, 1]
-        products = keys.transpose(-2, -3) @ query.unsqueeze(-1)
-        return products.squeeze(-1).transpose(-1, -2) / math.sqrt(query.size(-1))
+        return (query * keys).sum(-1) / math.sqrt(query.size(-1))
     assert weights.att is not None
-    hidden = torch.tanh(query.unsqueeze(-3) + keys)
-    if weights.heads == 1 and weights.att.size(0) == 1:
-        return hidden.squeeze(-2) @ weights.att[0].t()
-    return (hidden * weights.att[:, None, None]).sum(-1)
+    return (torch.tanh(query + keys) * weights.att.unsqueeze(1)).sum(-1)

@@ -1,4 +1,7 @@
-"""The LSTM of many nodes side by side, with and without messages."""
+"""The LSTM of many nodes side by side, with messages: the plain path, by autograd.
+
+Slots and tokens are those of :mod:`mtgnn.ops.layout`.
+"""
 
 from __future__ import annotations
 
@@ -8,66 +11,75 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-Channel = Callable[[int, Tensor], tuple[Tensor, Tensor | None]]
-"""A step's communication: ``(t, h [R, M, H]) → (message [R, M, C], weights [R, M, J, P])``."""
+from .layout import Layout
+
+Channel = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor | None]]
+"""A step's communication: ``(t, h [s, H], x [s, E]) → (message [s, C], weights [s, J, P])``."""
 
 
 class NodeWeights(NamedTuple):
-    """Parameters of R nodes, stacked; gate order i, f, g, o as in :class:`torch.nn.LSTM`.
+    """Parameters of R nodes; gate order i, f, g, o as in :class:`torch.nn.LSTM`.
 
     Attributes:
-        hidden: ``[R, H, 4H]``, recurrent weights.
-        message: ``[R, C, 4H]``, message weights.
-        gate: ``[R, H + C, C]``, for ``fusion="gated"``, else ``None``.
-        gate_bias: ``[R, 1, C]``.
+        weight: ``[R, 4H, E + H + C]``, weights of input, state and message side by side.
+        bias: ``[R, 4H]``.
+        gate: ``[R, C, H + C]``, for ``fusion="gated"``, else ``None``.
+        gate_bias: ``[R, C]``.
     """
 
-    hidden: Tensor
-    message: Tensor
-    gate: Tensor | None
-    gate_bias: Tensor | None
+    weight: Tensor
+    bias: Tensor
+    gate: Tensor | None = None
+    gate_bias: Tensor | None = None
 
 
 def recur(
-    projected: Tensor,
+    layout: Layout,
+    source: Tensor,
+    index: Tensor,
     h: Tensor,
     c: Tensor,
     weights: NodeWeights,
-    channel: Channel,
+    channel: Channel | None = None,
     message_dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Run R nodes over T steps; at each step, ``channel`` says what the nodes receive.
+    """Run every slot over its steps; at each, ``channel`` says what the nodes receive.
 
     Args:
-        projected: ``[T, R, M, 4H]``, inputs times input weights, plus bias.
-        h: ``[R, M, H]``, and ``c`` alike: the states before the first step.
+        layout: The slots.
+        source: ``[*, E]``, inputs.
+        index: ``[L]``, the row of ``source`` that each token reads.
+        h: ``[S, H]``, and ``c`` alike: the states before the first step.
         c: See ``h``.
         weights: The nodes' parameters.
-        channel: The communication of one step.
+        channel: The communication of one step; ``None``: no messages.
         message_dropout: Probability with which an element of a message is dropped.
 
     Returns:
-        Hidden and cell states ``[T, R, M, H]`` of every step, and the attention weights of every
-        step, where the channel gives them.
+        Hidden and cell states ``[L, H]``, and each step's attention weights, where there are any.
     """
-    joint = torch.cat([weights.hidden, weights.message], dim=1)
+    matrices = [matrix.t() for matrix in weights.weight]
+    gates = None if weights.gate is None else [matrix.t() for matrix in weights.gate]
     hs, cs, alphas = [], [], []
-    for t, z in enumerate(projected.unbind(0)):
-        message, alpha = channel(t, h)
-        if weights.gate is not None:
-            assert weights.gate_bias is not None
-            opened = torch.cat([h, message], -1) @ weights.gate + weights.gate_bias
-            message = torch.sigmoid(opened) * message
-        if message_dropout > 0:
-            message = drop(message, message_dropout)
-        h, c = cell(z + torch.cat([h, message.to(h.dtype)], -1) @ joint, c)
+    for t, (width, x) in enumerate(zip(layout.widths, index.split(layout.widths), strict=True)):
+        word, h, c = source.index_select(0, x), h[:width], c[:width]
+        groups = layout.groups(width)
+        parts = [word, h]
+        if channel is not None:
+            message, alpha = channel(t, h, word)
+            if gates is not None:
+                opened = groups.product(torch.cat([h, message], -1), gates, weights.gate_bias)
+                message = torch.sigmoid(opened) * message
+            if message_dropout > 0:
+                message = drop(message, message_dropout)
+            parts.append(message.to(h.dtype))
+            if alpha is not None:
+                alphas.append(alpha)
+        h, c = cell(groups.product(torch.cat(parts, -1), matrices, weights.bias), c)
         hs.append(h)
         cs.append(c)
-        if alpha is not None:
-            alphas.append(alpha)
-    return torch.stack(hs), torch.stack(cs), alphas
+    return torch.cat(hs), torch.cat(cs), alphas
 
 
 def cell(z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,30 +87,3 @@ def cell(z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = z.chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
-
-
-def silent(
-    x: Tensor, lengths: Tensor, h: Tensor, c: Tensor, parameters: list[Tensor]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One node without messages: a plain LSTM, run by torch's own kernel on packed sequences.
-
-    Args:
-        x: ``[M, T, E]``.
-        lengths: ``[M]``, on the CPU.
-        h: ``[M, H]``, and ``c`` alike: the states before the first step.
-        c: See ``h``.
-        parameters: ``weight_ih, weight_hh, bias_ih, bias_hh``.
-
-    Returns:
-        Hidden states ``[M, T, H]``, zero beyond the lengths, and the final ``h`` and ``c``.
-    """
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    order, inverse = packed.sorted_indices, packed.unsorted_indices
-    start = (h[order].unsqueeze(0), c[order].unsqueeze(0))
-    data, h, c = torch._VF.lstm(  # what torch.nn.LSTM itself calls
-        packed.data, packed.batch_sizes, start, parameters, True, 1, 0.0, False, False
-    )
-    out, _ = pad_packed_sequence(
-        packed._replace(data=data), batch_first=True, total_length=x.size(1)
-    )
-    return out, h[0][inverse], c[0][inverse]

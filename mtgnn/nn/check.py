@@ -1,0 +1,62 @@
+"""Early errors of the recurrences over task graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .graph_lstm import GraphLSTM
+
+
+def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise where an option is none of the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"expected {name} to be one of {allowed}, got {value!r}")
+
+
+def check_options(layer: GraphLSTM) -> None:
+    """Raise where numbers make no sense or options exclude each other."""
+    for name in ("input_size", "hidden_size", "num_layers", "heads"):
+        if getattr(layer, name) < 1:
+            raise ValueError(f"expected {name} to be at least 1, got {getattr(layer, name)}")
+    for name in ("dropout", "message_dropout", "attention_dropout"):
+        if not 0 <= getattr(layer, name) < 1:
+            raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
+    if layer.owned and layer.score in ("static", "uniform"):
+        raise ValueError(
+            f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '
+            "scores has a logit of its own, or none"
+        )
+    if layer.foreign and layer.detach and layer.exchange == "mutual":
+        raise ValueError("a conv cannot detach senders that are receivers as well: detach=False")
+
+
+def check_input(
+    layer: GraphLSTM, x: Tensor, lengths: Tensor | None, task: Tensor | None
+) -> list[int]:
+    """Raise where an input does not fit; else return the lengths."""
+    nodes = layer.graph.num_nodes
+    if x.dim() not in (3, 4) or x.size(-1) != layer.input_size or 0 in x.shape[:2]:
+        raise ValueError(
+            f"expected x of shape [B, T, {layer.input_size}] or "
+            f"[B, T, {nodes}, {layer.input_size}], got {list(x.shape)}"
+        )
+    if x.dim() == 4 and x.size(2) != nodes:
+        raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
+    batch, steps = x.shape[:2]
+    if task is not None:
+        _check_integers("tasks", task, batch, 0, layer.graph.num_tasks - 1)
+    if lengths is None:
+        return [steps] * batch
+    return _check_integers("lengths", lengths, batch, 1, steps)
+
+
+def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
+    if values.shape != (size,) or values.is_floating_point():
+        raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
+    numbers = values.tolist()
+    if min(numbers) < low or max(numbers) > high:
+        raise ValueError(f"expected {name} in {low}…{high}, got {numbers}")
+    return numbers

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .plan import Plan
+
+
+class GraphState(NamedTuple):
+    """The states after the last real step; row ``l·D + d`` is layer ``l``, direction ``d``.
+
+    Attributes:
+        h: ``[L·D, B, N, H]`` of every node that ran; zeros for the others.
+        c: Like ``h``.
+        sender_h: Like ``h``, of the runs without messages that ``exchange="read"`` reads from.
+        sender_c: Like ``h``.
+        ran: ``[B, 2, N]``, which nodes ran: as themselves (0), as silent senders (1).
+        mailbox: ``[L·D, B, T, H]``, where later steps read from all earlier ones; else ``None``.
+        mailbox_mask: ``[B, T]``, the mailbox's real positions.
+    """
+
+    h: Tensor
+    c: Tensor
+    sender_h: Tensor
+    sender_c: Tensor
+    ran: Tensor
+    mailbox: Tensor | None = None
+    mailbox_mask: Tensor | None = None
+
+    def check(self, plan: Plan, rows: int, batch_size: int, nodes: tuple[str, ...]) -> None:
+        """Raise where this state cannot start a plan.
+
+        Raises:
+            ValueError: If its sizes are others, or it lacks a node that is to run.
+        """
+        expected = (rows, batch_size, len(nodes))
+        if tuple(self.h.shape[:3]) != expected:
+            raise ValueError(
+                f"expected a state of {rows} rows, {batch_size} sequences and {len(nodes)} nodes, "
+                f"got h of shape {list(self.h.shape)}"
+            )
+        for stage in plan.stages:
+            lacking = ~self.ran[stage.sequence, plan.kind(stage), stage.node]
+            if lacking.any():
+                node = nodes[int(stage.node[lacking][0])]
+                raise ValueError(
+                    f"the state lacks node {node!r} for some sequence: "
+                    "continue with the tasks it came from"
+                )
+
+
+def join_states(
+    ends: list[list[tuple[Tensor, Tensor]]], plan: Plan, batch_size: int, num_nodes: int
+) -> GraphState:
+    """Collect the final states ``[S, H]`` of every row (outer list) and stage."""
+    first = ends[0][0][0]
+    ran = torch.zeros(batch_size, 2, num_nodes, dtype=torch.bool, device=first.device)
+    states = []
+    for row in ends:
+        h = first.new_zeros(2, batch_size, num_nodes, first.size(-1))
+        c = torch.zeros_like(h)
+        for stage, (end_h, end_c) in zip(plan.stages, row, strict=True):
+            kind = torch.full_like(stage.node, plan.kind(stage))
+            h = h.index_put((kind, stage.sequence, stage.node), end_h)
+            c = c.index_put((kind, stage.sequence, stage.node), end_c)
+            ran[stage.sequence, kind, stage.node] = True
+        states.append((h, c))
+    h, c = (torch.stack(part) for part in zip(*states, strict=True))
+    return GraphState(h[:, 0], c[:, 0], h[:, 1], c[:, 1], ran)
