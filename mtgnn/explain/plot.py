@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..graph import TaskGraph
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours: told apart by the colour-blind, too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+
+
+def plot_task_graphs(
+    graphs: Mapping[str, TaskGraph],
+    path: str | PathLike[str],
+    groups: Sequence[int] | None = None,
+) -> None:
+    """Draw task graphs side by side, each as a circle of tasks and as a matrix.
+
+    The circle shows the edges that weigh more than equal attention would, the thicker the more;
+    the matrix shows all weights, a row for each receiver.
+
+    Args:
+        graphs: Titles and graphs over the same tasks. Where a graph has no weights, the edges
+            that enter a task share one equally.
+        path: Where the picture goes; the ending says the format (``.png``, ``.svg``, …).
+        groups: For each task a number; tasks with the same number get the same colour.
+
+    Raises:
+        ImportError: If matplotlib is not installed (extra ``plot``).
+        ValueError: If there is no graph, or the graphs have different tasks.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "mtgnn[plot]"') from error
+    if not graphs:
+        raise ValueError("expected at least one graph")
+    tasks = next(iter(graphs.values())).tasks
+    for title, graph in graphs.items():
+        if graph.tasks != tasks:
+            raise ValueError(f"expected tasks {list(tasks)} in {title!r}, got {list(graph.tasks)}")
+    groups = [0] * len(tasks) if groups is None else list(groups)
+    if len(groups) != len(tasks):
+        raise ValueError(f"expected a group for each of {len(tasks)} tasks, got {len(groups)}")
+    size = max(4.6, 0.42 * len(tasks))
+    figure = Figure(figsize=(size * len(graphs), 2 * size), layout="constrained")
+    axes = figure.subplots(2, len(graphs), squeeze=False)
+    for column, (title, graph) in enumerate(graphs.items()):
+        weights = weight_matrix(graph)
+        _draw_circle(axes[0, column], tasks, weights, groups)
+        axes[0, column].set_title(title, fontsize=14, pad=14)
+        image = _draw_matrix(axes[1, column], tasks, weights)
+        figure.colorbar(image, ax=axes[1, column], shrink=0.8, label="weight")
+    figure.savefig(path, dpi=150)
+
+
+def weight_matrix(graph: TaskGraph) -> Tensor:
+    """Weights ``[K, K]`` between tasks, row = receiver; without weights, equal ones."""
+    weight = graph.edge_weight
+    sender, receiver = graph.edge_index
+    if weight is None:
+        degree = receiver.bincount(minlength=graph.num_nodes)
+        weight = 1 / degree[receiver].float()
+    matrix = torch.zeros(graph.num_nodes, graph.num_nodes)
+    matrix[receiver, sender] = weight.float()
+    return matrix[: graph.num_tasks, : graph.num_tasks]
+
+
+def _draw_circle(axes: Axes, tasks: Sequence[str], weights: Tensor, groups: list[int]) -> None:
+    count = len(tasks)
+    order = sorted(range(count), key=lambda k: groups[k])
+    angle = {k: math.pi / 2 - 2 * math.pi * place / count for place, k in enumerate(order)}
+    spot = {k: (math.cos(a), math.sin(a)) for k, a in angle.items()}
+    degree = (weights > 0).sum(1)
+    scale = float(weights.max()) or 1.0
+    for k in range(count):
+        for i in range(count):
+            if weights[k, i] > 0 and weights[k, i] >= 0.999 / int(degree[k]):
+                _draw_edge(axes, spot[i], spot[k], float(weights[k, i]) / scale, groups[i])
+    for k, (x, y) in spot.items():
+        axes.scatter(x, y, s=260, color=_colour(groups[k]), edgecolor="white", zorder=3)
+        side = "center" if abs(x) < 0.2 else "left" if x > 0 else "right"
+        axes.text(1.17 * x, 1.17 * y, tasks[k], ha=side, va="center", fontsize=10)
+    axes.set(xlim=(-1.7, 1.7), ylim=(-1.4, 1.4), aspect="equal")
+    axes.axis("off")
+
+
+def _draw_edge(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], strength: float, group: int
+) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            connectionstyle="arc3,rad=0.12",
+            arrowstyle="-|>",
+            mutation_scale=11,
+            shrinkA=9,
+            shrinkB=10,
+            linewidth=0.4 + 2.6 * strength**2,
+            alpha=0.25 + 0.65 * strength**2,
+            color=_colour(group),
+        )
+    )
+
+
+def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
+    off_diagonal = ~torch.eye(len(tasks), dtype=torch.bool)
+    shown = weights.masked_fill(~off_diagonal, torch.nan)
+    image = axes.imshow(shown.numpy(), cmap="cividis", vmin=0.0)
+    axes.set_xticks(range(len(tasks)), list(tasks), rotation=90)
+    axes.set_yticks(range(len(tasks)), list(tasks))
+    axes.set(xlabel="sender", ylabel="receiver")
+    if len(tasks) <= 10:
+        middle = float(weights.max()) / 2
+        for k in range(len(tasks)):
+            for i in range(len(tasks)):
+                if i != k:
+                    ink = "black" if weights[k, i] > middle else "white"
+                    label = f"{weights[k, i]:.2f}".removeprefix("0")
+                    axes.text(i, k, label, ha="center", va="center", fontsize=8, color=ink)
+    return image
+
+
+def _colour(group: int) -> str:
+    return COLOURS[group % len(COLOURS)]
