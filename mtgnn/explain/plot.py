@@ -51,12 +51,12 @@ def plot_task_graphs(
     if len(groups) != len(tasks):
         raise ValueError(f"expected a group for each of {len(tasks)} tasks, got {len(groups)}")
     size = max(4.6, 0.42 * len(tasks))
-    figure = Figure(figsize=(size * len(graphs), 2 * size), layout="constrained")
+    figure = Figure(figsize=(size * len(graphs), 1.75 * size), layout="constrained")
     axes = figure.subplots(2, len(graphs), squeeze=False)
     for column, (title, graph) in enumerate(graphs.items()):
         weights = weight_matrix(graph)
         _draw_circle(axes[0, column], tasks, weights, groups)
-        axes[0, column].set_title(title, fontsize=14, pad=14)
+        axes[0, column].set_title(title, fontsize=14, pad=4)
         image = _draw_matrix(axes[1, column], tasks, weights)
         figure.colorbar(image, ax=axes[1, column], shrink=0.8, label="weight")
     figure.savefig(path, dpi=150)
@@ -88,8 +88,8 @@ def _draw_circle(axes: Axes, tasks: Sequence[str], weights: Tensor, groups: list
     for k, (x, y) in spot.items():
         axes.scatter(x, y, s=260, color=_colour(groups[k]), edgecolor="white", zorder=3)
         side = "center" if abs(x) < 0.2 else "left" if x > 0 else "right"
-        axes.text(1.17 * x, 1.17 * y, tasks[k], ha=side, va="center", fontsize=10)
-    axes.set(xlim=(-1.7, 1.7), ylim=(-1.4, 1.4), aspect="equal")
+        axes.text(1.16 * x, 1.2 * y, tasks[k], ha=side, va="center", fontsize=10)
+    axes.set(xlim=(-1.65, 1.65), ylim=(-1.35, 1.35), aspect="equal")
     axes.axis("off")
 
 
