@@ -1,0 +1,125 @@
+import copy
+import logging
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torch_geometric.data import Data, InMemoryDataset
+
+from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch, Vocabulary
+
+VOCABULARY = Vocabulary(["a", "b", "c"])
+DATA = [
+    Data(text="a b", task=1, y=0),
+    Data(text="", task=0, y=1),
+    Data(text="c c c x", task=1),
+]
+
+
+def test_items() -> None:
+    encoded = EncodedTexts(DATA, VOCABULARY)
+    assert [item.tokens.tolist() for item in encoded] == [[3, 4], [2], [5, 5, 5, 1]]
+    assert encoded.lengths.tolist() == [2, 1, 4]
+    assert encoded.task.tolist() == [1, 0, 1]
+    assert encoded.y.tolist() == [0, 1, -100]
+    assert encoded[-1].tokens.tolist() == [5, 5, 5, 1]
+    assert len(encoded) == 3 and encoded.truncated == 0
+
+
+def test_index_out_of_range() -> None:
+    with pytest.raises(IndexError):
+        EncodedTexts(DATA, VOCABULARY)[3]
+
+
+def test_collate_pads_with_zeros() -> None:
+    encoded = EncodedTexts(DATA, VOCABULARY)
+    batch = EncodedTexts.collate([encoded[0], encoded[2]])
+    assert batch.tokens.tolist() == [[3, 4, 0, 0], [5, 5, 5, 1]]
+    assert batch.lengths.tolist() == [2, 4]
+    assert batch.task.tolist() == [1, 1]
+    assert batch.y.tolist() == [0, -100]
+    assert batch.y.dtype == batch.tokens.dtype == batch.task.dtype == torch.long
+    assert len(batch) == 2
+
+
+def test_truncation_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="mtgnn"):
+        encoded = EncodedTexts(DATA, VOCABULARY, max_length=2)
+    assert encoded.truncated == 1
+    assert encoded[2].tokens.tolist() == [5, 5]
+    assert encoded[0].tokens.tolist() == [3, 4]
+    assert caplog.messages == ["cut 1 of 3 texts at 2 tokens"]
+
+
+def test_nothing_cut_nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="mtgnn"):
+        assert EncodedTexts(DATA, VOCABULARY, max_length=4).truncated == 0
+    assert caplog.messages == []
+
+
+def test_float_labels_are_for_regression_and_nan_is_no_label() -> None:
+    data = [Data(text="a", task=0, y=0.5), Data(text="b", task=0), Data(text="c", task=1, y=2)]
+    y = EncodedTexts(data, VOCABULARY).y
+    assert y.dtype == torch.float32
+    assert y.isnan().tolist() == [False, True, False]
+    assert y[[0, 2]].tolist() == [0.5, 2.0]
+
+
+def test_reads_what_a_pyg_dataset_hands_out() -> None:
+    dataset = InMemoryDataset(None)
+    dataset.data, dataset.slices = dataset.collate(DATA[:2])
+    assert isinstance(dataset[0].y, torch.Tensor)
+    encoded = EncodedTexts(dataset, VOCABULARY)
+    assert encoded.y.tolist() == [0, 1] and encoded.task.tolist() == [1, 0]
+    assert EncodedTexts(dataset[[1]], VOCABULARY).y.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Data(task=0), "item 1 has no text"),
+        (Data(text="a"), "item 1 has no task"),
+        (Data(text=3, task=0), "item 1 has int"),
+    ],
+)
+def test_bad_items(item: Data, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EncodedTexts([DATA[0], item], VOCABULARY)
+
+
+def test_bad_max_length() -> None:
+    with pytest.raises(ValueError, match="max_length must be at least 1, got 0"):
+        EncodedTexts(DATA, VOCABULARY, max_length=0)
+
+
+def test_a_loader_of_two_processes_yields_every_text_once() -> None:
+    data = [Data(text="a " * (n % 7 + 1), task=n % 2, y=n) for n in range(20)]
+    encoded = EncodedTexts(data, VOCABULARY)
+    loader = DataLoader(
+        encoded,
+        batch_sampler=BucketBatchSampler(encoded.lengths, 4),
+        collate_fn=encoded.collate,
+        num_workers=2,
+    )
+    batches = list(loader)
+    assert sorted(y for batch in batches for y in batch.y.tolist()) == list(range(20))
+    for batch in batches:
+        assert (batch.tokens != 0).sum(1).tolist() == batch.lengths.tolist()
+        assert batch.lengths.tolist() == [y % 7 + 1 for y in batch.y.tolist()]
+
+
+def test_batch_moves_but_lengths_stay() -> None:
+    encoded = EncodedTexts(DATA, VOCABULARY)
+    batch = EncodedTexts.collate(list(encoded)).to("meta")
+    assert isinstance(batch, SequenceBatch)
+    assert batch.tokens.device.type == batch.task.device.type == batch.y.device.type == "meta"
+    assert batch.lengths.device.type == "cpu"
+
+
+def test_copies_and_pickles() -> None:
+    encoded = EncodedTexts(DATA, VOCABULARY)
+    for other in (copy.deepcopy(encoded), pickle.loads(pickle.dumps(encoded))):
+        assert [item.tokens.tolist() for item in other] == [
+            item.tokens.tolist() for item in encoded
+        ]

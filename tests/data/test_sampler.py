@@ -1,0 +1,162 @@
+from itertools import chain
+
+import pytest
+import torch
+from torch import Tensor
+
+from mtgnn.data import BucketBatchSampler
+
+
+def domains() -> tuple[Tensor, Tensor]:
+    """Lengths and tasks of 1,600 examples of 16 tasks whose mean lengths differ 13-fold."""
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.linspace(21, 271, 16).repeat_interleave(100)
+    lengths = mean * (0.3 + 1.4 * torch.rand(1600, generator=generator))
+    return lengths.long(), torch.arange(16).repeat_interleave(100)
+
+
+def padding(lengths: Tensor, batches: list[list[int]]) -> float:
+    """Fraction of the cells of all batches that are padding."""
+    real = sum(int(lengths[batch].sum()) for batch in batches)
+    return 1 - real / sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 32, 33, 100])
+def test_every_example_exactly_once(n: int, shuffle: bool) -> None:
+    sampler = BucketBatchSampler(torch.arange(n) % 9 + 1, 8, shuffle=shuffle)
+    batches = list(sampler)
+    assert sorted(chain(*batches)) == list(range(n))
+    assert len(batches) == len(sampler)
+    assert max(map(len, batches)) <= 8
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("replicas", [2, 3, 5])
+@pytest.mark.parametrize("n", [5, 6, 16, 41, 42, 43, 44, 45, 46, 47, 48])
+def test_ranks_share_each_global_batch(n: int, replicas: int, shuffle: bool) -> None:
+    lengths = torch.arange(n) % 9 + 1
+    samplers = [
+        BucketBatchSampler(lengths, 8, shuffle, 3, num_replicas=replicas, rank=rank)
+        for rank in range(replicas)
+    ]
+    for sampler in samplers:
+        sampler.set_epoch(2)
+    shares = [list(sampler) for sampler in samplers]
+    assert {len(share) for share in shares} == {len(samplers[0])}
+    assert all(batch for share in shares for batch in share)
+    joined = [sorted(chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert sorted(chain(*joined)) == list(range(n))
+    assert joined == [sorted(batch) for batch in samplers[0].global_batches()]
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_all_ranks_together_see_what_one_process_sees(replicas: int) -> None:
+    lengths, _ = domains()
+    one = list(BucketBatchSampler(lengths, 64, seed=5))
+    shares = [
+        list(BucketBatchSampler(lengths, 64, seed=5, num_replicas=replicas, rank=rank))
+        for rank in range(replicas)
+    ]
+    for batch, *parts in zip(one, *shares, strict=True):
+        assert [batch[rank::replicas] for rank in range(replicas)] == parts
+
+
+def test_a_rest_smaller_than_the_ranks_joins_the_batch_before_it() -> None:
+    ranks = [
+        list(BucketBatchSampler([1] * 10, 4, shuffle=False, num_replicas=3, rank=rank))
+        for rank in range(3)
+    ]
+    assert ranks == [[[0, 3], [4, 7]], [[1], [5, 8]], [[2], [6, 9]]]
+
+
+def test_deterministic_in_seed_and_epoch() -> None:
+    lengths, _ = domains()
+
+    def batches(seed: int, epoch: int) -> list[list[int]]:
+        sampler = BucketBatchSampler(lengths, 64, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert batches(1, 2) == batches(1, 2)
+    drawn = [batches(seed, epoch) for seed in range(3) for epoch in range(3)]
+    assert all(drawn[i] != drawn[j] for i in range(9) for j in range(i))
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    state = torch.random.get_rng_state()
+    list(BucketBatchSampler([1, 2, 3, 4], 2))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def kept_companions(lengths: Tensor, noise: float) -> float:
+    """Fraction of an example's companions in one epoch that it has in the next one too."""
+    sampler = BucketBatchSampler(lengths, 32, noise=noise)
+    first = {i: set(batch) for batch in sampler for i in batch}
+    sampler.set_epoch(1)
+    second = {i: set(batch) for batch in sampler for i in batch}
+    kept = sum(len(first[i] & second[i]) - 1 for i in first)
+    return kept / sum(len(first[i]) - 1 for i in first)
+
+
+def test_another_epoch_brings_other_companions() -> None:
+    lengths, _ = domains()
+    few, some, many = (kept_companions(lengths, noise) for noise in (0.2, 0.1, 0.0))
+    assert few < some < 0.4 < 0.8 < many
+
+
+def test_batches_come_in_no_order_of_length() -> None:
+    lengths, _ = domains()
+    means = [float(lengths[batch].float().mean()) for batch in BucketBatchSampler(lengths, 64)]
+    rises = sum(a < b for a, b in zip(means, means[1:], strict=False))
+    assert 0.2 * len(means) < rises < 0.8 * len(means)
+
+
+def test_little_padding_though_domains_differ() -> None:
+    lengths, task = domains()
+    shuffled = torch.randperm(1600, generator=torch.Generator().manual_seed(1))
+    random = padding(lengths, [piece.tolist() for piece in shuffled.split(64)])
+    within = torch.stack([i[torch.argsort(lengths[i])] for i in torch.arange(1600).view(16, 100)])
+    within_tasks = padding(lengths, [piece.flatten().tolist() for piece in within.split(4, dim=1)])
+    across = padding(lengths, list(BucketBatchSampler(lengths, 64)))
+    assert across < 0.1 < 0.3 < min(random, within_tasks)
+
+
+def test_batches_mix_tasks() -> None:
+    lengths, task = domains()
+    batches = list(BucketBatchSampler(lengths, 64))
+    assert sum(len(set(task[batch].tolist())) for batch in batches) / len(batches) > 6
+
+
+def test_without_shuffling_longest_first_in_every_epoch() -> None:
+    lengths, _ = domains()
+    sampler = BucketBatchSampler(lengths, 64, shuffle=False)
+    order = lengths[torch.tensor(list(chain(*sampler)))]
+    assert torch.equal(order, lengths.sort(descending=True).values)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_replicas": 2, "rank": 2}, "0 <= rank < num_replicas, got 2 and 2"),
+        ({"num_replicas": 2, "rank": -1}, "0 <= rank"),
+        ({"num_replicas": 0}, "0 <= rank"),
+        ({"num_replicas": 4}, "got 3 examples"),
+        ({"num_replicas": 3, "batch_size": 2}, "got batch_size 2"),
+        ({"batch_size": 0}, "got batch_size 0"),
+        ({"noise": 1.0}, "noise"),
+        ({"lengths": []}, "got 0 examples"),
+        ({"lengths": [[1, 2]]}, r"\[n\], got \[1, 2\]"),
+    ],
+)
+def test_bad_arguments(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BucketBatchSampler(**{"lengths": [3, 1, 2], "batch_size": 4, **options})
+
+
+def test_repr() -> None:
+    sampler = BucketBatchSampler([3, 1, 2], 2)
+    assert repr(sampler) == "BucketBatchSampler(3, batch_size=2, rank=0 of 1)"

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+
+from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.datasets import TextFolder
+
+FILES = {
+    "topic.train.tsv": b"sport\ta game\nart\ta picture\nsport\ta\tb\n",
+    "topic.dev.tsv": b"art\tpaint\n",
+    "topic.test.tsv": b"sport\tball\nart\t\n",
+    "mood.train.tsv": "no\tna\u00efve\x85one\nyes\tgood".encode(),
+    "mood.dev.tsv": b"yes\tfine\n",
+    "mood.test.tsv": b"no\tbad\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def rows(dataset: TextFolder) -> list[tuple[str, int, int]]:
+    return [(item.text, int(item.task), int(item.y)) for item in dataset]
+
+
+def test_items(folder: Path) -> None:
+    assert rows(TextFolder(folder)) == [
+        ("na\u00efve\x85one", 0, 0),
+        ("good", 0, 1),
+        ("a game", 1, 1),
+        ("a picture", 1, 0),
+        ("a\tb", 1, 1),
+    ]
+    assert rows(TextFolder(str(folder), "dev")) == [("fine", 0, 1), ("paint", 1, 0)]
+    assert rows(TextFolder(folder, "test")) == [("bad", 0, 0), ("ball", 1, 1), ("", 1, 0)]
+
+
+def test_tasks_and_classes_are_sorted(folder: Path) -> None:
+    for split in ("train", "dev", "test"):
+        dataset = TextFolder(folder, split)
+        assert dataset.tasks == ["mood", "topic"]
+        assert dataset.classes == {"mood": ["no", "yes"], "topic": ["art", "sport"]}
+
+
+def test_nothing_is_written_and_edits_are_seen(folder: Path) -> None:
+    TextFolder(folder)
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    (folder / "mood.dev.tsv").write_bytes(b"no\tother\n")
+    assert rows(TextFolder(folder, "dev"))[0] == ("other", 0, 0)
+
+
+def test_other_files_and_dots_in_names(folder: Path) -> None:
+    (folder / "notes.txt").write_text("nothing")
+    for split in ("train", "dev", "test"):
+        (folder / f"a.b.{split}.tsv").write_bytes(b"x\ty\n")
+    assert TextFolder(folder).tasks == ["a.b", "mood", "topic"]
+
+
+def test_files_of_other_systems(folder: Path) -> None:
+    (folder / "mood.train.tsv").write_bytes(b"\xef\xbb\xbfno\tbad\r\nyes\tgood\r\n")
+    dataset = TextFolder(folder)
+    assert dataset.classes["mood"] == ["no", "yes"]
+    assert dataset[0].text == "bad"
+
+
+def test_encodes(folder: Path) -> None:
+    vocabulary = Vocabulary.build(TextFolder(folder).text)
+    encoded = EncodedTexts(TextFolder(folder, "test"), vocabulary)
+    assert encoded[2].tokens.tolist() == [2]
+    assert encoded.y.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("topic.train.tsv", b"art\ta\nno tab\n", r"topic\.train\.tsv, line 2: .*<TAB>.*'no tab'"),
+        ("topic.train.tsv", b"art\ta\n\nart\tb\n", r"topic\.train\.tsv, line 2: .*got ''"),
+        ("topic.train.tsv", b"art\ta\n \tb\n", r"topic\.train\.tsv, line 2: expected a label"),
+        ("topic.train.tsv", b"art\ta\nart\t\xff\n", r"topic\.train\.tsv, line 2: not UTF-8"),
+        ("topic.train.tsv", b"", r"topic\.train\.tsv is empty"),
+        (
+            "topic.dev.tsv",
+            b"art\ta\nwar\tb\n",
+            r"dev\.tsv, line 2: label 'war'.*\['art', 'sport'\]",
+        ),
+        ("topic.dev.tsv", b"", r"topic\.dev\.tsv is empty"),
+    ],
+)
+def test_bad_files(folder: Path, name: str, content: bytes, message: str) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        TextFolder(folder, "dev")
+
+
+@pytest.mark.parametrize("asked", ["train", "dev", "test"])
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_task_needs_all_three_files(folder: Path, split: str, asked: str) -> None:
+    (folder / f"mood.{split}.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"'mood' has no file mood\.{split}\.tsv"):
+        TextFolder(folder, asked)
+
+
+def test_no_folder_and_no_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none"):
+        TextFolder(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="found none"):
+        TextFolder(tmp_path)
+
+
+def test_bad_split(folder: Path) -> None:
+    with pytest.raises(ValueError, match="split as one of .*got 'valid'"):
+        TextFolder(folder, "valid")
