@@ -26,8 +26,9 @@ class FDUMTL(InMemoryDataset):
     Reviews of fourteen kinds of Amazon products, of IMDb and of Rotten Tomatoes (MR), negative or
     positive: 22,180 to train on, 200 a domain for development, 400 a domain to test on, and 30,475
     without a label. An item is ``Data(text=…, task=…, y=…)``; PyG hands out ``task`` and ``y`` as
-    tensors ``[1]``. Text is as in the files: labelled reviews are tokenised and lower case,
-    unlabelled ones are raw.
+    tensors ``[1]``, and ``dataset.text``, ``dataset.task`` and ``dataset.y`` give all of them at
+    once. Text is as in the files: labelled reviews are tokenised and lower case, and so are the
+    unlabelled ones of IMDb and MR, but those of the products are raw.
 
     One text in eleven of the test set also stands in a train file. Test items say so in ``leaked``
     (the same text is in *any* domain's train file); 5,841 of 6,400 are not leaked.
