@@ -13,6 +13,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from urllib.parse import quote, urlsplit
@@ -104,7 +105,7 @@ def _download_file(address: str, path: Path) -> None:
         if error.code in (404, 410):
             raise FileNotFoundError(f"found nothing at {address} (HTTP {error.code})") from error
         raise OSError(f"could not download {address}: HTTP {error.code} {error.reason}") from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(f"could not download {address}: {error}") from error
 
 

@@ -32,7 +32,7 @@ def server(content: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterat
             shared.asked.append(self.path)
             body = shared.files.get(self.path.removeprefix("/data/"))
             self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
+            self.send_header("Content-Length", str(len(body or b"") + shared.withheld))
             self.end_headers()
             self.wfile.write(body or b"")
 

@@ -167,3 +167,11 @@ def test_no_answer(tmp_path: Path, server: Server) -> None:
     with pytest.raises(OSError, match=f"could not download {closed}/books.task.train"):
         TinyFDUMTL(tmp_path / "root", "test", closed)
     assert raw(tmp_path / "root") == {}
+
+
+def test_connection_that_breaks_off(tmp_path: Path, server: Server) -> None:
+    server.withheld = 5
+    server.files["books.task.train"] = server.files["books.task.train"][:-5]
+    with pytest.raises((OSError, ValueError), match=r"books\.task\.train"):
+        TinyFDUMTL(tmp_path, "test", server.address)
+    assert raw(tmp_path) == {}

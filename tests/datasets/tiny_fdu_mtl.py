@@ -80,3 +80,4 @@ class Server:
     address: str
     files: dict[str, bytes]
     asked: list[str] = field(default_factory=list)
+    withheld: int = 0  # bytes of each file that are announced and do not come
