@@ -1,15 +1,32 @@
-"""Layers: attention edges and recurrences over task graphs."""
+"""Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
 from .attention import TaskAttentionConv
 from .complete import CompleteGraphLSTM
+from .encoders import build_encoder
 from .graph_lstm import GraphLSTM
+from .heads import ClassificationHeads, RegressionHeads
+from .losses import MultiTaskLoss, is_labelled
+from .model import MultiTaskModel, Prediction
+from .pooling import Pooling, pool
+from .shared import SharedLSTM, SharedState
 from .star import StarGraphLSTM
 from .state import GraphState
 
 __all__ = [
+    "ClassificationHeads",
     "CompleteGraphLSTM",
     "GraphLSTM",
     "GraphState",
+    "MultiTaskLoss",
+    "MultiTaskModel",
+    "Pooling",
+    "Prediction",
+    "RegressionHeads",
+    "SharedLSTM",
+    "SharedState",
     "StarGraphLSTM",
     "TaskAttentionConv",
+    "build_encoder",
+    "is_labelled",
+    "pool",
 ]

@@ -1,0 +1,145 @@
+"""Heads: one linear layer a task, on one vector a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn.module_dict import ModuleDict
+
+from ..graph import Tasks, task_names
+
+
+class ClassificationHeads(nn.Module):
+    """One linear classifier a task, held by the task's name in ``heads``.
+
+    The heads of the tasks that occur in a batch are computed in one product; a task that is in no
+    sequence keeps ``grad is None``. To know which occur, ``task`` is read on the CPU: there it
+    costs a GPU no synchronisation.
+
+    Args:
+        in_channels: Size F of a sequence's vector.
+        num_classes: Number of classes of each task.
+        tasks: Task names; by default ``task0``, ``task1``, ….
+
+    Shapes:
+        - **input:** :math:`(B, F)` and task :math:`(B)`; or :math:`(B, K, F)` without ``task``
+        - **output:** logits :math:`(B, C)`, or :math:`(B, K, C)`, with C the largest number of
+          classes and :math:`-\\infty` beyond a task's own
+
+    Raises:
+        ValueError: If there is no task, a size is below 1, or names and sizes do not match.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: Sequence[int], tasks: Tasks | None = None
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.num_classes = in_channels, tuple(num_classes)
+        names = task_names(len(self.num_classes) if tasks is None else tasks)
+        if len(names) != len(self.num_classes):
+            raise ValueError(
+                f"expected {len(names)} numbers of classes, got {len(self.num_classes)}"
+            )
+        if in_channels < 1 or min(self.num_classes) < 1:
+            raise ValueError(
+                f"expected sizes of at least 1, got in_channels={in_channels} and "
+                f"num_classes={list(self.num_classes)}"
+            )
+        self.tasks = names
+        self.heads = ModuleDict(
+            {
+                name: nn.Linear(in_channels, size)
+                for name, size in zip(names, self.num_classes, strict=True)
+            }
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for head in self.heads.values():
+            head.reset_parameters()
+
+    def forward(self, h: Tensor, task: Tensor | None = None) -> Tensor:
+        """Compute logits; shapes as in the class description.
+
+        Raises:
+            ValueError: For wrong sizes or a task out of range.
+        """
+        _check(h, task, self.in_channels, len(self.tasks))
+        width = max(self.num_classes)
+        if task is None:
+            every = [self._head(k)(h[:, k]) for k in range(len(self.tasks))]
+            return torch.stack([_widen(own, width) for own in every], 1)
+        present, slot = torch.unique(task.cpu(), return_inverse=True)
+        heads = [self._head(k) for k in present.tolist()]
+        sizes = torch.tensor([head.out_features for head in heads])
+        logits = nn.functional.linear(
+            h, torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
+        )
+        if len(heads) == 1:
+            return _widen(logits, width)
+        # Each sequence takes its own head's columns; the product of all is one small kernel.
+        column = torch.arange(width)
+        index = (sizes.cumsum(0) - sizes)[slot, None] + column.clamp(max=sizes[slot, None] - 1)
+        own = logits.gather(1, index.to(h.device, non_blocking=True))
+        beyond = column >= sizes[slot, None]
+        return own.masked_fill(beyond.to(h.device, non_blocking=True), -torch.inf)
+
+    def _head(self, k: int) -> nn.Linear:
+        return self.heads[self.tasks[k]]
+
+    def extra_repr(self) -> str:
+        """Sizes in the representation."""
+        return f"{self.in_channels}, {list(self.num_classes)}"
+
+
+class RegressionHeads(nn.Module):
+    """One linear unit a task; see :class:`ClassificationHeads`.
+
+    Args:
+        in_channels: Size F of a sequence's vector.
+        tasks: Task names, or their number.
+
+    Shapes:
+        - **input:** :math:`(B, F)` and task :math:`(B)`; or :math:`(B, K, F)` without ``task``
+        - **output:** :math:`(B)`, or :math:`(B, K)`
+
+    Raises:
+        ValueError: If there is no task, or ``in_channels`` is below 1.
+    """
+
+    def __init__(self, in_channels: int, tasks: Tasks) -> None:
+        super().__init__()
+        names = task_names(tasks)
+        self.units = ClassificationHeads(in_channels, [1] * len(names), names)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        self.units.reset_parameters()
+
+    def forward(self, h: Tensor, task: Tensor | None = None) -> Tensor:
+        """Compute values; shapes as in the class description."""
+        return self.units(h, task).squeeze(-1)
+
+
+def _widen(logits: Tensor, width: int) -> Tensor:
+    """Fill up with −∞ to a common number of classes."""
+    missing = width - logits.size(-1)
+    return nn.functional.pad(logits, (0, missing), value=-torch.inf) if missing else logits
+
+
+def _check(h: Tensor, task: Tensor | None, channels: int, num_tasks: int) -> None:
+    if task is None:
+        if h.dim() != 3 or h.shape[1:] != (num_tasks, channels):
+            raise ValueError(
+                f"expected h of shape [B, {num_tasks}, {channels}] for all tasks, "
+                f"got {list(h.shape)}"
+            )
+        return
+    if h.dim() != 2 or h.size(1) != channels:
+        raise ValueError(f"expected h of shape [B, {channels}], got {list(h.shape)}")
+    if task.shape != (h.size(0),) or task.is_floating_point():
+        raise ValueError(f"expected integer tasks of shape [{h.size(0)}], got {task!r}")
+    if task.device.type == "cpu" and bool(((task < 0) | (task >= num_tasks)).any()):
+        raise ValueError(f"expected tasks in 0…{num_tasks - 1}, got {task.tolist()}")

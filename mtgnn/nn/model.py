@@ -1,0 +1,382 @@
+"""A whole model: embedding, encoder, pooling and heads, with vocabulary and label names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..data import NO_LABEL, Vocabulary
+from ..graph import TaskGraph
+from . import saved
+from .check import check_option
+from .encoders import build_encoder
+from .heads import ClassificationHeads
+from .pooling import Pooling
+
+
+class Prediction(NamedTuple):
+    """What a model says of a text: the name of the likeliest label, and how likely it is."""
+
+    label: str
+    probability: float
+
+
+class Labelled(Protocol):
+    """What :meth:`MultiTaskModel.loss_per_sample` reads of a batch."""
+
+    @property
+    def task(self) -> Tensor:
+        """Task of each sequence ``[B]``."""
+
+    @property
+    def y(self) -> Tensor:
+        """Class of each sequence ``[B]``, −100 where there is none."""
+
+
+class MultiTaskModel(nn.Module):
+    """Classifies texts of several tasks: embedding, encoder, pooling, one head a task.
+
+    Args:
+        vocabulary: Numbers of the tokens.
+        classes: The label names of each task, in the order of their numbers.
+        encoder: A name (see :func:`build_encoder`), or a module that is called like
+            :class:`GraphLSTM`, with ``graph`` (whose tasks are those of ``classes``) and
+            ``output_size``.
+        embedding_size: Size E of a token's vector.
+        hidden_size: Size H of a state; for a named encoder.
+        pooling: ``"last"``, ``"mean"``, ``"max"`` or ``"attention"``, see :class:`Pooling`.
+        dropout: Dropout on token vectors and on pooled states.
+        embedding: ``"shared"``: one table for all tasks; ``"task"``: each its own, which makes
+            ``encoder="single"`` truly separate models. That is one table of K·V rows: K times the
+            memory of parameters, gradients and optimiser state.
+        encoder_options: Options of a named encoder.
+        vectors: ``[V, E]``, vectors to start from, in the order of the vocabulary; every task's
+            own table starts from them. By default they are drawn from the normal distribution.
+
+    Attributes:
+        tasks: Names of the tasks.
+        graph: The encoder's task graph.
+
+    Raises:
+        ValueError: For an unknown option, tasks that differ from the encoder's, label names that
+            are missing or occur twice, or vectors of another size.
+
+    Example:
+        >>> from mtgnn.data import Vocabulary
+        >>> classes = {"books": ["bad", "good"], "dvd": ["bad", "good"]}
+        >>> vocabulary = Vocabulary(["i", "like", "it", "!"])
+        >>> model = MultiTaskModel(vocabulary, classes, "star", embedding_size=8, hidden_size=4)
+        >>> [prediction] = model.predict(["i like it !"], task="books")
+        >>> prediction.label in classes["books"]
+        True
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        classes: Mapping[str, Sequence[str]],
+        encoder: str | nn.Module = "complete",
+        *,
+        embedding_size: int = 100,
+        hidden_size: int = 100,
+        pooling: str = "max",
+        dropout: float = 0.0,
+        embedding: str = "shared",
+        encoder_options: Mapping[str, Any] | None = None,
+        vectors: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        check_option("embedding", embedding, ("shared", "task"))
+        if embedding_size < 1 or not 0 <= dropout < 1:
+            raise ValueError(
+                f"expected embedding_size of at least 1 and dropout in [0, 1), "
+                f"got {embedding_size} and {dropout}"
+            )
+        self.vocabulary = vocabulary
+        self.classes = _check_classes(classes)
+        self.tasks = tuple(self.classes)
+        self._options: dict[str, Any] = {
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "pooling": pooling,
+            "dropout": dropout,
+            "embedding": embedding,
+        }
+        self._encoder = self._plain_encoder(encoder, encoder_options)
+        tables = len(self.tasks) if embedding == "task" else 1
+        self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)
+        if vectors is not None:
+            self.load_vectors(vectors)
+        if isinstance(encoder, str):
+            options = dict(encoder_options or {})
+            encoder = build_encoder(encoder, embedding_size, hidden_size, self.tasks, **options)
+        self.encoder = encoder
+        self.graph = self._check_encoder(encoder)
+        size: int = encoder.output_size  # type: ignore[assignment]
+        bidirectional = bool(getattr(encoder, "bidirectional", False))
+        self.pooling = Pooling(pooling, size, bidirectional=bidirectional)
+        sizes = [len(labels) for labels in self.classes.values()]
+        self.heads = ClassificationHeads(size, sizes, self.tasks)
+        self.dropout = nn.Dropout(dropout)
+
+    def _plain_encoder(
+        self, encoder: str | nn.Module, options: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """What a file can say of the encoder: its name and options, or nothing."""
+        if not isinstance(encoder, str):
+            if options is not None:
+                raise ValueError("encoder_options are for an encoder given by name")
+            return None
+        plain = saved.options_to_plain(dict(options or {}))
+        return None if plain is None else {"name": encoder, "options": plain}
+
+    def _check_encoder(self, encoder: nn.Module) -> TaskGraph:
+        graph = getattr(encoder, "graph", None)
+        if not isinstance(graph, TaskGraph) or not hasattr(encoder, "output_size"):
+            raise ValueError(
+                "expected an encoder with a TaskGraph as its graph and an output_size, "
+                f"got {type(encoder).__name__}"
+            )
+        if graph.tasks != self.tasks:
+            raise ValueError(
+                f"expected an encoder of tasks {self.tasks}, as in classes, got {graph.tasks}"
+            )
+        size = getattr(encoder, "input_size", self._options["embedding_size"])
+        if size != self._options["embedding_size"]:
+            raise ValueError(
+                f"expected an encoder of input_size {self._options['embedding_size']}, "
+                f"the embedding_size, got {size}"
+            )
+        return graph
+
+    @torch.no_grad()
+    def load_vectors(self, vectors: Tensor) -> None:
+        """Start from vectors ``[V, E]`` in the order of the vocabulary; that of padding stays 0.
+
+        Raises:
+            ValueError: If they are of another size.
+        """
+        size = (len(self.vocabulary), self.embedding.embedding_dim)
+        if tuple(vectors.shape) != size:
+            raise ValueError(f"expected vectors of shape {list(size)}, got {list(vectors.shape)}")
+        tables = self.embedding.weight.view(-1, *size)
+        tables.copy_(vectors)
+        tables[0, 0] = 0
+
+    def forward(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        task: Tensor,
+        return_attention_weights: bool = False,
+    ) -> Any:
+        """Compute logits.
+
+        Args:
+            tokens: ``[B, T]``, token numbers, 0 beyond the lengths.
+            lengths: ``[B]``, real tokens of each text.
+            task: ``[B]``, task of each text. Like ``lengths`` it is read on the CPU: there it
+                costs a GPU no synchronisation.
+            return_attention_weights: Also returns the encoder's attention.
+
+        Returns:
+            Logits ``[B, C]``, −∞ beyond a task's own classes, or ``(logits, attention)``.
+
+        Raises:
+            ValueError: For wrong sizes, or tokens (where they are on the CPU), lengths or tasks
+                out of range.
+        """
+        self._check_tokens(tokens)
+        lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
+        x = self.dropout(self.embedding(self._rows(tokens, task)))
+        if return_attention_weights:
+            out, _, attention = self.encoder(x, lengths, task, return_attention_weights=True)
+        else:
+            out, _ = self.encoder(x, lengths, task)
+        logits = self.heads(self.dropout(self.pooling(out, lengths)), task)
+        return (logits, attention) if return_attention_weights else logits
+
+    def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
+        """The rows of the table to look up; padding is row 0 of every task's."""
+        if self._options["embedding"] == "shared":
+            return tokens
+        offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
+        return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
+
+    def _check_tokens(self, tokens: Tensor) -> None:
+        if tokens.dim() != 2 or tokens.is_floating_point():
+            raise ValueError(
+                f"expected integer tokens of shape [B, T], got {tokens.dtype} of "
+                f"{list(tokens.shape)}"
+            )
+        if tokens.device.type == "cpu" and tokens.numel():
+            low, high = (int(end) for end in tokens.aminmax())
+            if low < 0 or high >= len(self.vocabulary):
+                raise ValueError(
+                    f"expected tokens in 0…{len(self.vocabulary) - 1}, got {low}…{high}"
+                )
+
+    def loss_per_sample(self, logits: Tensor, batch: Labelled, validate: bool = False) -> Tensor:
+        """The cross entropy of each sequence ``[B]``; 0, without gradient, where there is no label.
+
+        Args:
+            logits: ``[B, C]``.
+            batch: Holds ``task`` and ``y``, such as a :class:`mtgnn.data.SequenceBatch`.
+            validate: Check the labels on a GPU too, at the cost of a synchronisation.
+
+        Raises:
+            ValueError: If a label is none of its task's classes; checked where labels and tasks
+                are on the CPU, or with ``validate``.
+        """
+        on_cpu = batch.y.device.type == "cpu" and batch.task.device.type == "cpu"
+        if validate or on_cpu:
+            self._check_labels(batch.y.cpu(), batch.task.cpu())
+        y = batch.y.to(logits.device, non_blocking=True)
+        return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
+
+    def _check_labels(self, y: Tensor, task: Tensor) -> None:
+        if y.is_floating_point():
+            raise ValueError(f"expected integer classes, got {y.dtype}")
+        sizes = torch.tensor(self.heads.num_classes)[task]
+        wrong = (y != NO_LABEL) & ((y < 0) | (y >= sizes))
+        if wrong.any():
+            k = int(task[wrong][0])
+            raise ValueError(
+                f"expected labels of task {self.tasks[k]!r} in 0…{self.heads.num_classes[k] - 1}, "
+                f"or {NO_LABEL} for none, got {int(y[wrong][0])}"
+            )
+
+    def predict(
+        self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
+    ) -> list[Prediction]:
+        """Classify texts for one task, in evaluation mode.
+
+        Args:
+            texts: The texts.
+            task: Name of the task.
+            batch_size: Number of texts read at once.
+            max_length: Read at most this many tokens of a text, its first ones (default: all).
+
+        Raises:
+            ValueError: For an unknown task, one string in the place of several, or a
+                ``batch_size`` or ``max_length`` below 1.
+        """
+        if task not in self.tasks:
+            raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
+        if isinstance(texts, str):
+            raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+        if batch_size < 1 or (max_length is not None and max_length < 1):
+            raise ValueError(
+                f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
+            )
+        encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))  # spares padding
+        answers: dict[int, Prediction] = {}
+        with _evaluating(self), torch.no_grad():
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                answers.update(
+                    zip(chosen, self._predict([encoded[i] for i in chosen], task), strict=True)
+                )
+        return [answers[i] for i in range(len(encoded))]
+
+    def _predict(self, encoded: list[list[int]], task: str) -> list[Prediction]:
+        lengths = torch.tensor([len(tokens) for tokens in encoded])
+        rows = [torch.tensor(tokens) for tokens in encoded]
+        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.embedding.weight.device)
+        number = torch.full((len(encoded),), self.tasks.index(task))
+        probability, label = self(tokens, lengths, number).softmax(1).max(1)
+        names = self.classes[task]
+        return [
+            Prediction(names[int(i)], float(p))
+            for i, p in zip(label.tolist(), probability.tolist(), strict=True)
+        ]
+
+    def save(self, path: saved.File) -> None:
+        """Save everything that prediction needs; the file holds plain values and tensors only.
+
+        An encoder that was given as a module, or with an option that is no plain value (a conv),
+        is described by its parameters alone: :meth:`load` then asks for it.
+
+        Args:
+            path: The file, or a binary stream.
+        """
+        content = {
+            "vocabulary": self.vocabulary.tokens,
+            "classes": self.classes,
+            "graph": saved.graph_to_plain(self.graph),
+            "encoder": self._encoder,
+            "options": self._options,
+            "state_dict": dict(self.state_dict()),
+        }
+        saved.write(content, path)
+
+    @classmethod
+    def load(cls, path: saved.File, encoder: nn.Module | None = None) -> MultiTaskModel:
+        """Load a saved model onto the CPU, in evaluation mode; no code in the file is run.
+
+        Args:
+            path: The file, or a binary stream.
+            encoder: A module like the one that the model was saved with, where that was given as
+                a module; its parameters are replaced.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no saved model or is damaged, or an encoder is needed and missing,
+                not needed but given, or does not fit.
+        """
+        content = saved.read(path)
+        try:
+            model = cls._from_content(content, encoder)
+            model.load_state_dict(content["state_dict"], assign=True)
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"the saved model in {path} does not fit: {error}") from error
+        return model.eval()
+
+    @classmethod
+    def _from_content(cls, content: dict[str, Any], encoder: nn.Module | None) -> MultiTaskModel:
+        vocabulary, described = Vocabulary(content["vocabulary"]), content["encoder"]
+        if (described is None) == (encoder is None):
+            raise ValueError(
+                "this model was saved with an encoder of its user's making: load(path, encoder=…) "
+                f"needs one over {saved.graph_from_plain(content['graph'])}"
+                if described is None
+                else f"this model has encoder {described['name']!r} and takes no other"
+            )
+        if encoder is not None:
+            return cls(vocabulary, content["classes"], encoder, **content["options"])
+        options = saved.options_from_plain(described["options"])
+        return cls(
+            vocabulary,
+            content["classes"],
+            described["name"],
+            encoder_options=options,
+            **content["options"],
+        )
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each part returns to the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    if not classes:
+        raise ValueError("expected classes of at least one task, got none")
+    for task, labels in classes.items():
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise ValueError(f"expected label names of task {task!r}, got {labels!r}")
+        if not labels or len(set(labels)) != len(labels):
+            raise ValueError(f"expected unique label names of task {task!r}, got {list(labels)}")
+    return {task: list(labels) for task, labels in classes.items()}

@@ -1,0 +1,161 @@
+"""The fully shared baseline: one LSTM for all tasks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ..graph import TaskGraph, Tasks
+from .check import check_input
+
+
+class SharedState(NamedTuple):
+    """The states after the last real step, as in :class:`torch.nn.LSTM`: ``[L·D, B, H]`` each.
+
+    Where every task reads an input of its own, ``B·K`` sequences stand in the place of B.
+    """
+
+    h: Tensor
+    c: Tensor
+
+
+class SharedLSTM(nn.Module):
+    """One :class:`torch.nn.LSTM` that all tasks share: the fully shared baseline.
+
+    Called like :class:`GraphLSTM`, whose outputs for all tasks would be K times the same here.
+
+    Args:
+        input_size: Size E of an input.
+        hidden_size: Size H of a state.
+        num_tasks: Number of tasks, or their names.
+        num_layers: Number of layers.
+        bidirectional: Adds a stack on the reversed sequence; outputs are ``[2H]``.
+        dropout: Dropout between layers.
+
+    Attributes:
+        graph: The tasks, without edges: there is nothing to attend over.
+
+    Shapes:
+        - **input:** :math:`(B, T, E)` or :math:`(B, T, K, E)`, one input per task; or a
+          :class:`~torch.nn.utils.rnn.PackedSequence`
+        - **output:** :math:`(B, T, D \\cdot H)`, with ``task=None`` :math:`(B, T, K, D \\cdot H)`;
+          exact zeros beyond the lengths
+
+    Raises:
+        ValueError: For a size below 1 or a dropout outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_tasks: Tasks,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"expected {name} to be at least 1, got {size}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
+        self.graph = TaskGraph.isolated(num_tasks)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.bidirectional = num_layers, bidirectional
+        self.lstm = nn.LSTM(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,  # torch warns where it would do nothing
+            bidirectional=bidirectional,
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        self.lstm.reset_parameters()
+
+    @property
+    def output_size(self) -> int:
+        """Size of an output: H, or 2H if bidirectional."""
+        return self.hidden_size * (1 + self.bidirectional)
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        lengths: Tensor | None = None,
+        task: Tensor | None = None,
+        state: SharedState | None = None,
+        *,
+        return_attention_weights: bool = False,
+    ) -> Any:
+        """Read sequences.
+
+        Args:
+            x: ``[B, T, E]``, ``[B, T, K, E]``, or a packed sequence.
+            lengths: ``[B]``, real steps of each sequence; by default T. Like ``task``, it is read
+                on the CPU: there it costs a GPU no synchronisation.
+            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            state: The state that an earlier call returned.
+            return_attention_weights: Also returns a list, for each layer and direction, of
+                ``(edge_index, alpha)``: as in a graph without edges, both are empty.
+
+        Returns:
+            ``(out, state)`` or ``(out, state, attention)``.
+
+        Raises:
+            ValueError: For wrong sizes, a length of 0 or beyond T, a task out of range, or a state
+                where the layer is bidirectional or the sizes are others.
+        """
+        packed = isinstance(x, PackedSequence)
+        if isinstance(x, PackedSequence):
+            if lengths is not None:
+                raise ValueError("a packed sequence has its own lengths; expected no others")
+            x, lengths = pad_packed_sequence(x, batch_first=True)
+        layer: Any = self  # the check reads input_size and graph alone
+        sizes = torch.tensor(check_input(layer, x, lengths, task))
+        batch, steps = x.shape[:2]
+        if x.dim() == 4 and task is not None:
+            x = x[torch.arange(batch, device=x.device), :, task.to(x.device)]
+        out, end = self._read(x, sizes, state)
+        if task is None and x.dim() == 3:
+            out = out.unsqueeze(2).expand(-1, -1, self.graph.num_tasks, -1)
+        answer: Tensor | PackedSequence = out
+        if packed:
+            answer = pack_padded_sequence(out, sizes, batch_first=True, enforce_sorted=False)
+        if not return_attention_weights:
+            return answer, end
+        empty = (self.graph.edge_index.to(x.device), out.new_zeros(batch, steps, 0, 1))
+        return answer, end, [empty] * (self.num_layers * (1 + self.bidirectional))
+
+    def _read(
+        self, x: Tensor, lengths: Tensor, state: SharedState | None
+    ) -> tuple[Tensor, SharedState]:
+        """Outputs ``[B, T, D·H]``, or with an input per task ``[B, T, K, D·H]``."""
+        several = x.dim() == 4
+        if several:
+            lengths = lengths.repeat_interleave(x.size(2))
+            batch, x = x.size(0), x.transpose(1, 2).flatten(0, 1)
+        if state is not None:
+            self._check_state(state, x.size(0))
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        read, end = self.lstm(packed, None if state is None else tuple(state))
+        out, _ = pad_packed_sequence(read, batch_first=True, total_length=x.size(1))
+        if several:
+            out = out.unflatten(0, (batch, -1)).transpose(1, 2)
+        return out, SharedState(*end)
+
+    def _check_state(self, state: SharedState, batch_size: int) -> None:
+        if self.bidirectional:
+            raise ValueError("a bidirectional layer reads the end first: it takes no state")
+        expected = (self.num_layers, batch_size, self.hidden_size)
+        if tuple(state.h.shape) != expected:
+            raise ValueError(
+                f"expected a state of shape {list(expected)}, got {list(state.h.shape)}"
+            )
