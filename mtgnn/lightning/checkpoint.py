@@ -1,0 +1,71 @@
+"""A training checkpoint holds the whole model: it predicts and is evaluated without the program."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import torch
+
+from ..nn import MultiTaskModel
+
+WEIGHTS = "state_dict"
+
+
+def describe(model: MultiTaskModel) -> dict[str, Any]:
+    """What :meth:`MultiTaskModel.save` writes, without the weights: plain values."""
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    assert isinstance(content, dict)
+    del content[WEIGHTS]
+    return content
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a checkpoint of :func:`fit`; no pickled code is run.
+
+    ``["mtgnn"]`` has ``"epoch"`` (number of epochs trained), ``"dev_accuracy"`` (of each task,
+    then) and ``"notes"``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not such a checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises many kinds for a file that is none of its own
+        raise ValueError(f"{os.fspath(path)} is no readable checkpoint: {error}") from error
+    if not isinstance(content, dict) or "mtgnn" not in content:
+        raise ValueError(f"expected a checkpoint of mtgnn.lightning.fit, got {os.fspath(path)}")
+    return content
+
+
+def load_model(
+    path: str | os.PathLike[str], encoder: torch.nn.Module | None = None
+) -> MultiTaskModel:
+    """The model in a checkpoint of :func:`fit`.
+
+    Args:
+        path: The checkpoint.
+        encoder: The encoder, where the model was given one of its own making.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not such a checkpoint.
+    """
+    content = read_checkpoint(path)
+    prefix = "model."
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in content["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    file = io.BytesIO()
+    torch.save({**content["mtgnn"]["model"], WEIGHTS: weights}, file)
+    file.seek(0)
+    return MultiTaskModel.load(file, encoder=encoder)

@@ -1,0 +1,210 @@
+"""Training from the first epoch, or from a checkpoint, to the best epoch's weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from ..nn import MultiTaskLoss, MultiTaskModel
+from .callbacks import RunProgressBar, Throughput
+from .checkpoint import read_checkpoint
+from .data import MultiTaskDataModule
+from .module import MultiTaskModule
+
+SCORE = "dev/accuracy"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training came to.
+
+    Attributes:
+        dev_accuracy: Accuracy on the dev texts after the best epoch, mean over tasks.
+        dev_accuracy_by_task: The same of each task.
+        best_epoch: Number of the best epoch, from 1.
+        epochs: Epochs trained.
+        seconds: Seconds for all epochs, validation included, also those before a resume.
+        tokens_per_second: Tokens read a second in training, padding not counted.
+        checkpoint: The best epoch's checkpoint.
+        last_checkpoint: The last epoch's checkpoint, to resume from.
+    """
+
+    dev_accuracy: float
+    dev_accuracy_by_task: dict[str, float]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    tokens_per_second: float
+    checkpoint: Path
+    last_checkpoint: Path
+
+
+def fit(
+    model: MultiTaskModel,
+    data: MultiTaskDataModule,
+    *,
+    max_epochs: int,
+    log_dir: str | os.PathLike[str],
+    patience: int | None = None,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    loss: MultiTaskLoss | None = None,
+    clip: float | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    progress: bool | str = True,
+    deterministic: bool = True,
+    callbacks: Sequence[Callback] = (),
+    notes: Mapping[str, Any] | None = None,
+) -> FitResult:
+    """Train a model; at the end it holds the weights of the epoch with the best dev accuracy.
+
+    After every epoch the dev texts are classified. ``log_dir`` gets ``best.ckpt`` and
+    ``last.ckpt``, each of which holds the whole model (see :func:`load_model`) and can be resumed,
+    and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are there are replaced.
+
+    Args:
+        model: The model.
+        data: The texts; ``dev`` is needed.
+        max_epochs: Epochs at most, those before a resume included.
+        log_dir: Folder for what the training writes.
+        patience: Stop after so many epochs without a better dev accuracy (default: never).
+        seed: Seed of dropout; that of the batches is ``data``'s own.
+        learning_rate: Adam's learning rate.
+        weight_decay: Adam's weight decay.
+        loss: How the samples' losses are joined; by default all count alike.
+        clip: Greatest norm of a gradient.
+        resume: Checkpoint to go on from. At an epoch boundary, on a CPU, the weights come out bit
+            for bit as they would have without the interruption.
+        accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
+        devices: Number of processes. Beyond one, the program itself is started that many times
+            (DDP) and must guard its entry by ``if __name__ == "__main__":``.
+        progress: Show a progress bar; a string is its title.
+        deterministic: Have PyTorch use deterministic algorithms during the training.
+        callbacks: Further callbacks.
+        notes: Plain values to keep in every checkpoint, such as a program's options.
+
+    Raises:
+        ValueError: If ``max_epochs`` or ``patience`` is below 1, there are no dev texts, or
+            ``resume`` is no such checkpoint or has trained ``max_epochs`` already.
+        FileNotFoundError: If there is no file ``resume``.
+    """
+    if max_epochs < 1:
+        raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
+    if patience is not None and patience < 1:
+        raise ValueError(f"expected patience of at least 1, got {patience}")
+    batches = -(-len(data.encoded("train")) // data.batch_size)
+    data.encoded("dev")
+    folder = Path(log_dir)
+    if resume is not None:
+        _check_resume(resume, max_epochs)
+    best = _keep("best", folder, SCORE)
+    throughput = Throughput()
+    own: list[Callback] = [best, _keep("last", folder, None), throughput, *callbacks]
+    if patience is not None:
+        own.append(EarlyStopping(SCORE, mode="max", patience=patience))
+    if progress:
+        own.append(RunProgressBar(progress if isinstance(progress, str) else "training"))
+    module = MultiTaskModule(model, learning_rate, weight_decay, loss, seed=seed, notes=notes)
+    with _quietly(), _flags_kept():
+        trainer = L.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            # A rank may lack a task that another has: its parameters wait for no gradient here.
+            strategy="auto" if devices == 1 else "ddp_find_unused_parameters_true",
+            use_distributed_sampler=False,
+            max_epochs=max_epochs,
+            callbacks=own,
+            logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")],
+            log_every_n_steps=max(1, min(50, batches)),
+            num_sanity_val_steps=0,
+            gradient_clip_val=clip,
+            deterministic=deterministic,
+            enable_progress_bar=bool(progress),
+            enable_model_summary=False,
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
+    content = read_checkpoint(best.best_model_path)
+    module.load_state_dict(content["state_dict"])
+    scores = content["mtgnn"]["dev_accuracy"]
+    return FitResult(
+        dev_accuracy=sum(scores.values()) / len(scores),
+        dev_accuracy_by_task=scores,
+        best_epoch=content["mtgnn"]["epoch"],
+        epochs=trainer.current_epoch,
+        seconds=throughput.seconds,
+        tokens_per_second=throughput.tokens_per_second,
+        checkpoint=Path(best.best_model_path),
+        last_checkpoint=folder / "last.ckpt",
+    )
+
+
+def _keep(name: str, folder: Path, monitor: str | None) -> ModelCheckpoint:
+    """Keep one checkpoint: the best by ``monitor``, or the last."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=name,
+        monitor=monitor,
+        mode="max",
+        save_top_k=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+def _check_resume(path: str | os.PathLike[str], max_epochs: int) -> None:
+    epochs = read_checkpoint(path)["mtgnn"]["epoch"]
+    if epochs >= max_epochs:
+        raise ValueError(
+            f"{os.fspath(path)} has trained {epochs} epochs: expected max_epochs beyond that, "
+            f"got {max_epochs}"
+        )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Lightning's tips, and its advice that does not hold here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in (
+            ".*does not have many workers",  # the texts are in memory, encoded
+            ".*exists and is not empty",  # said in the docstring
+            ".*GPU available but not used",  # asked for
+            ".*find_unused_parameters=True was specified",  # only some batches lack a task
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _flags_kept() -> Iterator[None]:
+    """Give PyTorch's process-wide flags back as they were."""
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
