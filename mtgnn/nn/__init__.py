@@ -1,6 +1,7 @@
 """Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
 from .attention import TaskAttentionConv
+from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
 from .encoders import build_encoder
 from .graph_lstm import GraphLSTM
@@ -26,7 +27,9 @@ __all__ = [
     "SharedState",
     "StarGraphLSTM",
     "TaskAttentionConv",
+    "balanced_backward",
     "build_encoder",
     "is_labelled",
     "pool",
+    "split_parameters",
 ]

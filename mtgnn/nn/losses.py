@@ -126,6 +126,31 @@ class MultiTaskLoss(nn.Module):
         Raises:
             ValueError: For wrong sizes.
         """
+        return self._terms(losses, task, count, labelled).sum()
+
+    def per_task(
+        self,
+        losses: Tensor,
+        task: Tensor,
+        count: Tensor | float | None = None,
+        *,
+        labelled: Tensor | None = None,
+    ) -> Tensor:
+        """What each task adds to the loss: ``[K]``, whose sum :meth:`forward` returns.
+
+        For :func:`balanced_backward`. Arguments and errors are those of :meth:`forward`.
+        """
+        terms = self._terms(losses, task, count, labelled)
+        return terms.new_zeros(self.num_tasks).index_add(0, task.to(terms.device), terms)
+
+    def _terms(
+        self,
+        losses: Tensor,
+        task: Tensor,
+        count: Tensor | float | None,
+        labelled: Tensor | None,
+    ) -> Tensor:
+        """What each sequence adds to the loss: ``[B]``."""
         self._check(losses, task, labelled)
         task = task.to(losses.device, non_blocking=True)
         total = self.count(task, labelled) if count is None else count
@@ -137,9 +162,9 @@ class MultiTaskLoss(nn.Module):
         if labelled is not None:
             weighed = torch.where(labelled, weighed, 0)
         if self.reduction == "sample":
-            return weighed.sum() / total.clamp(min=1)
-        means = 1 / total.clamp(min=1)
-        return (weighed * means[task]).sum() / (total > 0).sum().clamp(min=1)
+            return weighed / total.clamp(min=1)
+        present = (total > 0).sum().clamp(min=1)
+        return weighed / (total.clamp(min=1) * present)[task]
 
     def _weigh(self, losses: Tensor, task: Tensor) -> Tensor:
         if not self.uncertainty:

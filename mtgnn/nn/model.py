@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
-from ..graph import TaskGraph
 from . import saved
 from .check import check_option
+from .check_model import check_classes, check_encoder, check_labels, check_tokens
 from .encoders import build_encoder
 from .heads import ClassificationHeads
 from .pooling import Pooling
@@ -97,7 +97,7 @@ class MultiTaskModel(nn.Module):
                 f"got {embedding_size} and {dropout}"
             )
         self.vocabulary = vocabulary
-        self.classes = _check_classes(classes)
+        self.classes = check_classes(classes)
         self.tasks = tuple(self.classes)
         self._options: dict[str, Any] = {
             "embedding_size": embedding_size,
@@ -106,7 +106,7 @@ class MultiTaskModel(nn.Module):
             "dropout": dropout,
             "embedding": embedding,
         }
-        self._encoder = self._plain_encoder(encoder, encoder_options)
+        self._encoder = saved.describe_encoder(encoder, encoder_options)
         tables = len(self.tasks) if embedding == "task" else 1
         self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)
         if vectors is not None:
@@ -115,43 +115,13 @@ class MultiTaskModel(nn.Module):
             options = dict(encoder_options or {})
             encoder = build_encoder(encoder, embedding_size, hidden_size, self.tasks, **options)
         self.encoder = encoder
-        self.graph = self._check_encoder(encoder)
+        self.graph = check_encoder(encoder, self.tasks, embedding_size)
         size: int = encoder.output_size  # type: ignore[assignment]
         bidirectional = bool(getattr(encoder, "bidirectional", False))
         self.pooling = Pooling(pooling, size, bidirectional=bidirectional)
         sizes = [len(labels) for labels in self.classes.values()]
         self.heads = ClassificationHeads(size, sizes, self.tasks)
         self.dropout = nn.Dropout(dropout)
-
-    def _plain_encoder(
-        self, encoder: str | nn.Module, options: Mapping[str, Any] | None
-    ) -> dict[str, Any] | None:
-        """What a file can say of the encoder: its name and options, or nothing."""
-        if not isinstance(encoder, str):
-            if options is not None:
-                raise ValueError("encoder_options are for an encoder given by name")
-            return None
-        plain = saved.options_to_plain(dict(options or {}))
-        return None if plain is None else {"name": encoder, "options": plain}
-
-    def _check_encoder(self, encoder: nn.Module) -> TaskGraph:
-        graph = getattr(encoder, "graph", None)
-        if not isinstance(graph, TaskGraph) or not hasattr(encoder, "output_size"):
-            raise ValueError(
-                "expected an encoder with a TaskGraph as its graph and an output_size, "
-                f"got {type(encoder).__name__}"
-            )
-        if graph.tasks != self.tasks:
-            raise ValueError(
-                f"expected an encoder of tasks {self.tasks}, as in classes, got {graph.tasks}"
-            )
-        size = getattr(encoder, "input_size", self._options["embedding_size"])
-        if size != self._options["embedding_size"]:
-            raise ValueError(
-                f"expected an encoder of input_size {self._options['embedding_size']}, "
-                f"the embedding_size, got {size}"
-            )
-        return graph
 
     @torch.no_grad()
     def load_vectors(self, vectors: Tensor) -> None:
@@ -190,7 +160,7 @@ class MultiTaskModel(nn.Module):
             ValueError: For wrong sizes, or tokens (where they are on the CPU), lengths or tasks
                 out of range.
         """
-        self._check_tokens(tokens)
+        check_tokens(tokens, len(self.vocabulary))
         lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
         x = self.dropout(self.embedding(self._rows(tokens, task)))
         if return_attention_weights:
@@ -207,19 +177,6 @@ class MultiTaskModel(nn.Module):
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
         return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
 
-    def _check_tokens(self, tokens: Tensor) -> None:
-        if tokens.dim() != 2 or tokens.is_floating_point():
-            raise ValueError(
-                f"expected integer tokens of shape [B, T], got {tokens.dtype} of "
-                f"{list(tokens.shape)}"
-            )
-        if tokens.device.type == "cpu" and tokens.numel():
-            low, high = (int(end) for end in tokens.aminmax())
-            if low < 0 or high >= len(self.vocabulary):
-                raise ValueError(
-                    f"expected tokens in 0…{len(self.vocabulary) - 1}, got {low}…{high}"
-                )
-
     def loss_per_sample(self, logits: Tensor, batch: Labelled, validate: bool = False) -> Tensor:
         """The cross entropy of each sequence ``[B]``; 0, without gradient, where there is no label.
 
@@ -234,21 +191,9 @@ class MultiTaskModel(nn.Module):
         """
         on_cpu = batch.y.device.type == "cpu" and batch.task.device.type == "cpu"
         if validate or on_cpu:
-            self._check_labels(batch.y.cpu(), batch.task.cpu())
+            check_labels(batch.y.cpu(), batch.task.cpu(), self.tasks, self.heads.num_classes)
         y = batch.y.to(logits.device, non_blocking=True)
         return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
-
-    def _check_labels(self, y: Tensor, task: Tensor) -> None:
-        if y.is_floating_point():
-            raise ValueError(f"expected integer classes, got {y.dtype}")
-        sizes = torch.tensor(self.heads.num_classes)[task]
-        wrong = (y != NO_LABEL) & ((y < 0) | (y >= sizes))
-        if wrong.any():
-            k = int(task[wrong][0])
-            raise ValueError(
-                f"expected labels of task {self.tasks[k]!r} in 0…{self.heads.num_classes[k] - 1}, "
-                f"or {NO_LABEL} for none, got {int(y[wrong][0])}"
-            )
 
     def predict(
         self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
@@ -330,33 +275,12 @@ class MultiTaskModel(nn.Module):
                 not needed but given, or does not fit.
         """
         content = saved.read(path)
-        try:
-            model = cls._from_content(content, encoder)
+        with saved.damage(path):
+            vocabulary = Vocabulary(content["vocabulary"])
+            given = saved.restore_encoder(content, encoder)
+            model = cls(vocabulary, content["classes"], **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise ValueError(f"the saved model in {path} does not fit: {error}") from error
         return model.eval()
-
-    @classmethod
-    def _from_content(cls, content: dict[str, Any], encoder: nn.Module | None) -> MultiTaskModel:
-        vocabulary, described = Vocabulary(content["vocabulary"]), content["encoder"]
-        if (described is None) == (encoder is None):
-            raise ValueError(
-                "this model was saved with an encoder of its user's making: load(path, encoder=…) "
-                f"needs one over {saved.graph_from_plain(content['graph'])}"
-                if described is None
-                else f"this model has encoder {described['name']!r} and takes no other"
-            )
-        if encoder is not None:
-            return cls(vocabulary, content["classes"], encoder, **content["options"])
-        options = saved.options_from_plain(described["options"])
-        return cls(
-            vocabulary,
-            content["classes"],
-            described["name"],
-            encoder_options=options,
-            **content["options"],
-        )
 
 
 @contextmanager
@@ -369,14 +293,3 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-def _check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    if not classes:
-        raise ValueError("expected classes of at least one task, got none")
-    for task, labels in classes.items():
-        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"expected label names of task {task!r}, got {labels!r}")
-        if not labels or len(set(labels)) != len(labels):
-            raise ValueError(f"expected unique label names of task {task!r}, got {list(labels)}")
-    return {task: list(labels) for task, labels in classes.items()}

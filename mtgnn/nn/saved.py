@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import IO, Any
 
 import torch
+from torch import nn
 
 from ..graph import TaskGraph
 
@@ -23,30 +26,64 @@ def graph_to_plain(graph: TaskGraph) -> dict[str, Any]:
     }
 
 
-def graph_from_plain(plain: dict[str, Any]) -> TaskGraph:
+def _graph(plain: dict[str, Any]) -> TaskGraph:
     """The graph of :func:`graph_to_plain`."""
     edges = [(sender, receiver) for sender, receiver in plain["edges"]]
     return TaskGraph.from_edges(edges, plain["tasks"], plain["virtual"])
 
 
-def options_to_plain(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Options of an encoder as plain values; ``None`` if one of them, such as a conv, is not."""
+def describe_encoder(
+    encoder: str | nn.Module, options: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """An encoder's name and options as plain values; ``None`` if that does not describe it.
+
+    Raises:
+        ValueError: If there are options of an encoder given as a module.
+    """
+    if not isinstance(encoder, str):
+        if options is not None:
+            raise ValueError("encoder_options are for an encoder given by name")
+        return None
     plain: dict[str, Any] = {}
-    for name, value in options.items():
+    for name, value in (options or {}).items():
         if isinstance(value, TaskGraph):
             value = {"graph": graph_to_plain(value)}
         elif value is not None and not isinstance(value, bool | int | float | str):
             return None
         plain[name] = value
-    return plain
+    return {"name": encoder, "options": plain}
 
 
-def options_from_plain(plain: dict[str, Any]) -> dict[str, Any]:
-    """The options of :func:`options_to_plain`."""
-    return {
-        name: graph_from_plain(value["graph"]) if isinstance(value, dict) else value
-        for name, value in plain.items()
+def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[str, Any]:
+    """The encoder of :func:`describe_encoder`, or the given one, as arguments of a model.
+
+    Raises:
+        ValueError: If an encoder is needed and missing, or given and not needed.
+    """
+    described = content["encoder"]
+    if described is None:
+        if encoder is None:
+            raise ValueError(
+                "this model's encoder was given as a module, or with an option such as a conv; "
+                f"load(path, encoder=…) needs one like it, over {_graph(content['graph'])}"
+            )
+        return {"encoder": encoder}
+    if encoder is not None:
+        raise ValueError(f"this model has the encoder {described['name']!r} and takes no other")
+    options = {
+        name: _graph(value["graph"]) if isinstance(value, dict) else value
+        for name, value in described["options"].items()
     }
+    return {"encoder": described["name"], "encoder_options": options}
+
+
+@contextmanager
+def damage(path: File) -> Iterator[None]:
+    """Turn what a file of the right format but with wrong content leads to into one error."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"the saved model in {path} does not fit: {error}") from error
 
 
 def write(content: dict[str, Any], path: File) -> None:

@@ -1,0 +1,66 @@
+"""Early errors of whole models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..data import NO_LABEL
+from ..graph import TaskGraph
+
+
+def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Raise where label names are missing or occur twice; else return a copy."""
+    if not classes:
+        raise ValueError("expected classes of at least one task, got none")
+    for task, labels in classes.items():
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise ValueError(f"expected label names of task {task!r}, got {labels!r}")
+        if not labels or len(set(labels)) != len(labels):
+            raise ValueError(f"expected unique label names of task {task!r}, got {list(labels)}")
+    return {task: list(labels) for task, labels in classes.items()}
+
+
+def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -> TaskGraph:
+    """Raise where an encoder does not fit; else return its graph."""
+    graph = getattr(encoder, "graph", None)
+    if not isinstance(graph, TaskGraph) or not hasattr(encoder, "output_size"):
+        raise ValueError(
+            "expected an encoder with a TaskGraph as its graph and an output_size, "
+            f"got {type(encoder).__name__}"
+        )
+    if graph.tasks != tasks:
+        raise ValueError(f"expected an encoder of tasks {tasks}, as in classes, got {graph.tasks}")
+    size = getattr(encoder, "input_size", input_size)
+    if size != input_size:
+        raise ValueError(
+            f"expected an encoder of input_size {input_size}, the embedding_size, got {size}"
+        )
+    return graph
+
+
+def check_tokens(tokens: Tensor, size: int) -> None:
+    """Raise where tokens are of a wrong shape, or, on the CPU, out of the vocabulary."""
+    if tokens.dim() != 2 or tokens.is_floating_point():
+        raise ValueError(
+            f"expected integer tokens of shape [B, T], got {tokens.dtype} of {list(tokens.shape)}"
+        )
+    if tokens.device.type == "cpu" and tokens.numel():
+        low, high = (int(end) for end in tokens.aminmax())
+        if low < 0 or high >= size:
+            raise ValueError(f"expected tokens in 0…{size - 1}, got {low}…{high}")
+
+
+def check_labels(y: Tensor, task: Tensor, tasks: Sequence[str], num_classes: Sequence[int]) -> None:
+    """Raise where a label ``[B]`` on the CPU is none of its task's classes."""
+    if y.is_floating_point():
+        raise ValueError(f"expected integer classes, got {y.dtype}")
+    wrong = (y != NO_LABEL) & ((y < 0) | (y >= torch.tensor(num_classes)[task]))
+    if wrong.any():
+        k = int(task[wrong][0])
+        raise ValueError(
+            f"expected labels of task {tasks[k]!r} in 0…{num_classes[k] - 1}, "
+            f"or {NO_LABEL} for none, got {int(y[wrong][0])}"
+        )
