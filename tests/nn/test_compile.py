@@ -141,7 +141,6 @@ def test_the_step_over_a_mailbox_compiles_no_more_at_a_new_length(counter: Count
         run(compiled, steps, 0, past=True)
     warm = counter.graphs
     assert warm <= 4
-    for steps in (5, 9):
-        got, expected = (run(s, steps, 0, past=True) for s in (compiled, plain))
-        torch.testing.assert_close(got, expected)
+    got, expected = (run(s, 7, 0, past=True) for s in (compiled, plain))
+    torch.testing.assert_close(got, expected)
     assert counter.graphs == warm

@@ -138,7 +138,7 @@ def test_streaming_or_a_clear_refusal(name: str) -> None:
             layer(inputs.x[:, 2:], None, inputs.task, state)
         return
     assert_streams(layer, inputs.x, inputs.task)
-    assert_streams(layer, inputs.x)
+    assert_streams(layer, inputs.x, split=2)
     lengths = torch.tensor([5, 3, 4, 3, 5, 4])
     assert_streams(layer, inputs.x, inputs.task, lengths=lengths, split=2)
 
