@@ -110,5 +110,5 @@ def assert_streams(
         rest = None if lengths is None else lengths - at
         second, last = call(layer, x[:, at:], rest, task, state)
         same(torch.cat([first, second], 1), whole, f"parts split at {at} differ from the whole")
-        onwards = [call(layer, x, None, task, start)[0] for start in (last, end)]
-        same(*onwards, f"what follows differs after a split at {at}")
+        onwards, expected = (call(layer, x, None, task, start)[0] for start in (last, end))
+        same(onwards, expected, f"what follows differs after a split at {at}")
