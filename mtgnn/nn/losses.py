@@ -158,8 +158,10 @@ class MultiTaskLoss(nn.Module):
         expected = () if self.reduction == "sample" else (self.num_tasks,)
         if total.shape != expected:
             raise ValueError(f"expected count of shape {list(expected)}, got {list(total.shape)}")
-        weighed = self._weigh(losses, task)
-        if labelled is not None:
+        if labelled is None:
+            weighed = self._weigh(losses, task)
+        else:  # twice: a loss may be NaN here, and a log variance weighs in without any loss
+            weighed = self._weigh(torch.where(labelled, losses, 0), task)
             weighed = torch.where(labelled, weighed, 0)
         if self.reduction == "sample":
             return weighed / total.clamp(min=1)

@@ -1,0 +1,330 @@
+"""The whole model: logits, losses, files, predictions."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.nn import GATv2Conv
+
+from mtgnn import TaskGraph
+from mtgnn.data import SequenceBatch, Vocabulary
+from mtgnn.nn import GraphLSTM, MultiTaskModel, Prediction, SharedLSTM
+
+CLASSES = {"books": ["bad", "good"], "v1.0": ["one", "two", "three"], "dvd": ["bad", "good"]}
+VOCABULARY = Vocabulary(["i", "like", "it", "not", "!"])
+TOKENS = torch.tensor([[3, 4, 5, 7], [5, 4, 0, 0], [6, 0, 0, 0], [3, 1, 2, 0]])
+LENGTHS = torch.tensor([4, 2, 1, 3])
+TASK = torch.tensor([2, 1, 1, 2])
+TEXTS = ["i like it !", "", "not it", "i do not like it at all", "i", "like it"]
+ENCODERS = ["single", "shared", "complete", "star"]
+HIERARCHY = TaskGraph.hierarchy({"dvd": ["books", "v1.0"]})
+
+
+def model(encoder: str | torch.nn.Module = "complete", **options: object) -> MultiTaskModel:
+    torch.manual_seed(0)
+    sizes: dict = {"embedding_size": 4, "hidden_size": 3, **options}
+    return MultiTaskModel(VOCABULARY, CLASSES, encoder, **sizes)
+
+
+def batch(y: list[int]) -> SequenceBatch:
+    return SequenceBatch(TOKENS, LENGTHS, TASK, torch.tensor(y))
+
+
+def tied(net: MultiTaskModel) -> MultiTaskModel:
+    """Scale parameters up, so that predictions are not all alike."""
+    for parameter in net.parameters():
+        parameter.data *= 3
+    return net
+
+
+# Forward ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+def test_is_its_parts_in_a_row(encoder: str, pooling: str) -> None:
+    net = model(encoder, pooling=pooling, encoder_options={"bidirectional": True}).double()
+    got, attention = net(TOKENS, LENGTHS, TASK, return_attention_weights=True)
+    assert torch.equal(got, net(TOKENS, LENGTHS, TASK))
+    assert len(attention) == 2
+    out, _ = net.encoder(net.embedding.weight[TOKENS], LENGTHS, TASK)
+    h = net.pooling(out, LENGTHS)
+    assert net.pooling.how == pooling and net.pooling.bidirectional and h.shape == (4, 6)
+    for b, k in enumerate(TASK.tolist()):
+        head = net.heads.heads[list(CLASSES)[k]]
+        torch.testing.assert_close(got[b, : len(head.bias)], head(h[b]))
+        assert (got[b, len(head.bias) :] == -torch.inf).all()
+
+
+@pytest.mark.parametrize("embedding", ["shared", "task"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_padding_and_companions_count_for_nothing(encoder: str, embedding: str) -> None:
+    net = model(encoder, embedding=embedding).double()
+    whole = net(TOKENS, LENGTHS, TASK)
+    for b, length in enumerate(LENGTHS.tolist()):
+        alone = net(TOKENS[b : b + 1, :length], LENGTHS[b : b + 1], TASK[b : b + 1])[0]
+        torch.testing.assert_close(alone, whole[b, : len(alone)])
+    longer = torch.cat([TOKENS, torch.zeros(4, 3, dtype=torch.long)], 1)
+    torch.testing.assert_close(net(longer, LENGTHS, TASK), whole)
+
+
+def test_a_table_for_each_task() -> None:
+    net, size = model("single", embedding="task"), len(VOCABULARY)
+    assert net.embedding.weight.shape == (3 * size, 4)
+    before = net(TOKENS, LENGTHS, TASK)
+    with torch.no_grad():
+        net.embedding.weight[size : 2 * size] += 1  # the table of task 1
+    changed = (net(TOKENS, LENGTHS, TASK) != before).any(1)
+    assert changed.tolist() == [False, True, True, False]
+    net.loss_per_sample(net(TOKENS, LENGTHS, TASK), batch([-100, 2, 0, -100])).sum().backward()
+    rows = net.embedding.weight.grad.any(1).nonzero().flatten() - size
+    assert rows.tolist() == [4, 5, 6]  # the tokens of the two texts of task 1
+
+
+@pytest.mark.parametrize("encoder", ["single", "star"])
+def test_an_absent_task_keeps_no_gradient(encoder: str) -> None:
+    net = model(encoder)
+    net.loss_per_sample(net(TOKENS, LENGTHS, TASK), batch([1, 2, 0, 0])).mean().backward()
+    absent = [net.heads.heads["books"], net.encoder.nodes["books"]]
+    assert all(p.grad is None for module in absent for p in module.parameters())
+    present = [net.heads.heads["dvd"], net.encoder.nodes["dvd"], net.embedding]
+    assert all(p.grad is not None and p.grad.any() for m in present for p in m.parameters())
+    assert not net.embedding.weight.grad[0].any()
+
+
+def test_dropout_is_on_vectors_and_pooled_states() -> None:
+    net = model(dropout=0.5)
+    torch.manual_seed(1)
+    first, second = net(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK)
+    assert not torch.equal(first, second)
+    net.eval()
+    assert torch.equal(net(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK))
+
+
+@pytest.mark.parametrize("embedding", ["shared", "task"])
+def test_starts_from_vectors(embedding: str) -> None:
+    vectors = torch.randn(len(VOCABULARY), 4)
+    net = model("single", embedding=embedding, vectors=vectors)
+    tables = net.embedding.weight.detach().view(-1, *vectors.shape)
+    assert len(tables) == (3 if embedding == "task" else 1)
+    for table in tables:
+        assert torch.equal(table[1:], vectors[1:])
+    assert not tables[0, 0].any()
+
+
+# Losses -------------------------------------------------------------------------------------------
+
+
+def test_loss_is_the_cross_entropy_over_own_classes() -> None:
+    net = model()
+    logits = net(TOKENS, LENGTHS, TASK)
+    losses = net.loss_per_sample(logits, batch([1, 2, -100, 0]))
+    assert losses[2] == 0 and losses.isfinite().all()
+    for b, (y, size) in enumerate([(1, 2), (2, 3), (0, 0), (0, 2)]):
+        if b != 2:
+            torch.testing.assert_close(losses[b], -logits[b, :size].log_softmax(0)[y])
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    assert gradient.isfinite().all() and not gradient[2].any() and gradient[0].any()
+
+
+@pytest.mark.parametrize("y", [[2, 0, 0, 0], [0, 3, 0, 0], [0, 0, -1, 0]])
+def test_labels_outside_the_head_s_classes(y: list[int]) -> None:
+    net = model()
+    logits = net(TOKENS, LENGTHS, TASK)
+    with pytest.raises(ValueError, match="expected labels of task '(v1.0|dvd)' in 0…"):
+        net.loss_per_sample(logits, batch(y))
+    with pytest.raises(ValueError, match="integer classes"):
+        net.loss_per_sample(logits, SequenceBatch(TOKENS, LENGTHS, TASK, torch.ones(4)))
+
+
+# Prediction ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("embedding", ["shared", "task"])
+def test_predicts_from_text(embedding: str) -> None:
+    net = tied(model("star", dropout=0.5, embedding=embedding))
+    net.encoder.eval()
+    found = net.predict(TEXTS, "v1.0", batch_size=4)
+    assert net.training and not net.encoder.training  # each part is in the mode it was in
+    assert all(p.grad is None for p in net.parameters())
+    assert len(set(found)) > 1
+    net.eval()
+    for text, prediction in zip(TEXTS, found, strict=True):
+        tokens = torch.tensor([VOCABULARY.encode(text)])
+        logits = net(tokens, torch.tensor([tokens.size(1)]), torch.tensor([1]))
+        probability, label = logits.softmax(1).max(1)
+        assert isinstance(prediction, Prediction)
+        assert prediction.label == CLASSES["v1.0"][int(label)]
+        assert prediction.probability == pytest.approx(probability.item(), rel=1e-5)
+
+
+def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
+    net = tied(model())
+    assert net.predict([], "books") == []
+    assert net.predict(["i like it"], "books", max_length=1) == net.predict(["i"], "books")
+    assert net.predict(["i like it"], "books") != net.predict(["i"], "books")
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options"),
+    [
+        ("single", {"embedding": "task", "encoder_options": {"num_layers": 2}}),
+        ("shared", {"pooling": "last", "encoder_options": {"bidirectional": True}}),
+        ("complete", {"pooling": "mean", "encoder_options": {"exchange": "mutual", "heads": 2}}),
+        ("star", {"pooling": "attention", "dropout": 0.5, "encoder_options": {"memory": "past"}}),
+        ("graph", {"encoder_options": {"graph": HIERARCHY, "exchange": "cascade"}}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float, torch.double])
+def test_a_loaded_model_predicts_the_same(
+    tmp_path: Path, encoder: str, options: dict, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    classes = {name: CLASSES[name] for name in HIERARCHY.tasks}
+    net = tied(
+        MultiTaskModel(VOCABULARY, classes, encoder, embedding_size=4, hidden_size=3, **options)
+    ).to(dtype)
+    net.save(tmp_path / "model.pt")
+    loaded = MultiTaskModel.load(tmp_path / "model.pt")
+    assert loaded.vocabulary == VOCABULARY and loaded.classes == classes
+    assert list(loaded.classes) == list(classes) and loaded.graph == net.graph
+    assert not loaded.training and loaded.embedding.weight.dtype == dtype
+    for task in classes:
+        assert loaded.predict(TEXTS, task) == net.predict(TEXTS, task)
+    net.eval()
+    assert torch.equal(loaded(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK))
+    loaded(TOKENS, LENGTHS, TASK)[:, 0].sum().backward()
+    assert loaded.embedding.weight.grad.any()
+
+
+def test_the_file_holds_plain_values(tmp_path: Path) -> None:
+    net = model("graph", encoder_options={"graph": TaskGraph.star(list(CLASSES))})
+    net.save(tmp_path / "model.pt")
+    allowed = torch.serialization.get_safe_globals()  # torch_geometric has classes of its own there
+    torch.serialization.clear_safe_globals()
+    try:
+        content = torch.load(tmp_path / "model.pt", weights_only=True)
+    finally:
+        torch.serialization.add_safe_globals(allowed)
+    assert content["graph"]["tasks"] == list(CLASSES)
+    assert content["graph"]["virtual"] == ["shared"]
+    assert ["shared", "books"] in content["graph"]["edges"]
+    plain = (dict, list, str, int, float, bool, type(None), Tensor)
+
+    def walk(value: object) -> None:
+        assert type(value) in plain
+        for part in value.values() if isinstance(value, dict) else ():
+            walk(part)
+        for part in value if isinstance(value, list) else ():
+            walk(part)
+
+    walk(content)
+
+
+def test_saves_to_a_stream() -> None:
+    net, file = tied(model()), io.BytesIO()
+    net.save(file)
+    file.seek(0)
+    assert MultiTaskModel.load(file).predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
+
+
+def own_encoders() -> list[tuple]:
+    tasks = list(CLASSES)
+    graph = TaskGraph.complete(tasks)
+    conv = {"graph": graph, "conv": GATv2Conv(3, 3, add_self_loops=False)}
+    return [
+        (lambda: SharedLSTM(4, 3, tasks, num_layers=2), None),
+        (lambda: GraphLSTM(4, 3, **conv), conv),  # given by name: a conv is no plain value
+    ]
+
+
+@pytest.mark.parametrize(("make", "options"), own_encoders())
+def test_an_encoder_of_one_s_own_is_asked_for(tmp_path: Path, make, options) -> None:
+    net = tied(model(make()) if options is None else model("graph", encoder_options=options))
+    net.save(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"load\(path, encoder=…\).*TaskGraph"):
+        MultiTaskModel.load(tmp_path / "model.pt")
+    loaded = MultiTaskModel.load(tmp_path / "model.pt", encoder=make())
+    assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
+    with pytest.raises(ValueError, match="does not fit"):
+        MultiTaskModel.load(tmp_path / "model.pt", encoder=GraphLSTM(4, 3, net.graph))
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    path, broken = tmp_path / "model.pt", tmp_path / "broken.pt"
+    model().save(path)
+    data = path.read_bytes()
+    weights = model().embedding.weight.detach().numpy().tobytes()
+    assert data.count(weights) == 1
+    flipped = data.replace(weights, weights[:-1] + bytes([weights[-1] ^ 1]))
+    for content in (b"", b"no model", data[: len(data) // 2], data[:200] + data[400:], flipped):
+        broken.write_bytes(content)
+        with pytest.raises(ValueError, match=r"MultiTaskModel\.save.*broken\.pt"):
+            MultiTaskModel.load(broken)
+    with pytest.raises(FileNotFoundError):
+        MultiTaskModel.load(tmp_path / "nowhere.pt")
+    with pytest.raises(ValueError, match="takes no other"):
+        MultiTaskModel.load(path, encoder=SharedLSTM(4, 3, list(CLASSES)))
+    content = torch.load(path, weights_only=True)
+    other_head = {**content["state_dict"], "heads.heads.dvd.weight": torch.ones(5, 3)}
+    for change, message in [
+        ({"format": "another"}, "something else"),
+        ({"version": 99}, "version 1"),
+        ({"classes": None}, "classes"),
+        ({"state_dict": {}}, "does not fit"),
+        ({"state_dict": other_head}, "does not fit"),
+        ({"options": {"embedding_sise": 4}}, "does not fit"),
+    ]:
+        torch.save({**content, **change}, broken)
+        with pytest.raises(ValueError, match=message):
+            MultiTaskModel.load(broken)
+    torch.save(content["state_dict"], broken)
+    with pytest.raises(ValueError, match="something else"):
+        MultiTaskModel.load(broken)
+    torch.save([torch.nn.Linear(2, 2)], broken)  # pickled code is refused, not run
+    with pytest.raises(ValueError, match="cannot read"):
+        MultiTaskModel.load(broken)
+
+
+# Bad input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: MultiTaskModel(VOCABULARY, {}), "at least one task"),
+        (lambda: MultiTaskModel(VOCABULARY, {"a": []}), "'a'"),
+        (lambda: MultiTaskModel(VOCABULARY, {"a": ["x", "x"]}), "unique"),
+        (lambda: MultiTaskModel(VOCABULARY, {"a": "xy"}), "'xy'"),
+        (lambda: MultiTaskModel(VOCABULARY, {"a": [0, 1]}), "label names"),
+        (lambda: model("circle"), "'complete'"),
+        (lambda: model(pooling="median"), "how"),
+        (lambda: model(embedding="own"), "embedding"),
+        (lambda: model(embedding_size=0), "embedding_size"),
+        (lambda: model(dropout=1.0), "dropout"),
+        (lambda: model(vectors=torch.ones(3, 4)), "vectors of shape"),
+        (lambda: model(torch.nn.LSTM(4, 3)), "TaskGraph"),
+        (lambda: model(SharedLSTM(4, 3, 3)), "'books'"),
+        (lambda: model(SharedLSTM(5, 3, list(CLASSES))), "input_size 4"),
+        (lambda: model(SharedLSTM(4, 3, list(CLASSES)), encoder_options={}), "by name"),
+        (lambda: model()(TOKENS[0], LENGTHS, TASK), r"\[B, T\]"),
+        (lambda: model()(TOKENS.double(), LENGTHS, TASK), "integer tokens"),
+        (lambda: model()(TOKENS + 1, LENGTHS, TASK), "0…7, got 1…8"),
+        (lambda: model()(TOKENS - 1, LENGTHS, TASK), "got -1…6"),
+        (lambda: model()(TOKENS, LENGTHS + 1, TASK), "1…4"),
+        (lambda: model()(TOKENS, LENGTHS - 1, TASK), "1…4"),
+        (lambda: model()(TOKENS, LENGTHS, TASK + 1), "0…2"),
+        (lambda: model().predict(["i"], "films"), "'books'.*'films'"),
+        (lambda: model().predict("i like it", "books"), "several strings"),
+        (lambda: model().predict(["i"], "books", batch_size=0), "batch_size"),
+        (lambda: model().predict(["i"], "books", max_length=0), "max_length"),
+    ],
+)
+def test_errors(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
