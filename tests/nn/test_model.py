@@ -1,16 +1,10 @@
-"""The whole model: logits, losses, files, predictions."""
-
-import io
-from pathlib import Path
+"""The whole model: logits, losses, predictions."""
 
 import pytest
 import torch
-from torch import Tensor
-from torch_geometric.nn import GATv2Conv
 
-from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch, Vocabulary
-from mtgnn.nn import GraphLSTM, MultiTaskModel, Prediction, SharedLSTM
+from mtgnn.nn import MultiTaskModel, Prediction, SharedLSTM
 
 CLASSES = {"books": ["bad", "good"], "v1.0": ["one", "two", "three"], "dvd": ["bad", "good"]}
 VOCABULARY = Vocabulary(["i", "like", "it", "not", "!"])
@@ -19,7 +13,6 @@ LENGTHS = torch.tensor([4, 2, 1, 3])
 TASK = torch.tensor([2, 1, 1, 2])
 TEXTS = ["i like it !", "", "not it", "i do not like it at all", "i", "like it"]
 ENCODERS = ["single", "shared", "complete", "star"]
-HIERARCHY = TaskGraph.hierarchy({"dvd": ["books", "v1.0"]})
 
 
 def model(encoder: str | torch.nn.Module = "complete", **options: object) -> MultiTaskModel:
@@ -165,130 +158,6 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
     assert net.predict([], "books") == []
     assert net.predict(["i like it"], "books", max_length=1) == net.predict(["i"], "books")
     assert net.predict(["i like it"], "books") != net.predict(["i"], "books")
-
-
-# Files --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("encoder", "options"),
-    [
-        ("single", {"embedding": "task", "encoder_options": {"num_layers": 2}}),
-        ("shared", {"pooling": "last", "encoder_options": {"bidirectional": True}}),
-        ("complete", {"pooling": "mean", "encoder_options": {"exchange": "mutual", "heads": 2}}),
-        ("star", {"pooling": "attention", "dropout": 0.5, "encoder_options": {"memory": "past"}}),
-        ("graph", {"encoder_options": {"graph": HIERARCHY, "exchange": "cascade"}}),
-    ],
-)
-@pytest.mark.parametrize("dtype", [torch.float, torch.double])
-def test_a_loaded_model_predicts_the_same(
-    tmp_path: Path, encoder: str, options: dict, dtype: torch.dtype
-) -> None:
-    torch.manual_seed(0)
-    classes = {name: CLASSES[name] for name in HIERARCHY.tasks}
-    net = tied(
-        MultiTaskModel(VOCABULARY, classes, encoder, embedding_size=4, hidden_size=3, **options)
-    ).to(dtype)
-    net.save(tmp_path / "model.pt")
-    loaded = MultiTaskModel.load(tmp_path / "model.pt")
-    assert loaded.vocabulary == VOCABULARY and loaded.classes == classes
-    assert list(loaded.classes) == list(classes) and loaded.graph == net.graph
-    assert not loaded.training and loaded.embedding.weight.dtype == dtype
-    for task in classes:
-        assert loaded.predict(TEXTS, task) == net.predict(TEXTS, task)
-    net.eval()
-    assert torch.equal(loaded(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK))
-    loaded(TOKENS, LENGTHS, TASK)[:, 0].sum().backward()
-    assert loaded.embedding.weight.grad.any()
-
-
-def test_the_file_holds_plain_values(tmp_path: Path) -> None:
-    net = model("graph", encoder_options={"graph": TaskGraph.star(list(CLASSES))})
-    net.save(tmp_path / "model.pt")
-    allowed = torch.serialization.get_safe_globals()  # torch_geometric has classes of its own there
-    torch.serialization.clear_safe_globals()
-    try:
-        content = torch.load(tmp_path / "model.pt", weights_only=True)
-    finally:
-        torch.serialization.add_safe_globals(allowed)
-    assert content["graph"]["tasks"] == list(CLASSES)
-    assert content["graph"]["virtual"] == ["shared"]
-    assert ["shared", "books"] in content["graph"]["edges"]
-    plain = (dict, list, str, int, float, bool, type(None), Tensor)
-
-    def walk(value: object) -> None:
-        assert type(value) in plain
-        for part in value.values() if isinstance(value, dict) else ():
-            walk(part)
-        for part in value if isinstance(value, list) else ():
-            walk(part)
-
-    walk(content)
-
-
-def test_saves_to_a_stream() -> None:
-    net, file = tied(model()), io.BytesIO()
-    net.save(file)
-    file.seek(0)
-    assert MultiTaskModel.load(file).predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
-
-
-def own_encoders() -> list[tuple]:
-    tasks = list(CLASSES)
-    graph = TaskGraph.complete(tasks)
-    conv = {"graph": graph, "conv": GATv2Conv(3, 3, add_self_loops=False)}
-    return [
-        (lambda: SharedLSTM(4, 3, tasks, num_layers=2), None),
-        (lambda: GraphLSTM(4, 3, **conv), conv),  # given by name: a conv is no plain value
-    ]
-
-
-@pytest.mark.parametrize(("make", "options"), own_encoders())
-def test_an_encoder_of_one_s_own_is_asked_for(tmp_path: Path, make, options) -> None:
-    net = tied(model(make()) if options is None else model("graph", encoder_options=options))
-    net.save(tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"load\(path, encoder=…\).*TaskGraph"):
-        MultiTaskModel.load(tmp_path / "model.pt")
-    loaded = MultiTaskModel.load(tmp_path / "model.pt", encoder=make())
-    assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
-    with pytest.raises(ValueError, match="does not fit"):
-        MultiTaskModel.load(tmp_path / "model.pt", encoder=GraphLSTM(4, 3, net.graph))
-
-
-def test_broken_files(tmp_path: Path) -> None:
-    path, broken = tmp_path / "model.pt", tmp_path / "broken.pt"
-    model().save(path)
-    data = path.read_bytes()
-    weights = model().embedding.weight.detach().numpy().tobytes()
-    assert data.count(weights) == 1
-    flipped = data.replace(weights, weights[:-1] + bytes([weights[-1] ^ 1]))
-    for content in (b"", b"no model", data[: len(data) // 2], data[:200] + data[400:], flipped):
-        broken.write_bytes(content)
-        with pytest.raises(ValueError, match=r"MultiTaskModel\.save.*broken\.pt"):
-            MultiTaskModel.load(broken)
-    with pytest.raises(FileNotFoundError):
-        MultiTaskModel.load(tmp_path / "nowhere.pt")
-    with pytest.raises(ValueError, match="takes no other"):
-        MultiTaskModel.load(path, encoder=SharedLSTM(4, 3, list(CLASSES)))
-    content = torch.load(path, weights_only=True)
-    other_head = {**content["state_dict"], "heads.heads.dvd.weight": torch.ones(5, 3)}
-    for change, message in [
-        ({"format": "another"}, "something else"),
-        ({"version": 99}, "version 1"),
-        ({"classes": None}, "classes"),
-        ({"state_dict": {}}, "does not fit"),
-        ({"state_dict": other_head}, "does not fit"),
-        ({"options": {"embedding_sise": 4}}, "does not fit"),
-    ]:
-        torch.save({**content, **change}, broken)
-        with pytest.raises(ValueError, match=message):
-            MultiTaskModel.load(broken)
-    torch.save(content["state_dict"], broken)
-    with pytest.raises(ValueError, match="something else"):
-        MultiTaskModel.load(broken)
-    torch.save([torch.nn.Linear(2, 2)], broken)  # pickled code is refused, not run
-    with pytest.raises(ValueError, match="cannot read"):
-        MultiTaskModel.load(broken)
 
 
 # Bad input ----------------------------------------------------------------------------------------
