@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from ..nn import MultiTaskLoss, MultiTaskModel
+from ..nn import MultiTaskLoss, MultiTaskModel, is_labelled
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
 from .data import MultiTaskDataModule
 from .module import MultiTaskModule
+from .quiet import flags_kept, quietly
+from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
 
 SCORE = "dev/accuracy"
 
@@ -55,7 +53,7 @@ def fit(
     data: MultiTaskDataModule,
     *,
     max_epochs: int,
-    log_dir: str | os.PathLike[str],
+    log_dir: str | os.PathLike[str] = "runs",
     patience: int | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
@@ -88,7 +86,9 @@ def fit(
         loss: How the samples' losses are joined; by default all count alike.
         clip: Greatest norm of a gradient.
         resume: Checkpoint to go on from. At an epoch boundary, on a CPU, the weights come out bit
-            for bit as they would have without the interruption.
+            for bit as they would have without the interruption. ``best.ckpt`` beside it stays the
+            best, also in another ``log_dir``, until a better epoch comes. If patience had run out
+            and there is no more of it, nothing is trained.
         accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
         devices: Number of processes. Beyond one, the program itself is started that many times
             (DDP) and must guard its entry by ``if __name__ == "__main__":``.
@@ -98,28 +98,33 @@ def fit(
         notes: Plain values to keep in every checkpoint, such as a program's options.
 
     Raises:
-        ValueError: If ``max_epochs`` or ``patience`` is below 1, there are no dev texts, or
-            ``resume`` is no such checkpoint or has trained ``max_epochs`` already.
+        ValueError: If ``max_epochs`` or ``patience`` is below 1, ``clip`` or ``learning_rate`` is
+            not positive, the train or dev texts are missing or without any label, or ``resume``
+            is no such checkpoint, is of another model or has trained ``max_epochs`` already.
         FileNotFoundError: If there is no file ``resume``.
     """
     if max_epochs < 1:
         raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
     if patience is not None and patience < 1:
         raise ValueError(f"expected patience of at least 1, got {patience}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"expected a positive clip, got {clip}")
+    _check_labels(data, "train")
+    _check_labels(data, "dev")
     batches = -(-len(data.encoded("train")) // data.batch_size)
-    data.encoded("dev")
+    module = MultiTaskModule(model, learning_rate, weight_decay, loss, seed=seed, notes=notes)
     folder = Path(log_dir)
     if resume is not None:
-        _check_resume(resume, max_epochs)
-    best = _keep("best", folder, SCORE)
+        check_resume(resume, max_epochs, model)
+        bring_best(resume, folder)
+    best = keep(BEST, folder, SCORE)
     throughput = Throughput()
-    own: list[Callback] = [best, _keep("last", folder, None), throughput, *callbacks]
+    own: list[Callback] = [best, keep(LAST, folder, None), throughput, *callbacks]
     if patience is not None:
-        own.append(EarlyStopping(SCORE, mode="max", patience=patience))
+        own.append(Patience(SCORE, mode="max", patience=patience))
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training"))
-    module = MultiTaskModule(model, learning_rate, weight_decay, loss, seed=seed, notes=notes)
-    with _quietly(), _flags_kept():
+    with quietly(), flags_kept():
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=devices,
@@ -144,67 +149,14 @@ def fit(
         dev_accuracy=sum(scores.values()) / len(scores),
         dev_accuracy_by_task=scores,
         best_epoch=content["mtgnn"]["epoch"],
-        epochs=trainer.current_epoch,
+        epochs=trainer.fit_loop.epoch_progress.current.processed,
         seconds=throughput.seconds,
         tokens_per_second=throughput.tokens_per_second,
         checkpoint=Path(best.best_model_path),
-        last_checkpoint=folder / "last.ckpt",
+        last_checkpoint=folder / f"{LAST}.ckpt",
     )
 
 
-def _keep(name: str, folder: Path, monitor: str | None) -> ModelCheckpoint:
-    """Keep one checkpoint: the best by ``monitor``, or the last."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename=name,
-        monitor=monitor,
-        mode="max",
-        save_top_k=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-    )
-
-
-def _check_resume(path: str | os.PathLike[str], max_epochs: int) -> None:
-    epochs = read_checkpoint(path)["mtgnn"]["epoch"]
-    if epochs >= max_epochs:
-        raise ValueError(
-            f"{os.fspath(path)} has trained {epochs} epochs: expected max_epochs beyond that, "
-            f"got {max_epochs}"
-        )
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without Lightning's tips, and its advice that does not hold here."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in (
-            ".*does not have many workers",  # the texts are in memory, encoded
-            ".*exists and is not empty",  # said in the docstring
-            ".*GPU available but not used",  # asked for
-            ".*find_unused_parameters=True was specified",  # only some batches lack a task
-        ):
-            warnings.filterwarnings("ignore", message=message)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextmanager
-def _flags_kept() -> Iterator[None]:
-    """Give PyTorch's process-wide flags back as they were."""
-    algorithms = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
+def _check_labels(data: MultiTaskDataModule, part: str) -> None:
+    if not is_labelled(data.encoded(part).y).any():
+        raise ValueError(f"expected labels among the texts for {part!r}, got none")

@@ -62,6 +62,10 @@ class MultiTaskModule(L.LightningModule):
             raise ValueError(f"expected a positive learning_rate, got {learning_rate}")
         if not weight_decay >= 0:
             raise ValueError(f"expected weight_decay of at least 0, got {weight_decay}")
+        if loss is not None and loss.num_tasks != len(model.tasks):
+            raise ValueError(
+                f"expected a loss for {len(model.tasks)} tasks, got one for {loss.num_tasks}"
+            )
         self.model = model
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss

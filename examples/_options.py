@@ -1,0 +1,119 @@
+"""The command line of ``text_classification.py``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mtgnn.lightning import read_checkpoint
+
+MODELS = ("single", "shared", "complete", "star")
+
+# Where neither the command line nor a checkpoint says otherwise.
+DEFAULTS: dict[str, Any] = {
+    "data": "planted",
+    "root": "data/fdu-mtl",
+    "source": None,
+    "model": list(MODELS),
+    "epochs": 6,
+    "patience": None,
+    "batch_size": 64,
+    "hidden_size": 100,
+    "embedding_size": 100,
+    "max_length": 256,
+    "min_count": 2,
+    "learning_rate": 1e-3,
+    "dropout": 0.2,
+    "pooling": "max",
+    "exchange": "read",
+    "memory": "all",
+    "score": "additive",
+    "seed": 0,
+    "accelerator": "auto",
+    "quick": False,
+}
+# Planted sentences are short, and their words few.
+PLANTED: dict[str, Any] = {
+    "model": [*MODELS, "oracle"],
+    "epochs": 20,
+    "batch_size": 32,
+    "hidden_size": 32,
+    "embedding_size": 32,
+    "min_count": 1,
+    "learning_rate": 5e-3,
+}
+
+
+def read_options(description: str, arguments: list[str] | None = None) -> dict[str, Any]:
+    """The options: given ones, then those in the checkpoint, then defaults for the data."""
+    parser = make_parser(description)
+    given = vars(parser.parse_args(arguments))
+    checkpoint = given.get("checkpoint")
+    actions = [name for name in ("resume", "evaluate", "predict") if given.get(name)]
+    if (checkpoint is not None) != (len(actions) == 1):
+        parser.error("--checkpoint goes with one of --resume, --evaluate and --predict")
+    if ("predict" in given) != ("task" in given):
+        parser.error("--predict goes with --task")
+    kept: dict[str, Any] = {}
+    if checkpoint is not None:
+        try:
+            kept = read_checkpoint(checkpoint)["mtgnn"]["notes"]
+        except (FileNotFoundError, ValueError) as error:
+            parser.error(str(error))
+        if "model" in given:
+            parser.error("the checkpoint says which model it is: leave out --model")
+    data = given.get("data", kept.get("data", DEFAULTS["data"]))
+    options = DEFAULTS | (PLANTED if data == "planted" else {}) | kept | given
+    if data != "planted" and "oracle" in options["model"]:
+        parser.error("an oracle knows the true groups of tasks: only planted tasks have them")
+    if data not in ("planted", "fdu-mtl") and not Path(data).is_dir():
+        parser.error(f"expected --data as 'planted', 'fdu-mtl' or a folder, got {data!r}")
+    if "out" not in options:
+        options["out"] = f"runs/{Path(data).name}"
+    return options
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The command line; what is not given there does not appear in the result."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument_group("data").add_argument
+    add("--data", metavar="planted|fdu-mtl|DIR", help="what to read (default: planted)")
+    add("--root", metavar="PLACE", help="where FDU-MTL is, or goes (default: data/fdu-mtl)")
+    add("--source", metavar="ARCHIVE", help="folder, archive or address to take FDU-MTL from")
+    add("--max-length", type=int, metavar="N", help="tokens read of a text (default: 256)")
+    add(
+        "--min-count", type=int, metavar="N", help="rarer words are unknown (default: 2, planted 1)"
+    )
+    add("--quick", action="store_true", help="a few planted sentences: a look at the output")
+
+    add = parser.add_argument_group("models").add_argument
+    add("--model", nargs="+", choices=[*MODELS, "oracle"], help="which (default: all)")
+    add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 32)")
+    add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 32)")
+    add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")
+    add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
+    add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
+    add("--memory", choices=["all", "past", "current"], help="of the star (default: all)")
+    add("--score", choices=["additive", "dot", "static", "uniform"], help="(default: additive)")
+
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 20)")
+    add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
+    add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
+    add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.005)")
+    add("--seed", type=int, metavar="N", help="of planted texts, weights and batches (default: 0)")
+    add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
+    add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")
+
+    add = parser.add_argument_group("a model that was trained").add_argument
+    add("--checkpoint", metavar="FILE", help="a best.ckpt or last.ckpt; brings its options along")
+    add("--resume", action="store_true", help="train it further, up to --epochs")
+    add("--evaluate", action="store_true", help="test it")
+    add("--predict", metavar="FILE", help="classify the lines of a text file")
+    add("--task", metavar="NAME", help="as which task")
+    return parser

@@ -1,0 +1,261 @@
+"""Train multi-task text classifiers side by side: who learns from whom, and what does it bring?
+
+Without arguments: planted tasks (no download), four models and an oracle, in under three minutes.
+
+    python examples/text_classification.py
+    python examples/text_classification.py --data fdu-mtl --root data/fdu-mtl --model complete star
+    python examples/text_classification.py --data my/folder      # TASK.{train,dev,test}.tsv
+
+A checkpoint that this wrote holds its model and its options. With
+
+    python examples/text_classification.py --checkpoint runs/planted/star/best.ckpt
+
+goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict reviews.txt --task books``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from _options import read_options
+from _report import Result, by_task, peak_memory, summary, write_csv
+from torch import Tensor, nn
+
+from mtgnn import TaskGraph
+from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary
+from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
+from mtgnn.explain import average_attention, plot_task_graphs
+from mtgnn.lightning import MultiTaskDataModule, fit, load_model
+from mtgnn.nn import GraphLSTM, MultiTaskModel
+
+PARTS = ("train", "dev", "test")
+
+
+@dataclass
+class Texts:
+    """The three parts of a data set; every one has ``tasks`` and ``classes``."""
+
+    train: Any
+    dev: Any
+    test: Any
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """Label names of each task."""
+        return self.train.classes
+
+
+def read_texts(options: dict[str, Any]) -> Texts:
+    """Planted tasks, FDU-MTL, or a folder of one's own."""
+    name, seed = options["data"], options["seed"]
+    if name == "planted":
+        size = {"num_train": 20, "num_dev": 10, "num_test": 10} if options["quick"] else {}
+        return Texts(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
+    if name == "fdu-mtl":
+        root, source = options["root"], options["source"]
+        return Texts(*(FDUMTL(root, part, source, seed=0) for part in PARTS))
+    return Texts(*(TextFolder(name, part) for part in PARTS))
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+class OracleLSTM(nn.Module):
+    """Knows what the graph models have to find out: one LSTM for each true group of tasks."""
+
+    def __init__(self, input_size: int, hidden_size: int, tasks: Sequence[str], groups: list[int]):
+        super().__init__()
+        self.register_buffer("group", torch.tensor(groups), persistent=False)
+        self.graph = TaskGraph.isolated(tasks)
+        self.lstm = GraphLSTM(input_size, hidden_size, TaskGraph.isolated(max(groups) + 1))
+        self.output_size = hidden_size
+
+    def forward(self, x: Tensor, lengths: Tensor, task: Tensor) -> Any:
+        return self.lstm(x, lengths, self.group.to(task.device)[task])
+
+
+def build_oracle(options: dict[str, Any], texts: Texts) -> OracleLSTM:
+    """The oracle's encoder."""
+    sizes = options["embedding_size"], options["hidden_size"]
+    return OracleLSTM(*sizes, texts.train.tasks, texts.train.groups)
+
+
+def build_model(
+    name: str, options: dict[str, Any], texts: Texts, vocabulary: Vocabulary
+) -> MultiTaskModel:
+    """One of the models to compare; they differ in the encoder alone.
+
+    ``single`` shares nothing, so every task has its own embedding, too.
+    """
+    torch.manual_seed(options["seed"])
+    score = {"score": options["score"]}
+    encoder_options = {
+        "complete": {"exchange": options["exchange"], **score},
+        "star": {"memory": options["memory"], **score},
+    }
+    encoder: str | nn.Module = name
+    if name == "oracle":
+        encoder = build_oracle(options, texts)
+    return MultiTaskModel(
+        vocabulary,
+        texts.classes,
+        encoder,
+        embedding_size=options["embedding_size"],
+        hidden_size=options["hidden_size"],
+        pooling=options["pooling"],
+        dropout=options["dropout"],
+        embedding="task" if name == "single" else "shared",
+        encoder_options=encoder_options.get(name),
+    )
+
+
+# Training and testing -------------------------------------------------------------------------
+
+
+def train(
+    name: str, options: dict[str, Any], texts: Texts, out: Path, resume: str | None = None
+) -> tuple[MultiTaskModel, Result]:
+    """Train one model; the dev texts choose its epoch, and only then are the test texts read."""
+    vocabulary = Vocabulary.build((item.text for item in texts.train), options["min_count"])
+    model = build_model(name, options, texts, vocabulary)
+    data = MultiTaskDataModule(
+        texts.train,
+        texts.dev,
+        None,
+        vocabulary,
+        batch_size=options["batch_size"],
+        max_length=options["max_length"],
+        seed=options["seed"],
+    )
+    done = fit(
+        model,
+        data,
+        max_epochs=options["epochs"],
+        patience=options["patience"],
+        learning_rate=options["learning_rate"],
+        seed=options["seed"],
+        accelerator=options["accelerator"],
+        log_dir=out / name,
+        resume=resume,
+        progress=f"{name:8}",
+        notes={**options, "model": [name]},
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return model, Result(name, options["seed"], done, parameters, test(model, texts, options))
+
+
+def test(
+    model: MultiTaskModel, texts: Texts, options: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Accuracy by task on all test texts and, where the data marks leaked ones, without them."""
+    encoded = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
+    right = is_right(model, encoded, options)
+    parts = {"all": torch.ones_like(right)}
+    if "leaked" in texts.test[0]:
+        parts["unleaked"] = ~torch.tensor([bool(item.leaked) for item in texts.test])
+    return {
+        part: {
+            name: float(right[chosen & (encoded.task == number)].float().mean())
+            for number, name in enumerate(model.tasks)
+        }
+        for part, chosen in parts.items()
+    }
+
+
+@torch.no_grad()
+def is_right(model: MultiTaskModel, texts: EncodedTexts, options: dict[str, Any]) -> Tensor:
+    """Which texts the model classifies as labelled ``[n]``."""
+    gpu = torch.cuda.is_available() and options["accelerator"] in ("auto", "gpu", "cuda")
+    device = torch.device("cuda" if gpu else "cpu")
+    model.to(device).eval()
+    right = torch.zeros(len(texts), dtype=torch.bool)
+    for numbers in BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False):
+        batch = texts.collate([texts[i] for i in numbers])
+        logits = model(batch.tokens.to(device), batch.lengths, batch.task)
+        right[numbers] = logits.argmax(-1).cpu() == batch.y
+    return right
+
+
+# What a person sees ---------------------------------------------------------------------------
+
+
+def compare(options: dict[str, Any]) -> None:
+    """Train the models one after the other, and show what came of it."""
+    resume = options["checkpoint"] if options.get("resume") else None
+    out = Path(resume).parent.parent if resume else Path(options["out"])
+    texts = read_texts(options)
+    results = []
+    written = ["results.csv"]
+    for name in options["model"]:
+        model, result = train(name, options, texts, out, resume)
+        results.append(result)
+        if name == "complete":
+            draw_graph(model, texts, options, out / "task_graph.png")
+            written.append("task_graph.png (who learned from whom)")
+    write_csv(results, out / "results.csv")
+    if options["data"] != "planted":
+        print("\n" + by_task(results))
+    print("\n" + summary(results))
+    print(f"\npeak memory: {peak_memory()}")
+    written.append("MODEL/{best,last}.ckpt")
+    print(f"In {out}/: {', '.join(written)}, MODEL/csv and MODEL/tensorboard (logs)")
+
+
+def draw_graph(model: MultiTaskModel, texts: Texts, options: dict[str, Any], path: Path) -> None:
+    """Draw who listened to whom on the dev texts, beside the planted graph where there is one."""
+    dev = EncodedTexts(texts.dev, model.vocabulary, options["max_length"])
+    sampler = BucketBatchSampler(dev.lengths, options["batch_size"], shuffle=False)
+    batches = (dev.collate([dev[i] for i in numbers]) for numbers in sampler)
+    graphs = {"learned": average_attention(model.cpu(), batches)}
+    groups = None
+    if options["data"] == "planted":
+        graphs, groups = {"planted": texts.train.graph, **graphs}, texts.train.groups
+    plot_task_graphs(graphs, path, groups)
+
+
+def evaluate(options: dict[str, Any]) -> None:
+    """Test a trained model on the data it was trained for, or on other data with the same tasks."""
+    texts = read_texts(options)
+    [name] = options["model"]
+    encoder = build_oracle(options, texts) if name == "oracle" else None
+    model = load_model(options["checkpoint"], encoder)
+    if texts.classes != model.classes:
+        raise SystemExit(f"the model has tasks {model.classes}, the data has {texts.classes}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    scores = test(model, texts, options)
+    print(by_task([Result(name, options["seed"], None, parameters, scores)]))
+
+
+def predict(options: dict[str, Any]) -> None:
+    """Print label, probability and text of every line."""
+    if options["model"] == ["oracle"]:
+        raise SystemExit("an oracle predicts nothing for you: choose another model's checkpoint")
+    model = load_model(options["checkpoint"])
+    if options["task"] not in model.tasks:
+        raise SystemExit(f"the model has tasks {', '.join(model.tasks)}, not {options['task']!r}")
+    lines = Path(options["predict"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    predictions = model.predict(lines, options["task"], max_length=options["max_length"])
+    for line, prediction in zip(lines, predictions, strict=True):
+        print(f"{prediction.label}\t{prediction.probability:.3f}\t{line}")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("mtgnn").setLevel(logging.INFO)  # downloads, and how many texts were cut
+    options = read_options(__doc__ or "")
+    if options.get("predict"):
+        predict(options)
+    elif options.get("evaluate"):
+        evaluate(options)
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Going on from a checkpoint: which one fits, the best epoch so far, the patience left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from ..nn import MultiTaskModel
+from .checkpoint import describe, read_checkpoint
+
+BEST, LAST = "best", "last"
+
+
+def check_resume(path: str | os.PathLike[str], max_epochs: int, model: MultiTaskModel) -> None:
+    """Raise unless training of ``model`` can go on from a checkpoint up to ``max_epochs``."""
+    saved = read_checkpoint(path)["mtgnn"]
+    if saved["epoch"] >= max_epochs:
+        raise ValueError(
+            f"{os.fspath(path)} has trained {saved['epoch']} epochs: expected max_epochs beyond "
+            f"that, got {max_epochs}"
+        )
+    own, other = describe(model), saved["model"]
+    for part in ("vocabulary", "classes", "graph", "encoder"):
+        # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
+        if _ordered(own[part]) != _ordered(other[part]):
+            raise ValueError(
+                f"{os.fspath(path)} is of another model: expected the same {part}, "
+                f"got {_short(own[part])} for {_short(other[part])}"
+            )
+
+
+def _ordered(value: Any) -> Any:
+    return list(value.items()) if isinstance(value, dict) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+@rank_zero_only
+def bring_best(resume: str | os.PathLike[str], folder: Path) -> None:
+    """Put the best checkpoint so far, which lies beside ``resume``, into ``folder``.
+
+    One of a later epoch than ``resume`` is none so far.
+    """
+    source, target = Path(resume).parent / f"{BEST}.ckpt", folder / f"{BEST}.ckpt"
+    there = source.exists() and _epoch(source) <= _epoch(resume)
+    if not there:
+        target.unlink(missing_ok=True)
+    elif source.resolve() != target.resolve():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _epoch(path: str | os.PathLike[str]) -> int:
+    epoch = read_checkpoint(path)["mtgnn"]["epoch"]
+    assert isinstance(epoch, int)
+    return epoch
+
+
+def keep(name: str, folder: Path, monitor: str | None) -> ModelCheckpoint:
+    """Keep one checkpoint: the best by ``monitor``, or the last."""
+    return _Checkpoint(
+        dirpath=folder,
+        filename=name,
+        monitor=monitor,
+        mode="max",
+        save_top_k=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Knows its file again where the folder is another than it was."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        path = self.format_checkpoint_name({})
+        if self.monitor is not None and os.path.exists(path):
+            score = state_dict["best_model_score"]
+            super().load_state_dict(
+                {
+                    **state_dict,
+                    "dirpath": self.dirpath,
+                    "best_model_path": path,
+                    "best_k_models": {path: score},
+                    "kth_best_model_path": path,
+                }
+            )
+
+
+class Patience(EarlyStopping):
+    """Early stopping that goes on after a resume, with the patience it was given now."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the epochs already waited."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further where patience had run out."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
