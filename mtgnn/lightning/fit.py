@@ -149,7 +149,7 @@ def fit(
         dev_accuracy=sum(scores.values()) / len(scores),
         dev_accuracy_by_task=scores,
         best_epoch=content["mtgnn"]["epoch"],
-        epochs=trainer.fit_loop.epoch_progress.current.processed,
+        epochs=_epochs(trainer),
         seconds=throughput.seconds,
         tokens_per_second=throughput.tokens_per_second,
         checkpoint=Path(best.best_model_path),
@@ -160,3 +160,9 @@ def fit(
 def _check_labels(data: MultiTaskDataModule, part: str) -> None:
     if not is_labelled(data.encoded(part).y).any():
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
+
+
+def _epochs(trainer: L.Trainer) -> int:
+    """Epochs that are over; ``trainer.current_epoch`` lags where a resume trains none."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)

@@ -1,0 +1,73 @@
+"""Trains with a number of processes, in float64, and writes what each rank saw and came to.
+
+``python run_ddp.py PROCESSES FOLDER``, started by ``test_ddp.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from tiny import VOCABULARY, model, texts, train
+from torch_geometric.data import Data
+
+from mtgnn import TaskGraph
+from mtgnn.lightning import MultiTaskDataModule
+from mtgnn.nn import MultiTaskLoss
+
+
+class Record(L.Callback):
+    """Tasks and labels of this rank at each step, and its gradients before Adam's step."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[tuple[int, int]]] = []
+        self.grads: list[dict[str, Any]] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int
+    ) -> None:
+        self.seen.append(list(zip(batch.task.tolist(), batch.y.tolist(), strict=True)))
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, module: L.LightningModule, optimizer: Any
+    ) -> None:
+        grads = {
+            name: None if parameter.grad is None else parameter.grad.clone()
+            for name, parameter in module.named_parameters()
+        }
+        self.grads.append(grads)
+
+
+def main(processes: int, folder: Path) -> None:
+    # Task 1 has one text a batch at most, so that it is on one rank only; task 2 has none.
+    items = texts(23, 1, tasks=1)
+    for number in (0, 1, 2):
+        del items[number].y  # unlabelled, wherever they fall: the ranks' counts of labels differ
+    items.append(Data(text="good price plot", task=1, y=1))
+    dev = texts(21, 2)
+    data = MultiTaskDataModule(items, dev, dev, VOCABULARY, batch_size=6, seed=3)
+    graph = TaskGraph.from_edges([("books", "dvd"), ("dvd", "books")], ["books", "dvd", "toys"])
+    net = model("graph", graph=graph, exchange="mutual").double()
+    record = Record()
+    loss = MultiTaskLoss(3, weights=[1.0, 2.0, 1.0]) if folder.name == "sample" else None
+    loss = loss or MultiTaskLoss(3, weights="uncertainty", reduction="task").double()
+    result = train(net, folder, data=data, devices=processes, loss=loss, callbacks=[record])
+    torch.save(
+        {
+            "seen": record.seen,
+            "grads": record.grads,
+            "weights": net.state_dict(),
+            "dev": result.dev_accuracy_by_task,
+            "mean": result.dev_accuracy,
+            "tokens": sum(len(item.text.split()) for item in items),
+        },
+        folder / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt",
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))
