@@ -209,8 +209,7 @@ class GraphLSTM(nn.Module):
         tasks = None if task is None else task.tolist()
         plan = make_plan(self.graph, self.exchange, tasks, sizes, x.device)
         if state is not None:
-            self.check_streams()
-            state.check(plan, len(self.keys), x.size(0), self.graph.nodes)
+            self.check_state(state, plan, x.size(0))
         outs, runs = self._run(x, plan, state)
         out = _unpack(outs, plan, *x.shape[:2])
         end = self.final_state(runs, plan, state, *x.shape[:2])
@@ -264,10 +263,12 @@ class GraphLSTM(nn.Module):
             alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
         return alpha.view(batch_size, steps, edges, self.heads)
 
-    def check_streams(self) -> None:
-        """Raise where a state makes no sense."""
+    def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
+        """Raise where a state makes no sense here."""
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
+        sizes = (self.num_layers, batch_size, self.graph.num_nodes, self.hidden_size)
+        state.check(plan, sizes, self.graph.nodes)
 
     def final_state(
         self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
@@ -292,8 +293,12 @@ class GraphLSTM(nn.Module):
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, "
-            f"{self.graph!r}, exchange={self.exchange!r})"
+            f"{self.graph!r}, {self.extra_repr()})"
         )
+
+    def extra_repr(self) -> str:
+        """What stands in the representation after the graph."""
+        return f"exchange={self.exchange!r}"
 
 
 def _word_index(stage: Stage, x: Tensor) -> Tensor:

@@ -141,18 +141,18 @@ def _stage(
     row = {node: i for i, node in enumerate(nodes)}
     layout = Layout([row[node] for node, _ in group], [lengths[b] for _, b in group], device)
     degree = max(len(edges) for edges in heard)
-    pad = [-1] * degree
-    edge = torch.tensor([([e for e, _ in edges] + pad)[:degree] for edges in heard])
-    sender = torch.tensor(
-        [
-            ([slots[i, b] for _, i in edges] + pad)[:degree]
-            for edges, (_, b) in zip(heard, group, strict=True)
-        ]
-    )
+    edge = torch.tensor([([e for e, _ in edges] + [-1] * degree)[:degree] for edges in heard])
+    senders = []
+    for edges, (receiver, b) in zip(heard, group, strict=True):
+        own = [slots[i, b] for _, i in edges]
+        # Padding stays within the sequence, so that nothing of another one can come through.
+        pad = own[0] if own else slots.get((receiver, b), 0)
+        senders.append((own + [pad] * degree)[:degree])
+    sender = torch.tensor(senders)
     edge, sender = edge.view(len(group), degree).long(), sender.view(len(group), degree).long()
     pairs = torch.tensor(group)
     picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)
-    tensors = (pairs[:, 0], pairs[:, 1], sender.clamp(min=0), edge.clamp(min=0), edge >= 0)
+    tensors = (pairs[:, 0], pairs[:, 1], sender, edge.clamp(min=0), edge >= 0)
     node, sequence, sender, edge, mask = (value.to(device) for value in tensors)
     return Stage(
         nodes,

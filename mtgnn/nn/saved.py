@@ -117,7 +117,7 @@ def read(path: File) -> dict[str, Any]:
 
 def _check_sums(path: File) -> None:
     """Raise where a part of the archive differs from its checksum; torch does not look."""
-    stream = None if isinstance(path, str | PathLike) else path
+    stream = None if isinstance(path, (str, PathLike)) else path
     start = stream.tell() if stream else 0
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()

@@ -66,11 +66,17 @@ class StarGraphLSTM(GraphLSTM):
         super().__init__(input_size, hidden_size, graph, "read", **kwargs)
         self.memory = memory
 
-    def check_streams(self) -> None:
-        """Raise where a state makes no sense."""
-        super().check_streams()
+    def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
+        """Raise where a state makes no sense here."""
         if self.memory == "all":
             raise ValueError('memory="all" reads the whole sentence first: it takes no state')
+        super().check_state(state, plan, batch_size)
+        if self.memory == "past" and (state.mailbox is None or state.mailbox_mask is None):
+            raise ValueError('memory="past" goes on from a state with a mailbox, got one without')
+
+    def extra_repr(self) -> str:
+        """What stands in the representation after the graph."""
+        return f"{super().extra_repr()}, memory={self.memory!r}"
 
     def senders(self, run: Run, scores: ScoreWeights, stage: Stage) -> Senders:
         """The mailbox: every step of the virtual node's states."""
@@ -79,7 +85,7 @@ class StarGraphLSTM(GraphLSTM):
         values, mask = self._mailbox(run, stage.senders[:, 0])
         past = 1 if self.memory == "past" else None
         if run.state is not None:
-            assert run.state.mailbox is not None and run.state.mailbox_mask is not None
+            assert run.state.mailbox is not None and run.state.mailbox_mask is not None  # checked
             before = run.state.mailbox[run.row][stage.sequence]
             past = before.size(1) + 1
             values = torch.cat([before, values], 1)
@@ -91,10 +97,10 @@ class StarGraphLSTM(GraphLSTM):
     def _mailbox(self, run: Run, slots: Tensor) -> tuple[Tensor, Tensor]:
         """States ``[S, T, H]`` of the virtual node's slots, and which positions are real."""
         tokens, place = run.memory.tokens, run.memory.place
-        index = place[:, slots].t().clamp(max=tokens.size(0) - 1)
-        steps = torch.arange(index.size(1), device=index.device)
-        mask = steps < run.memory.lengths[slots].unsqueeze(1)
-        return tokens[index], mask
+        ends = run.memory.lengths[slots].unsqueeze(1)
+        steps = torch.arange(place.size(0), device=place.device)
+        index = place[steps.minimum(ends - 1), slots.unsqueeze(1)]  # padding repeats the last one
+        return tokens[index], steps < ends
 
     def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
         """The weights ``[s, T', P]`` of all steps, padded: ``[S, T, T', P]``."""

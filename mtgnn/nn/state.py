@@ -29,18 +29,23 @@ class GraphState(NamedTuple):
     mailbox: Tensor | None = None
     mailbox_mask: Tensor | None = None
 
-    def check(self, plan: Plan, rows: int, batch_size: int, nodes: tuple[str, ...]) -> None:
+    def check(self, plan: Plan, sizes: tuple[int, ...], nodes: tuple[str, ...]) -> None:
         """Raise where this state cannot start a plan.
+
+        Args:
+            plan: What is to run.
+            sizes: L, B, N and H.
+            nodes: Names of the nodes.
 
         Raises:
             ValueError: If its sizes are others, or it lacks a node that is to run.
         """
-        expected = (rows, batch_size, len(nodes))
-        if tuple(self.h.shape[:3]) != expected:
-            raise ValueError(
-                f"expected a state of {rows} rows, {batch_size} sequences and {len(nodes)} nodes, "
-                f"got h of shape {list(self.h.shape)}"
-            )
+        for name, value in zip(self._fields[:4], self[:4], strict=True):
+            if tuple(value.shape) != sizes:
+                raise ValueError(
+                    f"expected a state of {sizes[0]} layers, {sizes[1]} sequences, {sizes[2]} "
+                    f"nodes and size {sizes[3]}, got {name} of shape {list(value.shape)}"
+                )
         for stage in plan.stages:
             lacking = ~self.ran[stage.sequence, plan.kind(stage), stage.node]
             if lacking.any():

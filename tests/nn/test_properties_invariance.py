@@ -254,3 +254,17 @@ def layer_without(layer: GraphLSTM, node: str) -> GraphLSTM:
     own = layer.nodes[node].state_dict()
     alone.nodes[node].load_state_dict({k: own[k] for k in alone.nodes[node].state_dict()})
     return alone
+
+
+@pytest.mark.parametrize("name", [*MAKERS, *FOREIGN])
+def test_a_nan_stays_in_its_sequence(name: str) -> None:
+    layer = randomise((MAKERS | FOREIGN)[name](TASKS)).eval()
+    x, lengths, task = random_batch(E, len(TASKS), batch_size=6)
+    before, _ = layer(x, lengths, task)
+    for b in range(6):
+        spoilt = x.clone()
+        spoilt[b, 0] = torch.nan
+        after, _ = layer(spoilt, lengths, task)
+        rest = torch.arange(6) != b
+        torch.testing.assert_close(after[rest], before[rest])
+        assert after[b].isnan().any()

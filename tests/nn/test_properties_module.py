@@ -176,13 +176,21 @@ def test_bad_input_is_named(name: str, case: str) -> None:
         LAYERS[name]()(**({"x": X, "lengths": LENGTHS, "task": TASK} | change))
 
 
+def test_a_mailbox_layer_refuses_a_state_without_a_mailbox() -> None:
+    _, state = StarGraphLSTM(E, H, 3, "current")(X, None, TASK)
+    with pytest.raises(ValueError, match="mailbox"):
+        StarGraphLSTM(E, H, 3, "past")(X, None, TASK, state)
+
+
 def test_states_that_do_not_fit_are_named() -> None:
     layer = CompleteGraphLSTM(E, H, 3)
     _, state = layer(X, None, TASK)
     with pytest.raises(ValueError, match="3 sequences"):
         layer(X[:3], None, TASK[:3], state)
-    with pytest.raises(ValueError, match="2 rows"):
+    with pytest.raises(ValueError, match="2 layers"):
         CompleteGraphLSTM(E, H, 3, num_layers=2)(X, None, TASK, state)
+    with pytest.raises(ValueError, match="expected a state"):
+        CompleteGraphLSTM(E, H + 1, 3)(X, None, TASK, state)
     with pytest.raises(ValueError, match="5 nodes"):
         CompleteGraphLSTM(E, H, 5)(X, None, TASK, state)
     with pytest.raises(ValueError, match="the state lacks node 'task.'"):
