@@ -93,7 +93,8 @@ def fit(
         devices: Number of processes. Beyond one, the program itself is started that many times
             (DDP) and must guard its entry by ``if __name__ == "__main__":``.
         progress: Show a progress bar; a string is its title.
-        deterministic: Have PyTorch use deterministic algorithms during the training.
+        deterministic: Have PyTorch use deterministic algorithms during the training, and warn
+            where it has none.
         callbacks: Further callbacks.
         notes: Plain values to keep in every checkpoint, such as a program's options.
 
@@ -137,7 +138,7 @@ def fit(
             log_every_n_steps=max(1, min(50, batches)),
             num_sanity_val_steps=0,
             gradient_clip_val=clip,
-            deterministic=deterministic,
+            deterministic="warn" if deterministic else False,
             enable_progress_bar=bool(progress),
             enable_model_summary=False,
         )

@@ -42,32 +42,41 @@ class Record(L.Callback):
         self.grads.append(grads)
 
 
-def main(processes: int, folder: Path) -> None:
-    # Task 1 has one text a batch at most, so that it is on one rank only; task 2 has none.
+def texts_of_two_tasks() -> list[Data]:
+    """Task 1 has one text, so that it is on one rank only; task 2 has none."""
     items = texts(23, 1, tasks=1)
     for number in (0, 1, 2):
         del items[number].y  # unlabelled, wherever they fall: the ranks' counts of labels differ
-    items.append(Data(text="good price plot", task=1, y=1))
+    return [*items, Data(text="good price plot", task=1, y=1)]
+
+
+def run(processes: int, folder: Path, loss: MultiTaskLoss) -> dict[str, Any]:
+    """Train, and tell what this rank saw and came to."""
     dev = texts(21, 2)
-    data = MultiTaskDataModule(items, dev, dev, VOCABULARY, batch_size=6, seed=3)
+    data = MultiTaskDataModule(texts_of_two_tasks(), dev, dev, VOCABULARY, batch_size=6, seed=3)
     graph = TaskGraph.from_edges([("books", "dvd"), ("dvd", "books")], ["books", "dvd", "toys"])
     net = model("graph", graph=graph, exchange="mutual").double()
     record = Record()
-    loss = MultiTaskLoss(3, weights=[1.0, 2.0, 1.0]) if folder.name == "sample" else None
-    loss = loss or MultiTaskLoss(3, weights="uncertainty", reduction="task").double()
     result = train(net, folder, data=data, devices=processes, loss=loss, callbacks=[record])
-    torch.save(
-        {
-            "seen": record.seen,
-            "grads": record.grads,
-            "weights": net.state_dict(),
-            "dev": result.dev_accuracy_by_task,
-            "mean": result.dev_accuracy,
-            "tokens": sum(len(item.text.split()) for item in items),
-        },
-        folder / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt",
-    )
+    return {
+        "seen": record.seen,
+        "grads": record.grads,
+        "weights": net.state_dict(),
+        "dev": result.dev_accuracy_by_task,
+        "mean": result.dev_accuracy,
+    }
+
+
+def main(processes: int, folder: Path) -> dict[str, dict[str, Any]]:
+    """Train with each of two losses."""
+    losses = {
+        "sample": MultiTaskLoss(3, weights=[1.0, 2.0, 1.0]),
+        "task": MultiTaskLoss(3, weights="uncertainty", reduction="task").double(),
+    }
+    return {name: run(processes, folder / name, loss) for name, loss in losses.items()}
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    place = Path(sys.argv[2])
+    content = main(int(sys.argv[1]), place)
+    torch.save(content, place / f"rank{os.environ.get('LOCAL_RANK', '0')}.pt")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import run_ddp
 import torch
 
 HERE = Path(__file__).parent
@@ -18,7 +19,6 @@ SECONDS = 240  # until a hang is called one
 
 def run(processes: int, folder: Path) -> list[dict[str, Any]]:
     """What each rank of ``run_ddp.py`` wrote."""
-    folder.mkdir(parents=True)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
         "OMP_NUM_THREADS": "1",
@@ -43,12 +43,18 @@ def run(processes: int, folder: Path) -> list[dict[str, Any]]:
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(processes)]
 
 
-@pytest.fixture(scope="module", params=["sample", "task"])
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One process alone, and each of two."""
-    folder = tmp_path_factory.mktemp("ddp")
-    [alone] = run(1, folder / "one" / request.param)
-    return alone, run(2, folder / "two" / request.param)
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One process alone, and each of two, with two losses."""
+    alone = run_ddp.main(1, tmp_path_factory.mktemp("one"))
+    return alone, run(2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(params=["sample", "task"])
+def runs(request: pytest.FixtureRequest, results: Any) -> Any:
+    """The same with one loss."""
+    alone, ranks = results
+    return alone[request.param], [rank[request.param] for rank in ranks]
 
 
 def test_every_global_batch_is_shared_out(runs: Any) -> None:
