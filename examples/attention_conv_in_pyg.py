@@ -33,7 +33,7 @@ data = KarateClub()[0]
 model = AttentionNet(data.num_features, 16, out_channels=4)
 print(model)
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-3)
-for epoch in range(150):
+for _ in range(150):
     logits = model(data.x, data.edge_index)
     loss = nn.functional.cross_entropy(logits[data.train_mask], data.y[data.train_mask])
     optimizer.zero_grad()

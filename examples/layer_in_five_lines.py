@@ -17,7 +17,7 @@ y = (x[:, :, 0].sum(1) > 0) ^ (task == 2)  # task 2 has it the other way round
 rnn = CompleteGraphLSTM(input_size=4, hidden_size=16, num_tasks=["first", "second", "other"])
 heads = nn.Linear(16, 3)
 optimizer = torch.optim.Adam([*rnn.parameters(), *heads.parameters()], lr=0.01)
-for epoch in range(15):
+for _ in range(15):
     for batch in torch.randperm(480).split(32):
         out, state = rnn(x[batch], task=task[batch])  # [B, T, 16]
         logit = heads(out[:, -1]).gather(1, task[batch, None]).squeeze(1)

@@ -1,187 +1,243 @@
+"""What ``fit`` does from the outside: scores, files, stopping, going on, silence."""
+
+from __future__ import annotations
+
 import csv
-import subprocess
-import sys
-import warnings
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
-from tiny_texts import VOCABULARY, make_model, make_texts
+from tiny import CLASSES, data, model, texts, train
+from torch_geometric.data import Data
 
-from mtgnn.data import BucketBatchSampler, SequenceBatch
-from mtgnn.lightning import FitResult, MultiTaskDataModule, fit, load_model, read_checkpoint
+from mtgnn.lightning import MultiTaskModule, load_model, read_checkpoint
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
-TRAIN, DEV = make_texts(48), make_texts(30, seed=1)
+
+def weights(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in net.state_dict().items()}
 
 
-class Seen(Callback):
-    """The tokens of every training batch, by epoch."""
-
-    def __init__(self) -> None:
-        self.batches: dict[int, list[torch.Tensor]] = {}
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, module: L.LightningModule, batch: SequenceBatch, index: int
-    ) -> None:
-        self.batches.setdefault(trainer.current_epoch, []).append(batch.tokens)
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def run(
-    folder: Path, max_epochs: int, dropout: float = 0.3, **options: Any
-) -> tuple[MultiTaskModel, FitResult]:
-    model = make_model("complete", dropout)
-    data = MultiTaskDataModule(TRAIN, DEV, None, VOCABULARY, batch_size=16, seed=5)
-    options = {"accelerator": "cpu", "progress": False, "learning_rate": 0.02, **options}
-    return model, fit(model, data, max_epochs=max_epochs, log_dir=folder, **options)
+def accuracy(net: MultiTaskModel, items: list[Data]) -> dict[str, float]:
+    """Accuracy of each task, text by text."""
+    right: dict[str, list[bool]] = {task: [] for task in net.tasks}
+    for item in items:
+        task = net.tasks[item.task]
+        [prediction] = net.predict([item.text], task)
+        right[task].append(prediction.label == net.classes[task][item.y])
+    return {task: sum(hits) / len(hits) for task, hits in right.items() if hits}
 
 
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(path)["state_dict"]
+def test_learns_and_gives_the_best_weights_back(tmp_path: Path) -> None:
+    net = model()
+    before = accuracy(net, texts(21, 2))
+    result = train(net, tmp_path, max_epochs=6)
+    after = accuracy(net, texts(21, 2))
+    assert result.dev_accuracy_by_task == pytest.approx(after)
+    assert result.dev_accuracy == pytest.approx(sum(after.values()) / 3)
+    assert sum(before.values()) / 3 < 0.6 and result.dev_accuracy > 0.8
+    assert result.epochs == 6 and 1 <= result.best_epoch <= 6
+    assert result.seconds > 0 and result.tokens_per_second > 0
+    assert same(weights(net), weights(load_model(result.checkpoint)))
+    assert read_checkpoint(result.last_checkpoint)["mtgnn"]["epoch"] == 6
 
 
-def test_resuming_gives_the_weights_of_an_uninterrupted_run(tmp_path: Path) -> None:
-    whole, resumed = Seen(), Seen()
-    _, expected = run(tmp_path / "whole", 4, patience=9, callbacks=[whole])
-    _, first = run(tmp_path / "parts", 2, patience=9)
-    # A run that goes on elsewhere: the folder moves, and other random numbers were drawn.
-    (tmp_path / "parts").rename(tmp_path / "moved")
-    torch.rand(7)
-    last = tmp_path / "moved" / "last.ckpt"
-    _, result = run(tmp_path / "moved", 4, patience=9, resume=last, callbacks=[resumed])
-    one, other = weights(expected.last_checkpoint), weights(result.last_checkpoint)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert (result.best_epoch, result.dev_accuracy) == (expected.best_epoch, expected.dev_accuracy)
-    assert result.checkpoint.parent.name == "moved"
-    assert resumed.batches.keys() == {2, 3}
-    for epoch, batches in resumed.batches.items():
-        pairs = zip(batches, whole.batches[epoch], strict=True)
-        assert all(torch.equal(a, b) for a, b in pairs)
-    assert first.epochs == 2 and result.epochs == 4 and result.seconds > first.seconds
-
-
-def test_dropout_is_drawn_from_the_seed(tmp_path: Path) -> None:
-    # So that the test above says something: another seed gives other weights.
-    runs = [run(tmp_path / str(i), 1, seed=seed)[1] for i, seed in enumerate([0, 0, 1])]
-    same, again, other = (weights(r.last_checkpoint)["model.embedding.weight"] for r in runs)
-    assert torch.equal(same, again)
-    assert not torch.equal(same, other)
-
-
-def test_the_model_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
-    model, result = run(tmp_path, 5, learning_rate=0.1)
-    with (tmp_path / "csv" / "version_0" / "metrics.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["dev/accuracy"]]
-    scores = [float(row["dev/accuracy"]) for row in rows]
-    assert len(scores) == result.epochs == 5
-    assert result.dev_accuracy == pytest.approx(max(scores))
+def test_best_epoch_is_the_first_of_the_best(tmp_path: Path) -> None:
+    result = train(model(), tmp_path, max_epochs=6)
+    [path] = tmp_path.glob("csv/*/metrics.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    scores = [float(row["dev/accuracy"]) for row in rows if row["dev/accuracy"]]
+    assert len(scores) == 6 and len(set(scores)) > 1
     assert result.best_epoch == 1 + scores.index(max(scores))
-    by_task = result.dev_accuracy_by_task
-    assert by_task.keys() == {"books", "dvd", "music"}
-    for name, score in by_task.items():
-        assert float(rows[result.best_epoch - 1][f"dev/accuracy/{name}"]) == pytest.approx(score)
-        texts = [item for item in DEV if model.tasks[item.task] == name]
-        said = [p.label for p in model.predict([item.text for item in texts], name)]
-        right = [model.classes[name][item.y] == s for item, s in zip(texts, said, strict=True)]
-        assert sum(right) / len(right) == pytest.approx(score)
-    assert list((tmp_path / "tensorboard" / "version_0").glob("events.*"))
+    assert {f"dev/accuracy/{task}" for task in CLASSES} <= rows[0].keys()
+    assert len(list(tmp_path.glob("tensorboard/*/events*"))) == 1
 
 
-def test_a_checkpoint_holds_the_whole_model(tmp_path: Path) -> None:
-    model, result = run(tmp_path, 1, notes={"exchange": "read", "sizes": [1, 2]})
-    loaded = load_model(result.checkpoint)
-    texts = [item.text for item in DEV]
-    assert loaded.predict(texts, "dvd") == model.predict(texts, "dvd")
-    assert read_checkpoint(result.checkpoint)["mtgnn"]["notes"]["sizes"] == [1, 2]
+def test_seed_decides(tmp_path: Path) -> None:
+    def run(name: str, seed: int) -> dict[str, torch.Tensor]:
+        net = model(dropout=0.3)
+        torch.manual_seed(hash(name) % 1000)  # of no consequence
+        train(net, tmp_path / name, max_epochs=1, seed=seed, data=data(seed))
+        return weights(net)
+
+    first = run("a", 0)
+    assert same(first, run("b", 0)) and not same(first, run("c", 1))
 
 
-def test_training_stops_early(tmp_path: Path) -> None:
-    # At this rate nothing changes, so the first epoch stays the best.
-    _, result = run(tmp_path, 9, learning_rate=1e-12, patience=2)
-    assert (result.best_epoch, result.epochs) == (1, 3)
+@pytest.mark.parametrize("encoder", ["complete", "star"])
+def test_resume_is_exact(tmp_path: Path, encoder: str) -> None:
+    def net() -> MultiTaskModel:
+        return model(encoder, dropout=0.4)
+
+    loss = MultiTaskLoss(3, weights="uncertainty")
+    whole = train(net(), tmp_path / "whole", max_epochs=4, loss=loss, clip=1.0)
+    expected = read_checkpoint(whole.last_checkpoint)
+
+    part = tmp_path / "part"
+    loss = MultiTaskLoss(3, weights="uncertainty")
+    halfway = train(net(), part, max_epochs=2, loss=loss, clip=1.0)
+    assert not same(read_checkpoint(halfway.last_checkpoint)["state_dict"], expected["state_dict"])
+    torch.manual_seed(77)
+    other, loss = net(), MultiTaskLoss(3, weights="uncertainty")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.fill_(0.5)  # what is there is replaced
+    result = train(other, part, max_epochs=4, loss=loss, clip=1.0, resume=halfway.last_checkpoint)
+    resumed = read_checkpoint(result.last_checkpoint)
+    assert same(resumed["state_dict"], expected["state_dict"])
+    assert (result.best_epoch, result.dev_accuracy) == (whole.best_epoch, whole.dev_accuracy)
+    assert same(weights(other), weights(load_model(whole.checkpoint)))
+    assert result.epochs == 4 and result.seconds > halfway.seconds
 
 
-def test_tokens_are_counted_without_padding(tmp_path: Path) -> None:
-    _, result = run(tmp_path, 2)
-    tokens = sum(len(item.text.split()) for item in TRAIN)
-    state = read_checkpoint(result.last_checkpoint)["callbacks"]["Throughput"]
-    assert state["tokens"] == 2 * tokens
-    assert result.tokens_per_second == pytest.approx(2 * tokens / state["train_seconds"])
+STILL = 1e-12
+"""A learning rate that changes no answer: no epoch is better than the first."""
 
 
-def test_every_text_once_an_epoch(tmp_path: Path) -> None:
-    seen = Seen()
-    run(tmp_path, 2, callbacks=[seen])
-    sampler = BucketBatchSampler([len(item.text.split()) for item in TRAIN], 16, seed=5)
-    sets = []
-    for epoch, batches in seen.batches.items():
-        sampler.set_epoch(epoch)
-        assert [len(batch) for batch in batches] == [len(b) for b in sampler]
-        rows = [tuple(row[row > 0].tolist()) for batch in batches for row in batch]
-        expected = [tuple(VOCABULARY.encode(item.text)) for item in TRAIN]
-        assert sorted(rows) == sorted(expected)
-        sets.append(rows)
-    assert sets[0] != sets[1]
+def test_patience(tmp_path: Path) -> None:
+    result = train(model(), tmp_path, max_epochs=9, patience=2, learning_rate=STILL)
+    assert (result.epochs, result.best_epoch) == (3, 1)
 
 
-def test_nothing_but_the_bar_is_on_the_screen(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        run(tmp_path / "quiet", 1)
-        assert capfd.readouterr() == ("", "")
-        run(tmp_path / "bar", 2, progress="complete")
+def test_patience_goes_on_after_a_resume(tmp_path: Path) -> None:
+    options = {"patience": 3, "learning_rate": STILL}
+    first = train(model(), tmp_path, max_epochs=2, **options)
+    assert first.epochs == 2
+    second = train(model(), tmp_path, max_epochs=9, resume=first.last_checkpoint, **options)
+    assert (second.epochs, second.best_epoch) == (4, 1)
+    # Patience has run out: nothing is left to do, unless there is more of it.
+    third = train(model(), tmp_path, max_epochs=9, resume=second.last_checkpoint, **options)
+    assert (third.epochs, third.best_epoch) == (4, 1)
+    options["patience"] = 5
+    fourth = train(model(), tmp_path, max_epochs=9, resume=third.last_checkpoint, **options)
+    assert (fourth.epochs, fourth.best_epoch) == (6, 1)
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_resume_from_another_folder_keeps_the_best(tmp_path: Path, move: bool) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    first = train(model(), old, max_epochs=2, learning_rate=STILL)
+    last = first.last_checkpoint
+    if move:
+        old.rename(new)
+        last = new / last.name
+    result = train(model(), new, max_epochs=3, learning_rate=STILL, resume=last)
+    assert result.best_epoch == 1 and result.checkpoint == new / "best.ckpt"
+    assert read_checkpoint(result.checkpoint)["mtgnn"]["epoch"] == 1
+    assert read_checkpoint(result.last_checkpoint)["mtgnn"]["epoch"] == 3
+
+
+def test_resume_from_the_best(tmp_path: Path) -> None:
+    first = train(model(), tmp_path, max_epochs=3, learning_rate=STILL)
+    result = train(model(), tmp_path, max_epochs=2, learning_rate=STILL, resume=first.checkpoint)
+    assert (result.epochs, result.best_epoch) == (2, 1)
+
+
+def test_notes_are_kept(tmp_path: Path) -> None:
+    result = train(model(), tmp_path, max_epochs=1, notes={"max_length": 256})
+    assert read_checkpoint(result.checkpoint)["mtgnn"]["notes"] == {"max_length": 256}
+
+
+def test_silent_without_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(model(), tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_bar_for_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(model(), tmp_path, progress="reading")
     out, err = capfd.readouterr()
     assert out == ""
-    lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip()]
-    assert all(line.startswith("complete: ") for line in lines)
-    assert "6/6" in lines[-1] and "epoch 2/2, dev" in lines[-1]
+    assert "reading" in err and "10/10" in err and "epoch 2/2" in err
 
 
-def test_the_flags_of_pytorch_are_given_back(tmp_path: Path) -> None:
-    run(tmp_path, 1)
+def test_flags_of_the_process_are_given_back(tmp_path: Path) -> None:
+    train(model(), tmp_path, max_epochs=1)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_uncertainty_weights_are_learned(tmp_path: Path) -> None:
-    loss = MultiTaskLoss(3, weights="uncertainty", reduction="task")
-    _, result = run(tmp_path, 1, loss=loss)
-    assert (loss.log_variance != 0).all()
-    assert "loss.log_variance" in weights(result.checkpoint)
+def test_parameters_of_absent_tasks_stay(tmp_path: Path) -> None:
+    net = model("single")
+    before = weights(net)
+    loader = data()
+    loader._texts["train"] = texts(20, 1, tasks=2)  # nothing of the third
+    train(net, tmp_path, max_epochs=1, data=loader, weight_decay=0.1)
+    changed = {name for name, value in net.state_dict().items() if (value != before[name]).any()}
+    assert any("dvd" in name for name in changed)
+    assert not any("toys" in name for name in changed)
 
 
-def test_bad_input(tmp_path: Path) -> None:
-    _, result = run(tmp_path / "run", 1)
-    (tmp_path / "text.ckpt").write_text("no checkpoint")
-    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    for name, message in (("text", "no readable checkpoint"), ("other", "expected a checkpoint")):
-        with pytest.raises(ValueError, match=message):
-            load_model(tmp_path / f"{name}.ckpt")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs of at least 1, got 0"),
+        ({"patience": 0}, "patience of at least 1, got 0"),
+        ({"learning_rate": 0.0}, "positive learning_rate, got 0.0"),
+        ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
+        ({"loss": MultiTaskLoss(2)}, "loss for 3 tasks, got one for 2"),
+        ({"clip": 0.0}, "positive clip, got 0.0"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(model(), tmp_path, **options)
+
+
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_no_texts_or_no_labels(tmp_path: Path, part: str) -> None:
+    loader = data()
+    loader._texts[part] = None
+    with pytest.raises(ValueError, match=f"expected texts for '{part}'"):
+        train(model(), tmp_path, data=loader)
+    loader._texts[part] = [Data(text="good plot", task=0)]
+    with pytest.raises(ValueError, match=f"labels among the texts for '{part}', got none"):
+        train(model(), tmp_path, data=loader)
+
+
+def test_bad_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        run(tmp_path, 1, resume=tmp_path / "none.ckpt")
-    with pytest.raises(ValueError, match="has trained 1 epochs: expected max_epochs beyond"):
-        run(tmp_path / "run", 1, resume=result.last_checkpoint)
-    with pytest.raises(ValueError, match="in the checkpoint's folder"):
-        run(tmp_path / "new", 2, resume=result.last_checkpoint)
-    with pytest.raises(ValueError, match="max_epochs of at least 1, got 0"):
-        run(tmp_path, 0)
-    with pytest.raises(ValueError, match="patience of at least 1, got 0"):
-        run(tmp_path, 1, patience=0)
-    with pytest.raises(ValueError, match="positive learning_rate, got 0"):
-        run(tmp_path, 1, learning_rate=0)
-    data = MultiTaskDataModule(TRAIN, None, None, VOCABULARY)
-    with pytest.raises(ValueError, match="expected texts for 'dev', got texts for \\['train'\\]"):
-        fit(make_model(), data, max_epochs=1, log_dir=tmp_path)
+        train(model(), tmp_path, resume=tmp_path / "none.ckpt")
+    rubbish = tmp_path / "rubbish.ckpt"
+    rubbish.write_bytes(b"rubbish")
+    with pytest.raises(ValueError, match="no readable checkpoint"):
+        train(model(), tmp_path, resume=rubbish)
+    torch.save({"state_dict": {}}, rubbish)
+    with pytest.raises(ValueError, match="expected a checkpoint of mtgnn.lightning.fit"):
+        load_model(rubbish)
+    result = train(model(), tmp_path, max_epochs=1)
+    with pytest.raises(ValueError, match="has trained 1 epochs"):
+        train(model(), tmp_path, max_epochs=1, resume=result.last_checkpoint)
 
 
-def test_without_lightning_the_error_says_what_to_install() -> None:
-    code = "import sys; sys.modules['lightning'] = None; import mtgnn.lightning"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "ImportError: mtgnn.lightning needs" in done.stderr
-    assert 'pip install "mtgnn[train]"' in done.stderr
+def test_other_tasks_or_sizes_than_in_the_checkpoint(tmp_path: Path) -> None:
+    result = train(model("star"), tmp_path, max_epochs=1)
+    with pytest.raises(ValueError, match="another model"):
+        train(model("complete"), tmp_path, resume=result.last_checkpoint)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own call
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_module_alone_in_a_trainer_of_ones_own(tmp_path: Path) -> None:
+    """What the docstring of the module says suffices does."""
+    net = model()
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )
+    loader = data()
+    trainer.fit(MultiTaskModule(net), datamodule=loader)
+    [scores] = trainer.test(MultiTaskModule(net), datamodule=loader, verbose=False)
+    expected = accuracy(net, texts(22, 3))
+    for task in CLASSES:
+        assert scores[f"test/accuracy/{task}"] == pytest.approx(expected[task])
+    assert scores["test/accuracy"] == pytest.approx(sum(expected.values()) / 3)
