@@ -29,7 +29,7 @@ answers = {"sum": total, "sign": sign, "both": total ^ sign}
 y = torch.stack([answers[name] for name in graph.tasks], 1).gather(1, task[:, None]).squeeze(1)
 
 optimizer = torch.optim.Adam([*rnn.parameters(), *heads.parameters()], lr=0.01)
-for _ in range(25):
+for _ in range(15):
     for batch in torch.randperm(720).split(32):
         out, state = rnn(x[batch], lengths[batch], task[batch])
         logits = heads(pool(out, lengths[batch], "last"), task[batch])
