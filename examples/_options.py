@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "max_length": 256,
     "min_count": 2,
     "learning_rate": 1e-3,
+    "clip": 1.0,
     "dropout": 0.2,
     "pooling": "max",
     "exchange": "read",
@@ -36,10 +37,10 @@ DEFAULTS: dict[str, Any] = {
 # Planted sentences are short, and their words few.
 PLANTED: dict[str, Any] = {
     "model": [*MODELS, "oracle"],
-    "epochs": 20,
+    "epochs": 15,
     "batch_size": 32,
-    "hidden_size": 32,
-    "embedding_size": 32,
+    "hidden_size": 50,
+    "embedding_size": 50,
     "min_count": 1,
     "learning_rate": 5e-3,
 }
@@ -93,8 +94,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("models").add_argument
     add("--model", nargs="+", choices=[*MODELS, "oracle"], help="which (default: all)")
-    add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 32)")
-    add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 32)")
+    add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 50)")
+    add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 50)")
     add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")
     add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
     add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
@@ -102,7 +103,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--score", choices=["additive", "dot", "static", "uniform"], help="(default: additive)")
 
     add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 20)")
+    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 15)")
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
     add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
     add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.005)")

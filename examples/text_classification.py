@@ -138,6 +138,7 @@ def train(
         max_epochs=options["epochs"],
         patience=options["patience"],
         learning_rate=options["learning_rate"],
+        clip=options["clip"],
         seed=options["seed"],
         accelerator=options["accelerator"],
         log_dir=out / name,
