@@ -1,9 +1,11 @@
 import math
+from typing import Optional
 
 import torch
+import torch_geometric
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import OptPairTensor
+from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import SCORES, ScoreWeights
@@ -20,7 +22,9 @@ class TaskAttentionConv(MessagePassing):
         \alpha_{k \leftarrow i} = \mathrm{softmax}_i\, e_{k \leftarrow i}, \quad
         \mathbf{r}_k = \sum_i \alpha_{k \leftarrow i} \mathbf{m}_i
 
-    The softmax runs over the edges that enter a node; a node without any receives zeros.
+    The softmax runs over the edges that enter a node; a node without any receives zeros. Edges may
+    also come as PyG's ``adj_t``, a sparse matrix whose rows receive; in CSR layout, torch-scatter
+    sums the messages where it is installed.
 
     Args:
         in_channels: Size of a state, or a pair (senders, receivers).
@@ -110,16 +114,19 @@ class TaskAttentionConv(MessagePassing):
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Pass messages once; shapes as in the class description."""
         senders, receivers = (x, x) if isinstance(x, Tensor) else x
+        rowptr: OptTensor = None
         if is_sparse(edge_index):  # PyG's adj_t: rows receive
+            if torch_geometric.typing.WITH_TORCH_SCATTER and edge_index.layout is torch.sparse_csr:
+                rowptr = edge_index.crow_indices()
             edge_index = to_edge_index(edge_index)[0].flip(0)
         self._check(edge_index, context)
         size = (senders.size(-2), receivers.size(-2))
         logits = self._logits(senders, receivers, context, edge_index)
         alpha = softmax(logits, edge_index[1], num_nodes=size[1], dim=-2)
         dropped = torch.nn.functional.dropout(alpha, self.dropout, self.training)
-        # propagate_type: (x: OptPairTensor, alpha: Tensor)
+        # propagate_type: (x: OptPairTensor, alpha: Tensor, rowptr: OptTensor)
         states: OptPairTensor = (senders, None)
-        out = self.propagate(edge_index, x=states, alpha=dropped, size=size)
+        out = self.propagate(edge_index, x=states, alpha=dropped, rowptr=rowptr, size=size)
         if return_attention_weights:
             return out, (edge_index, alpha)
         return out
@@ -148,6 +155,16 @@ class TaskAttentionConv(MessagePassing):
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
         """Weigh messages: ``[*, E, F]`` and ``[*, E, P]`` give ``[*, E, P·F]``."""
         return (alpha.unsqueeze(-1) * x_j.unsqueeze(-2)).flatten(-2)
+
+    def aggregate(
+        self,
+        inputs: Tensor,
+        index: Tensor,
+        rowptr: OptTensor,
+        dim_size: Optional[int] = None,  # noqa: UP045, PyG's inspector reads no other spelling
+    ) -> Tensor:
+        """Sum messages ``[*, E, P·F]`` at their receivers."""
+        return super().aggregate(inputs, index, ptr=rowptr, dim_size=dim_size)
 
     def _check(self, edge_index: Tensor, context: Tensor | None) -> None:
         if self.num_edges is not None and edge_index.size(1) != self.num_edges:

@@ -64,6 +64,24 @@ def test_equals_the_formula(score: str) -> None:
     torch.testing.assert_close(conv(batch, EDGES, words)[0], out)
 
 
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_a_sparse_adjacency_equals_edges(layout: torch.layout) -> None:
+    conv = make("additive")
+    x, context = torch.randn(2, N, F).double(), torch.randn(2, N, X).double()
+    rows = torch.sparse_coo_tensor(EDGES.flip(0), torch.ones(EDGES.size(1)), (N, N)).coalesce()
+    adj_t = rows if layout is torch.sparse_coo else rows.to_sparse_csr()
+    expected = conv(x, EDGES, context)
+    torch.testing.assert_close(conv(x, adj_t, context), expected)
+    out, (edge_index, alpha) = conv(x, adj_t, context, return_attention_weights=True)
+    sums = torch.zeros(2, N, P).double().index_add(1, edge_index[1], alpha)
+    assert torch.allclose(sums[:, EDGES[1].unique()], torch.ones(1).double())
+    parameters = list(conv.parameters())
+    ours = torch.autograd.grad(out.sin().sum(), parameters)
+    theirs = torch.autograd.grad(expected.sin().sum(), parameters)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
 def test_pygs_own_assertions() -> None:
     x = torch.randn(N, F)
     conv = TaskAttentionConv(F, heads=P)
