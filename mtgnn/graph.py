@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from .graph_check import check_edges, check_names, check_weight
+
 if TYPE_CHECKING:
     import networkx
 
@@ -63,10 +65,15 @@ class TaskGraph:
             raise ValueError(f"virtual must be a sequence of names, got the string {virtual!r}")
         self.tasks = task_names(tasks)
         self.virtual = tuple(virtual)
+        check_names(self.tasks, self.virtual)
+        check_edges(edge_index, self.nodes)
+        check_weight(edge_weight, edge_index.size(1))
+        self.edge_index = edge_index.detach().to("cpu", torch.long).clone()
+        self.edge_weight = None if edge_weight is None else edge_weight.detach().cpu().clone()
         self._index = {name: i for i, name in enumerate(self.nodes)}
-        self._check_names()
-        self.edge_index = self._check_edges(edge_index)
-        self.edge_weight = self._check_weight(edge_weight)
+        self._incoming: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
+        for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist()):
+            self._incoming[receiver].append((edge, sender))
 
     # What it holds ------------------------------------------------------------------------------
 
@@ -107,11 +114,7 @@ class TaskGraph:
 
     def incoming(self, node: int) -> list[tuple[int, int]]:
         """The edges into ``node`` as pairs (edge number, sender), in edge order."""
-        return [
-            (edge, sender)
-            for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist())
-            if receiver == node
-        ]
+        return self._incoming[node]
 
     def ancestors(self, nodes: Iterable[int]) -> set[int]:
         """All nodes from which a path leads to one of ``nodes``, and these themselves."""
@@ -281,49 +284,6 @@ class TaskGraph:
     def with_weight(self, edge_weight: Tensor | None) -> TaskGraph:
         """The same graph with other edge weights ``[E]``."""
         return TaskGraph(self.tasks, self.edge_index, self.virtual, edge_weight)
-
-    # Checks -------------------------------------------------------------------------------------
-
-    def _check_names(self) -> None:
-        if not self.tasks:
-            raise ValueError("a task graph needs at least one task, got none")
-        for name in self.nodes:
-            if not isinstance(name, str) or not name:
-                raise ValueError(f"node names must be non-empty strings, got {name!r}")
-        if len(self._index) != len(self.nodes):
-            twice = sorted({name for name in self.nodes if self.nodes.count(name) > 1})
-            raise ValueError(f"node names must be unique, got {twice} more than once")
-
-    def _check_edges(self, edge_index: Tensor) -> Tensor:
-        if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
-            raise ValueError(
-                "expected edge_index as integers of shape [2, E], "
-                f"got {edge_index.dtype} of shape {list(edge_index.shape)}"
-            )
-        seen = set()
-        for sender, receiver in edge_index.t().tolist():
-            if not (0 <= sender < self.num_nodes and 0 <= receiver < self.num_nodes):
-                raise ValueError(
-                    f"edge ({sender}, {receiver}) is out of range: there are {self.num_nodes} nodes"
-                )
-            if sender == receiver:
-                raise ValueError(
-                    f"self-loop at {self.nodes[sender]!r}: a node sends to others only"
-                )
-            if (sender, receiver) in seen:
-                pair = f"{self.nodes[sender]!r} → {self.nodes[receiver]!r}"
-                raise ValueError(f"duplicate edge {pair}")
-            seen.add((sender, receiver))
-        return edge_index.detach().to("cpu", torch.long).clone()
-
-    def _check_weight(self, weight: Tensor | None) -> Tensor | None:
-        if weight is None:
-            return None
-        if weight.shape != (self.num_edges,):
-            raise ValueError(
-                f"expected edge_weight of shape [{self.num_edges}], got {list(weight.shape)}"
-            )
-        return weight.detach().cpu().clone()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskGraph):

@@ -15,6 +15,7 @@ from .channel import edge_senders
 from .check import check_input, check_option, check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
+from .packing import unpack, word_index
 from .plan import EXCHANGES, Plan, Stage, make_plan
 from .run import Run
 from .state import GraphState, join_states
@@ -211,7 +212,7 @@ class GraphLSTM(nn.Module):
         if state is not None:
             self.check_state(state, plan, x.size(0))
         outs, runs = self._run(x, plan, state)
-        out = _unpack(outs, plan, *x.shape[:2])
+        out = unpack(outs, plan, *x.shape[:2])
         end = self.final_state(runs, plan, state, *x.shape[:2])
         answer: Tensor | PackedSequence = out
         if packed is not None:
@@ -227,7 +228,7 @@ class GraphLSTM(nn.Module):
     ) -> tuple[list[Tensor], list[Run]]:
         """Packed outputs ``[L, D·H]`` of each stage, and all runs."""
         sources = [x.flatten(0, -2)] * len(plan.stages)
-        indices = [_word_index(stage, x) for stage in plan.stages]
+        indices = [word_index(stage, x) for stage in plan.stages]
         runs: list[Run] = []
         for layer in range(self.num_layers):
             outs = []
@@ -299,27 +300,3 @@ class GraphLSTM(nn.Module):
     def extra_repr(self) -> str:
         """What stands in the representation after the graph."""
         return f"exchange={self.exchange!r}"
-
-
-def _word_index(stage: Stage, x: Tensor) -> Tensor:
-    """The row of ``x``, flattened, that each token of a stage reads."""
-    layout = stage.layout
-    index = stage.sequence[layout.slot] * x.size(1) + layout.time
-    return index if x.dim() == 3 else index * x.size(2) + stage.node[layout.slot]
-
-
-def _unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
-    """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
-    answers = sum(stage.answer.numel() for stage in plan.stages)
-    out = outs[0].new_zeros(answers * steps, outs[0].size(-1))
-    for stage, states in zip(plan.stages, outs, strict=True):
-        layout = stage.layout
-        answer = torch.full_like(stage.node, -1)
-        answer[stage.wanted] = stage.answer
-        place = answer[layout.slot] * steps + layout.time
-        if stage.answer.numel() < layout.num_slots:
-            wanted = (answer[layout.slot] >= 0).nonzero().squeeze(1)
-            place, states = place[wanted], states[wanted]
-        out = out.index_copy(0, place, states)
-    out = out.view(answers, steps, -1)
-    return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out

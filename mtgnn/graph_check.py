@@ -1,0 +1,44 @@
+"""Early errors of :class:`mtgnn.TaskGraph`."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def check_names(tasks: tuple[str, ...], virtual: tuple[str, ...]) -> None:
+    """Raise where there is no task, or a node's name is empty or used twice."""
+    if not tasks:
+        raise ValueError("a task graph needs at least one task, got none")
+    nodes = tasks + virtual
+    for name in nodes:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"node names must be non-empty strings, got {name!r}")
+    if len(set(nodes)) != len(nodes):
+        twice = sorted({name for name in nodes if nodes.count(name) > 1})
+        raise ValueError(f"node names must be unique, got {twice} more than once")
+
+
+def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:
+    """Raise where edges are no integers ``[2, E]``, out of range, self-loops or duplicates."""
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
+        raise ValueError(
+            "expected edge_index as integers of shape [2, E], "
+            f"got {edge_index.dtype} of shape {list(edge_index.shape)}"
+        )
+    seen = set()
+    for sender, receiver in edge_index.t().tolist():
+        if not (0 <= sender < len(nodes) and 0 <= receiver < len(nodes)):
+            raise ValueError(
+                f"edge ({sender}, {receiver}) is out of range: there are {len(nodes)} nodes"
+            )
+        if sender == receiver:
+            raise ValueError(f"self-loop at {nodes[sender]!r}: a node sends to others only")
+        if (sender, receiver) in seen:
+            raise ValueError(f"duplicate edge {nodes[sender]!r} → {nodes[receiver]!r}")
+        seen.add((sender, receiver))
+
+
+def check_weight(weight: Tensor | None, num_edges: int) -> None:
+    """Raise where weights are not one an edge."""
+    if weight is not None and weight.shape != (num_edges,):
+        raise ValueError(f"expected edge_weight of shape [{num_edges}], got {list(weight.shape)}")

@@ -1,0 +1,32 @@
+"""Between padded batches and the packed tokens that stages run on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .plan import Plan, Stage
+
+
+def word_index(stage: Stage, x: Tensor) -> Tensor:
+    """The row of ``x``, flattened, that each token of a stage reads."""
+    layout = stage.layout
+    index = stage.sequence[layout.slot] * x.size(1) + layout.time
+    return index if x.dim() == 3 else index * x.size(2) + stage.node[layout.slot]
+
+
+def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
+    """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
+    answers = sum(stage.answer.numel() for stage in plan.stages)
+    out = outs[0].new_zeros(answers * steps, outs[0].size(-1))
+    for stage, states in zip(plan.stages, outs, strict=True):
+        layout = stage.layout
+        answer = torch.full_like(stage.node, -1)
+        answer[stage.wanted] = stage.answer
+        place = answer[layout.slot] * steps + layout.time
+        if stage.answer.numel() < layout.num_slots:
+            wanted = (answer[layout.slot] >= 0).nonzero().squeeze(1)
+            place, states = place[wanted], states[wanted]
+        out = out.index_copy(0, place, states)
+    out = out.view(answers, steps, -1)
+    return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
