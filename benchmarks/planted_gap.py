@@ -111,6 +111,13 @@ def run(name: str, seed: int, options: argparse.Namespace) -> float:
     return 100 * float(torch.cat(right).mean())
 
 
+def line(name: str, values: list[float]) -> str:
+    """The values of all seeds, their mean and their standard deviation."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    each = " ".join(f"{value:5.1f}" for value in values)
+    return f"{name:7} {each}   mean {statistics.mean(values):.1f} ± {spread:.1f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102, 103, 104])
@@ -124,23 +131,20 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="write one row for each model and seed")
     options = parser.parse_args()
     rows = []
-    means = {}
+    scores = {}
     for name in options.models:
         start = time.perf_counter()
-        scores = [run(name, seed, options) for seed in options.seeds]
-        seconds = (time.perf_counter() - start) / len(scores)
-        means[name] = statistics.mean(scores)
-        spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-        each = " ".join(f"{score:5.1f}" for score in scores)
-        print(f"{name:7} {each}   mean {means[name]:.1f} ± {spread:.1f}   {seconds:.1f} s a seed")
+        scores[name] = [run(name, seed, options) for seed in options.seeds]
+        seconds = (time.perf_counter() - start) / len(options.seeds)
+        print(f"{line(name, scores[name])}   {seconds:.1f} s a seed", flush=True)
         settings = [options.hidden, options.epochs, options.learning_rate, options.dropout]
         rows += [
             [name, seed, *settings, f"{score:.2f}"]
-            for seed, score in zip(options.seeds, scores, strict=True)
+            for seed, score in zip(options.seeds, scores[name], strict=True)
         ]
-    if means.keys() >= {"single", "shared", "oracle"}:
-        gap = means["oracle"] - max(means["single"], means["shared"])
-        print(f"gap: {gap:.1f} points")
+    if scores.keys() >= {"single", "shared", "oracle"}:
+        three = zip(scores["single"], scores["shared"], scores["oracle"], strict=True)
+        print(line("gap", [oracle - max(single, shared) for single, shared, oracle in three]))
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)

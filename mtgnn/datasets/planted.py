@@ -14,17 +14,22 @@ from ..graph import TaskGraph
 
 SPLITS = ("train", "dev", "test")
 
-NOUNS = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NOUNS = _words(
     "plot cast story sound screen cover price style voice pace tone music size design colour "
     "taste smell room staff view"
-).split()
-VERBS = "is was seems seemed feels felt looks looked".split()
-OPINIONS = (
+)
+VERBS = _words("is was seems seemed feels felt looks looked")
+OPINIONS = _words(
     "bold calm dark dense dry fresh heavy loud odd plain quiet raw sharp simple slow wild"
-).split()
-MODIFIERS = "hardly quite barely rather".split()
-CONNECTIVES = "but though".split()
-SYLLABLES = "bo da fe gu ka lo mi nu pa ri so ta ve zu".split()
+)
+MODIFIERS = _words("hardly quite barely rather")
+CONNECTIVES = _words("but though")
+SYLLABLES = _words("bo da fe gu ka lo mi nu pa ri so ta ve zu")
 
 OWN_WORDS = 4  # opinion words that only one task uses
 OWN_SHARE = 0.1  # how often an opinion is one of them
@@ -53,10 +58,11 @@ class PlantedTasks(InMemoryDataset):
     A sentence is one clause, or two that a connective joins. A clause is ``the NOUN VERB``, perhaps
     a modifier, and an opinion word. Its value is the polarity of the opinion word (+1 or −1),
     reversed by a reversing modifier; of two clauses the connective says which one counts; the
-    label is the value of the clause that counts. Tasks of one *group* agree on all of that, so one can learn from another. Each group has its own polarities, its own reversing
-    modifiers and its own rule for every connective, so that the same sentence may mean the
-    opposite elsewhere, and through another word. Nouns and verbs mean nothing and do not tell the
-    tasks apart. Each task has a few opinion words that only it uses.
+    label is the value of the clause that counts. Tasks of one *group* agree on all of that, so
+    one can learn from another. Each group draws its own polarities, its own reversing modifiers
+    and its own rule for every connective, so that the same sentence may mean the opposite
+    elsewhere, and through another word. Nouns and verbs mean nothing and do not tell the tasks
+    apart. Each task has a few opinion words that only it uses.
 
     No text occurs twice in one ``seed``, in any split or task; labels are balanced in every task
     and split. Nothing is downloaded or stored: the same arguments give the same texts.
@@ -87,9 +93,20 @@ class PlantedTasks(InMemoryDataset):
 
     Example:
         >>> dataset = PlantedTasks(num_tasks=4, num_groups=2, seed=100)
-        >>> dataset.graph
-        >>> for item in dataset[:3]:
-        ...     print(dataset.classes[dataset.tasks[int(item.task)]][int(item.y)], item.text)
+        >>> dataset.graph.edges
+        [('a1', 'a2'), ('a2', 'a1'), ('b1', 'b2'), ('b2', 'b1')]
+        >>> for item in dataset[:6]:
+        ...     print(["-", "+"][int(item.y)], item.text)
+        + the staff looked dark
+        - the voice looks quite sharp but the story feels raw
+        + the cover feels fedada
+        - the smell was rather nuvefe
+        + the staff seems simple but the story felt rather dry
+        - the taste was quite odd but the story is wild
+        >>> [dataset.meanings[task].polarity["dark"] for task in (0, 2)]
+        [1, -1]
+        >>> [dataset.meanings[task].factor["quite"] for task in (0, 2)]
+        [-1, 1]
     """
 
     def __init__(
@@ -120,16 +137,15 @@ class PlantedTasks(InMemoryDataset):
         self.meanings = _meanings(self.groups, conflict, np.random.default_rng([seed, 0]))
         rng = np.random.default_rng([seed, 1])
         seen: set[str] = set()
-        items: list[Data] = []
+        drawn: list[tuple[int, str, int]] = []
         # The splits before the one asked for are drawn too: its texts must differ from theirs.
-        for drawn, size in zip(SPLITS, sizes.values(), strict=True):
-            items = [
-                Data(text=text, task=task, y=label)
+        for name in SPLITS[: SPLITS.index(split) + 1]:
+            drawn = [
+                (task, text, label)
                 for task, meaning in enumerate(self.meanings)
-                for text, label in _draw(meaning, size, rng, seen)
+                for text, label in _draw(meaning, sizes[f"num_{name}"], rng, seen)
             ]
-            if drawn == split:
-                break
+        items = [Data(text=text, task=task, y=label) for task, text, label in drawn]
         self.data, self.slices = self.collate(items)
 
 

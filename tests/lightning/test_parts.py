@@ -1,4 +1,4 @@
-"""The module and the data module, each for itself."""
+"""The module, the data module and the metric, each for itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny import CLASSES, VOCABULARY, batch, data, model, texts
 from torch.utils.data import DataLoader
 
 from mtgnn.data import EncodedTexts, SequenceBatch
-from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule
+from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule, TaskMean
 from mtgnn.lightning.callbacks import Throughput
 
 pytestmark = [
@@ -20,6 +20,29 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*have no `val_dataloader`"),
 ]
+
+# Mean of a task -------------------------------------------------------------------------------
+
+
+def test_task_mean() -> None:
+    mean = TaskMean(3)
+    mean.update(torch.tensor([1.0, 0.0]), torch.tensor([0, 0]))
+    mean.update(
+        torch.tensor([1.0, 5.0, float("nan")]),
+        torch.tensor([0, 1, 0]),
+        torch.tensor([True, False, False]),
+    )
+    assert mean.compute()[0].item() == pytest.approx(2 / 3) and mean.compute()[1:].isnan().all()
+    assert mean.macro().item() == pytest.approx(2 / 3)
+    mean.reset()
+    mean.update(torch.tensor([1.0, 0.0]), torch.tensor([1, 2]))
+    assert mean.compute()[1:].tolist() == [1.0, 0.0] and mean.macro() == 0.5
+
+
+def test_task_mean_needs_a_task() -> None:
+    with pytest.raises(ValueError, match="at least one task, got 0"):
+        TaskMean(0)
+
 
 # Data module ----------------------------------------------------------------------------------
 
