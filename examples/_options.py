@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "min_count": 2,
     "learning_rate": 1e-3,
     "clip": 1.0,
+    "weight_decay": 0.0,
     "dropout": 0.2,
     "pooling": "max",
     "exchange": "read",
@@ -37,12 +38,13 @@ DEFAULTS: dict[str, Any] = {
 # Planted sentences are short, and their words few.
 PLANTED: dict[str, Any] = {
     "model": [*MODELS, "oracle"],
-    "epochs": 15,
+    "epochs": 30,
     "batch_size": 32,
     "hidden_size": 50,
     "embedding_size": 50,
     "min_count": 1,
     "learning_rate": 5e-3,
+    "weight_decay": 3e-4,
 }
 
 
@@ -103,10 +105,11 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--score", choices=["additive", "dot", "static", "uniform"], help="(default: additive)")
 
     add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 15)")
+    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 30)")
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
     add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
     add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.005)")
+    add("--weight-decay", type=float, metavar="W", help="(default: 0, planted 0.0003)")
     add("--seed", type=int, metavar="N", help="of planted texts, weights and batches (default: 0)")
     add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
     add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")

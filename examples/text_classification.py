@@ -138,6 +138,7 @@ def train(
         max_epochs=options["epochs"],
         patience=options["patience"],
         learning_rate=options["learning_rate"],
+        weight_decay=options["weight_decay"],
         clip=options["clip"],
         seed=options["seed"],
         accelerator=options["accelerator"],
