@@ -14,7 +14,7 @@ import run_ddp
 import torch
 
 HERE = Path(__file__).parent
-SECONDS = 240  # until a hang is called one
+SECONDS = 600  # until a hang is called one; a busy machine takes its time
 
 
 def run(processes: int, folder: Path) -> list[dict[str, Any]]:
