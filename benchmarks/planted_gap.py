@@ -23,7 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from mtgnn.data import Vocabulary
-from mtgnn.datasets.planted import PlantedTasks
+from mtgnn.datasets import PlantedTasks
+
+SETTINGS = ("embedding", "hidden", "epochs", "batch", "learning_rate", "dropout")
 
 Split = tuple[Tensor, Tensor, Tensor, Tensor]  # tokens [n, T], lengths, task, y
 
@@ -137,9 +139,9 @@ def main() -> None:
         scores[name] = [run(name, seed, options) for seed in options.seeds]
         seconds = (time.perf_counter() - start) / len(options.seeds)
         print(f"{line(name, scores[name])}   {seconds:.1f} s a seed", flush=True)
-        settings = [options.hidden, options.epochs, options.learning_rate, options.dropout]
+        settings = [vars(options)[setting] for setting in SETTINGS]
         rows += [
-            [name, seed, *settings, f"{score:.2f}"]
+            [name, seed, *settings, f"{score:.1f}"]
             for seed, score in zip(options.seeds, scores[name], strict=True)
         ]
     if scores.keys() >= {"single", "shared", "oracle"}:
@@ -148,7 +150,7 @@ def main() -> None:
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.writer(file)
-            names = ["model", "seed", "hidden", "epochs", "learning_rate", "dropout", "accuracy"]
+            names = ["model", "seed", *SETTINGS, "accuracy"]
             writer.writerows([names, *rows])
 
 
