@@ -24,7 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "max_length": 256,
     "min_count": 2,
     "learning_rate": 1e-3,
-    "clip": 1.0,
+    "clip": None,
     "weight_decay": 0.0,
     "dropout": 0.2,
     "pooling": "max",
@@ -45,6 +45,7 @@ PLANTED: dict[str, Any] = {
     "min_count": 1,
     "learning_rate": 5e-3,
     "weight_decay": 3e-4,
+    "clip": 1.0,
 }
 
 
@@ -109,6 +110,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
     add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
     add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.005)")
+    add("--clip", type=float, metavar="N", help="greatest gradient norm (default: none, planted 1)")
     add("--weight-decay", type=float, metavar="W", help="(default: 0, planted 0.0003)")
     add("--seed", type=int, metavar="N", help="of planted texts, weights and batches (default: 0)")
     add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
