@@ -32,7 +32,8 @@ class Run:
     Attributes:
         memory: The states of the stages so far.
         ends: The final states ``[S, H]`` of each stage.
-        alpha: The last stage's attention weights; see :func:`mtgnn.ops.recur_fused`.
+        weights: The stages that received, and their attention weights: on edges ``[L, J, P]``, in
+            a mailbox ``[S, T, T', P]``.
     """
 
     def __init__(self, layer: GraphLSTM, row: int, plan: Plan, state: GraphState | None) -> None:
