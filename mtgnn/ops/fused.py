@@ -100,6 +100,7 @@ class _Recurrence(torch.autograd.Function):
         if senders is not None:
             assert values is not None and query_weight is not None
             talk = senders.start(values, keys, query_weight, query_bias, att, layout)
+            talk.prepare()
         before = 0
         for t, width in enumerate(layout.widths):
             here = slice(layout.offsets[t], layout.offsets[t] + width)

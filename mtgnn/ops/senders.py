@@ -87,16 +87,19 @@ class Talk:
     ) -> None:
         self.senders, self.layout = senders, layout
         self.weight, self.bias, self.att = weight, bias, att
-        tokens, heads = layout.num_tokens, senders.heads
-        values = senders.values
-        self.query = values.new_empty(tokens, weight.size(1))
-        self.message = values.new_empty(tokens, heads * values.size(-1))
         self.mailbox = senders.slots is None
+
+    def prepare(self) -> None:
+        """Make room for what the forward run keeps."""
+        tokens, heads = self.layout.num_tokens, self.senders.heads
+        values, positions = self.senders.values, self.senders.mask.size(1)
+        self.query = values.new_empty(tokens, self.weight.size(1))
+        self.message = values.new_empty(tokens, heads * values.size(-1))
         if self.mailbox:
-            steps = len(layout.widths)
-            self.alpha = values.new_zeros(layout.num_slots, steps, senders.mask.size(1), heads)
+            shape = (self.layout.num_slots, len(self.layout.widths), positions, heads)
+            self.alpha = values.new_zeros(shape)
         else:
-            self.alpha = values.new_empty(tokens, senders.mask.size(1), heads)
+            self.alpha = values.new_empty(tokens, positions, heads)
 
     def alpha_at(self, alpha: Tensor, t: int, here: slice) -> Tensor:
         """The part ``[s, J, P]`` of all weights that belongs to step t."""
