@@ -1,4 +1,4 @@
-"""The communication of a stage: who sends what, and from receivers' states to messages."""
+"""The communication of a stage on the plain path: from receivers' states to messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..ops import Channel, ScoreWeights, Senders, attend
+from ..ops import Channel, ScoreWeights, attend
 from .attention import stack_scores
 from .plan import Stage
 
@@ -20,7 +20,7 @@ class Memory:
 
     Attributes:
         tokens: ``[*, H]``, packed, stage after stage.
-        place: ``[T, *]``, the token of each slot at each step (meaningless beyond its length).
+        place: ``[T, *]``, the token of each slot at each step; beyond its length, its last one.
         lengths: ``[*]``, the number of steps of each slot.
     """
 
@@ -31,9 +31,7 @@ class Memory:
     def add(self, stage: Stage, states: Tensor) -> None:
         """Add the packed states ``[L, H]`` of a stage."""
         layout = stage.layout
-        slots = torch.arange(layout.num_slots, device=layout.device)
-        place = layout.start[:, None] + slots + self._size
-        self._parts.append((states, place, layout.length))
+        self._parts.append((states, layout.place + self._size, layout.length))
         self._size += layout.num_tokens
 
     @property
@@ -45,7 +43,7 @@ class Memory:
     def place(self) -> Tensor:
         steps = max(part[1].size(0) for part in self._parts)
         padded = [
-            torch.nn.functional.pad(place, (0, 0, 0, steps - place.size(0)))
+            torch.cat([place, place[-1:].expand(steps - place.size(0), -1)])
             for _, place, _ in self._parts
         ]
         return torch.cat(padded, 1)
@@ -65,6 +63,19 @@ def stage_scores(layer: GraphLSTM, key: str, stage: Stage) -> ScoreWeights:
     return stack_scores([convs[name if name in convs else fallback] for name in names])
 
 
+def token_rows(stage: Stage) -> Tensor:
+    """``[L]``, the row of each token's node."""
+    layout = stage.layout
+    rows = torch.tensor(layout.rows, device=layout.device)
+    return rows[layout.slot // layout.width]
+
+
+def sender_tokens(stage: Stage, memory: Memory) -> Tensor:
+    """``[L, J]``, the tokens in ``memory`` that each token's senders hand out at its step."""
+    layout = stage.layout
+    return memory.place[layout.time.unsqueeze(1), stage.by_token(stage.senders)]
+
+
 def cut(layer: GraphLSTM, node: Tensor, states: Tensor) -> Tensor:
     """States ``[S, H]`` as messages: with ``detach``, those of tasks carry no gradient."""
     if not layer.detach:
@@ -72,42 +83,38 @@ def cut(layer: GraphLSTM, node: Tensor, states: Tensor) -> Tensor:
     return torch.where((node < layer.graph.num_tasks).unsqueeze(1), states.detach(), states)
 
 
-def edge_senders(scores: ScoreWeights, stage: Stage, memory: Memory) -> Senders:
-    """The senders of a stage whose states are known: edges of the same step."""
-    tokens = memory.tokens
-    shared = scores.sender is not None and scores.sender.size(0) == 1
-    keys = tokens @ scores.sender[0] if shared else None  # type: ignore[index]
-    return Senders(tokens, keys, stage.mask, stage.senders, memory.place, None, scores.heads)
-
-
-def read_channel(scores: ScoreWeights, stage: Stage, senders: Senders, dropout: float) -> Channel:
-    """The plain path for senders whose states are known."""
-    own = scores.of(stage.layout.row)
-    if senders.slots is None and senders.keys is None and own.sender is not None:
-        senders = senders._replace(keys=own.project_senders(senders.values))
+def edge_channel(scores: ScoreWeights, stage: Stage, memory: Memory, dropout: float) -> Channel:
+    """Senders whose states are known: edges of the same step."""
+    tokens, layout = memory.tokens, stage.layout
+    sent, edge, mask = (
+        sender_tokens(stage, memory),
+        stage.by_token(stage.edge),
+        stage.by_token(stage.mask),
+    )
+    row = token_rows(stage)
 
     def step(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, Tensor]:
-        width = h.size(0)
-        mine = own.first(width)
-        values, keys, mask, _ = senders.at(t, width)
-        if keys is None:
-            keys = mine.project_senders(values)
-        query = mine.project_query(h, word)
-        return attend(mine, query, keys, values, mask, stage.edge[:width], dropout)
+        here = slice(*layout.steps[t][2:])
+        mine, values = scores.of(row[here]), tokens[sent[here]]
+        query, keys = mine.project_query(h, word), mine.project_senders(values)
+        return attend(mine, query, keys, values, mask[here], edge[here], dropout)
 
     return step
 
 
 def mutual_channel(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, dropout: float) -> Channel:
-    """The plain path for senders of the same stage, one step before."""
-    own = scores.of(stage.layout.row)
+    """Senders of the same stage, one step before."""
+    layout = stage.layout
+    row, edge, mask = token_rows(stage), stage.by_token(stage.edge), stage.by_token(stage.mask)
+    node = torch.tensor(stage.nodes, device=layout.device)
 
     def step(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, Tensor]:
-        width = h.size(0)
-        mine, mask = own.first(width), stage.mask[:width]
-        sent = cut(layer, stage.node[:width], h)
-        values = sent.index_select(0, stage.senders[:width].flatten()).unflatten(0, mask.shape)
+        blocks, width, start, stop = layout.steps[t]
+        here = slice(start, stop)
+        sent = cut(layer, node.repeat_interleave(width), h).view(blocks, width, -1)
+        values = sent[stage.senders].transpose(1, 2).flatten(0, 1)  # [R, J, width, H] → [s, J, H]
+        mine = scores.of(row[here])
         query, keys = mine.project_query(h, word), mine.project_senders(values)
-        return attend(mine, query, keys, values, mask, stage.edge[:width], dropout)
+        return attend(mine, query, keys, values, mask[here], edge[here], dropout)
 
     return step

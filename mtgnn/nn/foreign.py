@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from ..ops import Channel
-from .channel import Memory
+from .channel import Memory, sender_tokens
 from .plan import Stage
 
 if TYPE_CHECKING:
@@ -78,35 +78,43 @@ def conv_channel(layer: GraphLSTM, key: str, stage: Stage, memory: Memory | None
         memory: The senders' states, or ``None`` in a mutual exchange.
     """
     conv: Any = layer.convs[key]
-    receivers, column = stage.mask.nonzero(as_tuple=True)  # by receiver: active edges come first
-    senders = stage.senders[receivers, column]
-    counts = stage.mask.sum(1).cumsum(0).tolist()
-    hears = stage.mask.any(1, keepdim=True)
+    return _mutual(conv, stage) if memory is None else _known(conv, stage, memory)
 
-    if memory is None:
-        edges = torch.stack([senders, receivers])
 
-        def mutual(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, None]:
-            width = h.size(0)
-            out = conv(h, edges[:, : counts[width - 1]])
-            return out.masked_fill(~hears[:width], 0.0), None
+def _mutual(conv: Any, stage: Stage) -> Channel:
+    """States of the same stage, in as many copies of the graph as there are sequences."""
+    layout = stage.layout
+    receiver, place = stage.mask.nonzero(as_tuple=True)
+    sender = stage.senders[receiver, place]
+    hears = stage.mask.any(1)
+    of_width: dict[int, Tensor] = {}
 
-        return mutual
+    def edges(width: int) -> Tensor:
+        if width not in of_width:
+            copies = torch.arange(width, device=receiver.device)
+            ends = torch.stack([sender, receiver]).unsqueeze(2) * width + copies
+            of_width[width] = ends.flatten(1)
+        return of_width[width]
 
-    # Distinct senders in descending order of length, so that at each step the first ones are on.
-    distinct = senders.unique()
-    distinct = distinct[torch.argsort(memory.lengths[distinct], descending=True, stable=True)]
-    rank = torch.zeros_like(memory.lengths)
-    rank[distinct] = torch.arange(distinct.numel(), device=distinct.device)
-    edges = torch.stack([rank[senders], receivers])
-    tokens, place = memory.tokens, memory.place
-    active = memory.lengths[distinct] > torch.arange(place.size(0), device=place.device)[:, None]
-    widths = active.sum(1).tolist()
+    def step(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, None]:
+        width = layout.steps[t].width
+        out = conv(h, edges(width))
+        return out.masked_fill(~hears.repeat_interleave(width).unsqueeze(1), 0.0), None
 
-    def read(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, None]:
-        width = h.size(0)
-        sent = tokens.index_select(0, place[t][distinct[: widths[t]]])
-        out = conv((sent, h), edges[:, : counts[width - 1]])
-        return out.masked_fill(~hears[:width], 0.0), None
+    return step
 
-    return read
+
+def _known(conv: Any, stage: Stage, memory: Memory) -> Channel:
+    """States that are known; every receiver has copies of its senders for itself."""
+    tokens, layout = memory.tokens, stage.layout
+    sent, mask = sender_tokens(stage, memory), stage.by_token(stage.mask)
+
+    def step(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, None]:
+        here = slice(*layout.steps[t][2:])
+        receiver, _ = mask[here].nonzero(as_tuple=True)
+        senders = tokens.index_select(0, sent[here][mask[here]])
+        edges = torch.stack([torch.arange(receiver.numel(), device=receiver.device), receiver])
+        out = conv((senders, h), edges)
+        return out.masked_fill(~mask[here].any(1, keepdim=True), 0.0), None
+
+    return step

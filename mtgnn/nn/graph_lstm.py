@@ -9,9 +9,9 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph
-from ..ops import ScoreWeights, Senders
+from ..ops import Channel, ScoreWeights, Talk, Words
 from .attention import TaskAttentionConv
-from .channel import edge_senders
+from .channel import edge_channel
 from .check import check_input, check_option, check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
@@ -19,6 +19,7 @@ from .packing import unpack, word_index
 from .plan import EXCHANGES, Plan, Stage, make_plan
 from .run import Run
 from .state import GraphState, join_states
+from .talks import edge_talk
 
 KERNELS = ("auto", "reference", "fused")
 
@@ -230,12 +231,14 @@ class GraphLSTM(nn.Module):
         sources = [x.flatten(0, -2)] * len(plan.stages)
         indices = [word_index(stage, x) for stage in plan.stages]
         runs: list[Run] = []
+        alike = x.dim() == 3
         for layer in range(self.num_layers):
             outs = []
             for _ in range(1 + self.bidirectional):
                 runs.append(Run(self, len(runs), plan, state))
-                outs.append(runs[-1](sources, indices))
+                outs.append(runs[-1](sources, indices, alike))
             sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
+            alike = False  # from here on every node reads its own states
             indices = [torch.arange(len(source), device=x.device) for source in sources]
             if layer < self.num_layers - 1 and self.dropout > 0:
                 sources = [nn.functional.dropout(s, self.dropout, self.training) for s in sources]
@@ -243,9 +246,14 @@ class GraphLSTM(nn.Module):
 
     # What a subclass with another memory changes -------------------------------------------------
 
-    def senders(self, run: Run, scores: ScoreWeights, stage: Stage) -> Senders:
-        """Who sends what to a stage that is no mutual exchange."""
-        return edge_senders(scores, stage, run.memory)
+    def talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
+        """What a stage that is no mutual exchange receives, on the fast path."""
+        return edge_talk(self, scores, stage, words, run.memory)
+
+    def channel(self, run: Run, scores: ScoreWeights, stage: Stage) -> Channel:
+        """The same on the plain path."""
+        dropout = self.attention_dropout if self.training else 0.0
+        return edge_channel(scores, stage, run.memory, dropout)
 
     def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
         """The weights ``[s, J, P]`` of all steps, packed."""
@@ -258,8 +266,11 @@ class GraphLSTM(nn.Module):
         for stage, weights in run.weights:
             layout = stage.layout
             token = stage.sequence[layout.slot] * steps + layout.time
-            mask = stage.mask[layout.slot]
-            place = (token.unsqueeze(1) * edges + stage.edge[layout.slot])[mask]
+            mask = stage.by_token(stage.mask)
+            if layout.real is not None:
+                real = torch.zeros_like(token, dtype=torch.bool).index_fill(0, layout.real, True)
+                mask = mask & real.unsqueeze(1)
+            place = (token.unsqueeze(1) * edges + stage.by_token(stage.edge))[mask]
             weights = run.in_order(weights, stage)[mask]
             alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
         return alpha.view(batch_size, steps, edges, self.heads)
@@ -277,17 +288,12 @@ class GraphLSTM(nn.Module):
         """The state to go on from."""
         return join_states([run.ends for run in runs], plan, batch_size, self.graph.num_nodes)
 
-    def why_plain(self, stage: Stage, plan: Plan) -> str | None:
+    def why_plain(self, stage: Stage) -> str | None:
         """Why the fused kernel cannot serve a stage; ``None`` if it can."""
-        training = self.training
         reasons = {
-            "a mutual exchange": plan.mutual,
             "a conv": self.foreign,
-            f"score={self.score!r}": self.score not in ("additive", "dot"),
             'score_owner="receiver"': self.owned,
             'fusion="gated"': self.fusion == "gated",
-            "message_dropout": training and self.message_dropout > 0,
-            "attention_dropout": training and self.attention_dropout > 0,
         }
         return next((r for r, holds in reasons.items() if holds and stage.hears), None)
 

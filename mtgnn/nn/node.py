@@ -74,21 +74,20 @@ class NodeLSTM(nn.Module):
 
 def stack_nodes(nodes: list[NodeLSTM], key: str, message_size: int) -> NodeWeights:
     """Parameters of several nodes side by side, for messages of ``message_size`` (0: none)."""
-    weights, biases, gates, gate_biases = [], [], [], []
-    gated = message_size > 0 and any(node.gated for node in nodes)
-    for node in nodes:
-        parts = [node.get("weight_ih", key), node.get("weight_hh", key)]
-        hears = node.message_size > 0  # a node that never does may stand beside nodes that do
-        empty = parts[0].new_zeros
-        if message_size > 0:
-            parts.append(
-                node.get("weight_rh", key) if hears else empty(parts[1].size(0), message_size)
-            )
-        weights.append(torch.cat(parts, 1))
-        biases.append(node.get("bias_ih", key) + node.get("bias_hh", key))
-        if gated:
-            shape = (message_size, node.hidden_size + message_size)
-            gates.append(node.get("weight_gate", key) if hears else empty(shape))
-            gate_biases.append(node.get("bias_gate", key) if hears else empty(message_size))
-    gate, gate_bias = (torch.stack(gates), torch.stack(gate_biases)) if gated else (None, None)
-    return NodeWeights(torch.stack(weights), torch.stack(biases), gate, gate_bias)
+
+    def stack(name: str) -> Tensor:
+        """A parameter of all nodes; zeros for a node without it, which never hears anything."""
+        own = [node.get(name, key) if node.message_size > 0 else None for node in nodes]
+        like = next(parameter for parameter in own if parameter is not None)
+        return torch.stack([like.new_zeros(like.shape) if p is None else p for p in own])
+
+    talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
+    gated = talks and any(node.gated for node in nodes)
+    return NodeWeights(
+        torch.stack([node.get("weight_ih", key) for node in nodes]),
+        torch.stack([node.get("weight_hh", key) for node in nodes]),
+        stack("weight_rh") if talks else None,
+        torch.stack([node.get("bias_ih", key) + node.get("bias_hh", key) for node in nodes]),
+        stack("weight_gate") if gated else None,
+        stack("bias_gate") if gated else None,
+    )

@@ -23,10 +23,15 @@ def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tenso
         layout = stage.layout
         answer = torch.full_like(stage.node, -1)
         answer[stage.wanted] = stage.answer
-        place = answer[layout.slot] * steps + layout.time
-        if stage.answer.numel() < layout.num_slots:
-            wanted = (answer[layout.slot] >= 0).nonzero().squeeze(1)
-            place, states = place[wanted], states[wanted]
-        out = out.index_copy(0, place, states)
+        answer = answer[layout.slot]
+        if stage.wanted.numel() == layout.num_slots and layout.exact:
+            out = out.index_copy(0, answer * steps + layout.time, states)
+        elif stage.wanted.numel() > 0:
+            wanted = answer >= 0
+            if layout.real is not None:
+                wanted &= torch.zeros_like(wanted).index_fill(0, layout.real, True)
+            chosen = wanted.nonzero().squeeze(1)
+            place = answer[chosen] * steps + layout.time[chosen]
+            out = out.index_copy(0, place, states[chosen])
     out = out.view(answers, steps, -1)
     return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
-from ..ops import Layout
+from ..ops import Layout, fill_blocks
 
 EXCHANGES = ("mutual", "read", "cascade")
 Pair = tuple[int, int]
 """A node and a sequence."""
+Runs = Mapping[int, Sequence[int]]
+"""For each node, the sequences that it runs on, longest first."""
 
 
 class Stage(NamedTuple):
-    """Nodes that run side by side over whole sequences; slots as in :class:`Layout`.
+    """Nodes that run side by side over whole sequences; slots and blocks as in :class:`Layout`.
+
+    In a mutual exchange all nodes of a stage run on the same sequences, block r is node r, and
+    senders are rows of this stage, the same for all sequences. Otherwise they are slots in the
+    memory of earlier stages, counted through.
 
     Attributes:
-        nodes: The node of each of the layout's rows.
+        nodes: The node of each row.
         layout: The slots.
-        node: ``[S]``, and ``sequence`` alike: what a slot is a run of.
+        node: ``[S]``, and ``sequence`` alike: what a slot is a run of. A place without a sequence
+            repeats the first slot of its block.
         sequence: See ``node``.
+        mutual: Whether the nodes receive from each other.
+        dense: Mutual: whether sender j of every row is row j, so that J is R.
         hears: Whether slots receive messages at all; if not, the next three are empty.
-        senders: ``[S, J]``, slots of the senders in the memory (mutual: in this stage), padded.
-        edge: ``[S, J]``, edge numbers.
-        mask: ``[S, J]``, true where there is a sender.
+        senders: ``[S, J]``, the senders of each slot (mutual: ``[R, J]``, of each row), padded.
+        edge: Alike, edge numbers.
+        mask: Alike, true where there is a sender.
         wanted: Slots whose states are part of the output.
         answer: For each of these, which answer it is: b, or with all tasks b·K + k.
     """
@@ -36,6 +45,8 @@ class Stage(NamedTuple):
     layout: Layout
     node: Tensor
     sequence: Tensor
+    mutual: bool
+    dense: bool
     hears: bool
     senders: Tensor
     edge: Tensor
@@ -43,20 +54,23 @@ class Stage(NamedTuple):
     wanted: Tensor
     answer: Tensor
 
+    def by_token(self, values: Tensor) -> Tensor:
+        """``senders``, ``edge`` or ``mask`` of every token, ``[L, J]``."""
+        slot = self.layout.slot
+        return values[slot // self.layout.width if self.mutual else slot]
+
 
 class Plan(NamedTuple):
     """What runs on a batch.
 
     Attributes:
-        stages: In order; a stage receives from all earlier ones or, if ``mutual``, from itself.
+        stages: In order; a stage receives from all earlier ones or, if mutual, from itself.
         every: Whether the states of all tasks are wanted.
-        mutual: Whether messages are states of the step before.
         read: Whether senders run silently, beside their own runs.
     """
 
     stages: list[Stage]
     every: bool
-    mutual: bool
     read: bool
 
     def kind(self, stage: Stage) -> int:
@@ -80,89 +94,174 @@ def make_plan(
         lengths: The length of each sequence.
         device: Where index tensors go.
     """
-    wanted = [
-        list(range(graph.num_tasks)) if tasks is None else [tasks[b]] for b in range(len(lengths))
-    ]
-    incoming = [graph.incoming(node) for node in range(graph.num_nodes)]
-    if exchange == "read":
-        sets = _read(incoming, wanted)
+    planner = _Planner(graph, tasks, lengths, device)
+    if exchange == "mutual":
+        stages = planner.mutual()
+    elif exchange == "read":
+        stages = planner.read()
     else:
-        ancestors = {k: graph.ancestors([k]) for ks in wanted for k in ks}
-        needed = {(node, b) for b, ks in enumerate(wanted) for k in ks for node in ancestors[k]}
-        sets = [needed]
-        if exchange == "cascade":
-            generations = [set(nodes) for nodes in graph.generations()]
-            sets = [{pair for pair in needed if pair[0] in nodes} for nodes in generations]
+        stages = planner.cascade()
+    return Plan(stages, tasks is None, exchange == "read")
 
-    def by_length(pair: Pair) -> tuple[int, int, int]:
-        return -lengths[pair[1]], pair[1], pair[0]
 
-    groups = [sorted(pairs, key=by_length) for pairs in sets]
-    last = {pair: number for number, group in enumerate(groups) for pair in group}
-    stages: list[Stage] = []
-    memory: dict[Pair, int] = {}
-    for number, group in enumerate(groups):
-        if not group:
-            continue
-        own = {pair: slot for slot, pair in enumerate(group)}
-        senders = own if exchange == "mutual" else memory
-        silent = exchange == "read" and number == 0
-        heard = [[] if silent else incoming[node] for node, _ in group]
-        answers = [
-            (slot, b * graph.num_tasks + node if tasks is None else b)
-            for slot, (node, b) in enumerate(group)
-            if node in wanted[b] and last[node, b] == number
+class _Planner:
+    def __init__(
+        self,
+        graph: TaskGraph,
+        tasks: Sequence[int] | None,
+        lengths: Sequence[int],
+        device: torch.device | str,
+    ) -> None:
+        self.graph, self.tasks, self.lengths, self.device = graph, tasks, lengths, device
+        self.longest_first = sorted(range(len(lengths)), key=lambda b: -lengths[b])
+        self.memory: dict[Pair, int] = {}  # the slots of all stages so far, counted through
+        self.slots = 0
+
+    def wanted(self, b: int) -> Iterable[int]:
+        """The tasks whose states are wanted for a sequence."""
+        return range(self.graph.num_tasks) if self.tasks is None else (self.tasks[b],)
+
+    def mutual(self) -> list[Stage]:
+        """One stage for each set of nodes that some sequences need."""
+        groups: dict[frozenset[int], list[int]] = {}
+        ancestors = {k: self.graph.ancestors([k]) for k in range(self.graph.num_tasks)}
+        for b in self.longest_first:
+            needed = frozenset().union(*(ancestors[k] for k in self.wanted(b)))
+            groups.setdefault(needed, []).append(b)
+        return [
+            self._mutual(dict.fromkeys(sorted(needed), sequences))
+            for needed, sequences in groups.items()
         ]
-        stages.append(_stage(group, lengths, heard, senders, answers, device))
-        memory = memory | {pair: len(memory) + slot for pair, slot in own.items()}
-    return Plan(stages, tasks is None, exchange == "mutual", exchange == "read")
+
+    def read(self) -> list[Stage]:
+        """Silent runs of the senders (and of who receives nothing), then the receivers."""
+        silent: dict[int, dict[int, None]] = {}  # as ordered sets
+        receivers: dict[int, dict[int, None]] = {}
+        for b in self.longest_first:
+            for k in self.wanted(b):
+                incoming = self.graph.incoming(k)
+                (receivers if incoming else silent).setdefault(k, {})[b] = None
+                for _, sender in incoming:
+                    silent.setdefault(sender, {})[b] = None
+        stages = []
+        for runs, hears in ((silent, False), (receivers, True)):
+            if runs:
+                last = {
+                    node: [b for b in own if hears or b not in receivers.get(node, ())]
+                    for node, own in runs.items()
+                }
+                stages.append(self._known({n: list(own) for n, own in runs.items()}, hears, last))
+        return stages
+
+    def cascade(self) -> list[Stage]:
+        """One generation of the graph after the other."""
+        ancestors = {k: self.graph.ancestors([k]) for k in range(self.graph.num_tasks)}
+        runs: dict[int, list[int]] = {}
+        for b in self.longest_first:
+            for node in set().union(*(ancestors[k] for k in self.wanted(b))):
+                runs.setdefault(node, []).append(b)
+        generations = [
+            {node: runs[node] for node in nodes if node in runs}
+            for nodes in self.graph.generations()
+        ]
+        return [self._known(own, True, own) for own in generations if own]
+
+    def _mutual(self, runs: Runs) -> Stage:
+        nodes = list(runs)
+        sequences = runs[nodes[0]]
+        lengths = [self.lengths[b] for b in sequences]
+        layout = Layout(range(len(nodes)), [lengths] * len(nodes), self.device)
+        row = {node: r for r, node in enumerate(nodes)}
+        heard = [[(e, row[i]) for e, i in self.graph.incoming(node)] for node in nodes]
+        pairs = [(node, b) for node in nodes for b in sequences]
+        edges = sum(len(own) for own in heard)
+        dense = edges > 0 and (3 * edges >= len(nodes) ** 2 or len(nodes) <= 4)
+        known = _dense(heard) if dense else _padded(heard)
+        return self._stage(nodes, layout, pairs, runs, *known, mutual=True, dense=dense)
+
+    def _known(self, runs: Runs, hears: bool, last: Runs) -> Stage:
+        """A stage whose senders, if it ``hears``, have run already.
+
+        Args:
+            runs: What runs.
+            hears: Whether nodes receive.
+            last: The runs among these whose states may be wanted.
+        """
+        nodes = sorted(runs)
+        lengths = [[self.lengths[b] for b in runs[node]] for node in nodes]
+        blocks = fill_blocks(lengths)
+        rows = [row for row, _ in blocks]
+        layout = Layout(rows, [lengths[row][part] for row, part in blocks], self.device)
+        pairs: list[Pair] = []
+        heard: list[list[Pair]] = []
+        own: dict[Pair, int] = {}
+        for row, part in blocks:
+            node = nodes[row]
+            held = list(runs[node][part])
+            for b in [*held, *[held[0]] * (layout.width - len(held))]:
+                own.setdefault((node, b), self.slots + len(pairs))
+                pairs.append((node, b))
+                incoming = self.graph.incoming(node) if hears else []
+                heard.append([(e, self.memory[i, b]) for e, i in incoming])
+        stage = self._stage(nodes, layout, pairs, last, *_padded(heard))
+        self.memory.update(own)
+        self.slots += layout.num_slots
+        return stage
+
+    def _stage(
+        self,
+        nodes: list[int],
+        layout: Layout,
+        pairs: list[Pair],
+        last: Runs,
+        senders: Tensor,
+        edge: Tensor,
+        mask: Tensor,
+        mutual: bool = False,
+        dense: bool = False,
+    ) -> Stage:
+        tasks = range(self.graph.num_tasks)
+        final = {(node, b) for node, own in last.items() if node in tasks for b in own}
+        answers = [
+            (slot, b * len(tasks) + node if self.tasks is None else b)
+            for slot in layout.exists.tolist()
+            for node, b in [pairs[slot]]
+            if (node, b) in final and (self.tasks is None or self.tasks[b] == node)
+        ]
+        run = torch.tensor(pairs)
+        picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)
+        tensors = (run[:, 0], run[:, 1], senders, edge, mask, picked[:, 0], picked[:, 1])
+        node, sequence, senders, edge, mask, wanted, answer = (v.to(self.device) for v in tensors)
+        hears = mask.size(1) > 0
+        known = (mutual, dense, hears, senders, edge, mask)
+        return Stage(nodes, layout, node, sequence, *known, wanted, answer)
 
 
-def _read(incoming: list[list[Pair]], wanted: list[list[int]]) -> list[set[Pair]]:
-    """Silent runs of the senders (and of who receives nothing), then the receivers."""
-    silent: set[Pair] = set()
-    receivers: set[Pair] = set()
-    for b, ks in enumerate(wanted):
-        for k in ks:
-            (receivers if incoming[k] else silent).add((k, b))
-            silent |= {(sender, b) for _, sender in incoming[k]}
-    return [silent, receivers]
+def _padded(heard: Sequence[Sequence[Pair]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Senders, edges and mask ``[*, J]`` of lists of (edge, sender).
 
-
-def _stage(
-    group: list[Pair],
-    lengths: Sequence[int],
-    heard: list[list[Pair]],
-    slots: dict[Pair, int],
-    answers: list[Pair],
-    device: torch.device | str,
-) -> Stage:
-    nodes = sorted({node for node, _ in group})
-    row = {node: i for i, node in enumerate(nodes)}
-    layout = Layout([row[node] for node, _ in group], [lengths[b] for _, b in group], device)
-    degree = max(len(edges) for edges in heard)
-    edge = torch.tensor([([e for e, _ in edges] + [-1] * degree)[:degree] for edges in heard])
-    senders = []
-    for edges, (receiver, b) in zip(heard, group, strict=True):
-        own = [slots[i, b] for _, i in edges]
-        # Padding stays within the sequence, so that nothing of another one can come through.
-        pad = own[0] if own else slots.get((receiver, b), 0)
-        senders.append((own + [pad] * degree)[:degree])
-    sender = torch.tensor(senders)
-    edge, sender = edge.view(len(group), degree).long(), sender.view(len(group), degree).long()
-    pairs = torch.tensor(group)
-    picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)
-    tensors = (pairs[:, 0], pairs[:, 1], sender, edge.clamp(min=0), edge >= 0)
-    node, sequence, sender, edge, mask = (value.to(device) for value in tensors)
-    return Stage(
-        nodes,
-        layout,
-        node,
-        sequence,
-        degree > 0,
-        sender,
-        edge,
-        mask,
-        picked[:, 0].to(device),
-        picked[:, 1].to(device),
+    Padding repeats the receiver's own first sender, so that nothing of another sequence can come
+    through, NaN included.
+    """
+    degree = max(len(own) for own in heard)
+    edge = [[e for e, _ in own] + [0] * (degree - len(own)) for own in heard]
+    sender = [
+        [i for _, i in own] + [own[0][1] if own else 0] * (degree - len(own)) for own in heard
+    ]
+    counts = torch.tensor([len(own) for own in heard])
+    shape = (len(heard), degree)
+    return (
+        torch.tensor(sender, dtype=torch.long).view(shape),
+        torch.tensor(edge, dtype=torch.long).view(shape),
+        torch.arange(degree) < counts.unsqueeze(1),
     )
+
+
+def _dense(heard: Sequence[Sequence[Pair]]) -> tuple[Tensor, Tensor, Tensor]:
+    """The same with every row in the place of its number: ``[R, R]``."""
+    rows = len(heard)
+    edge, mask = torch.zeros(rows, rows, dtype=torch.long), torch.zeros(rows, rows).bool()
+    for receiver, own in enumerate(heard):
+        for e, sender in own:
+            edge[receiver, sender], mask[receiver, sender] = e, True
+    return torch.arange(rows).expand(rows, -1), edge, mask

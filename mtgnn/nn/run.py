@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..ops import Channel, Layout, NodeWeights, Query, recur, recur_fused
-from .channel import Memory, cut, mutual_channel, read_channel, stage_scores
+from ..ops import Channel, NodeWeights, Talk, Words, recur, recur_fused
+from .channel import Memory, cut, mutual_channel, stage_scores
 from .foreign import conv_channel
 from .node import stack_nodes
 from .plan import Plan, Stage
 from .state import GraphState
+from .talks import mutual_talk
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
-
-Start = tuple[Layout, Tensor, Tensor, Tensor, Tensor, NodeWeights]
-"""What every recurrence takes: layout, source, index, h, c, weights."""
 
 
 class Run:
@@ -44,8 +42,13 @@ class Run:
         self.ends: list[tuple[Tensor, Tensor]] = []
         self.weights: list[tuple[Stage, Tensor]] = []
 
-    def __call__(self, sources: list[Tensor], indices: list[Tensor]) -> list[Tensor]:
+    def __call__(self, sources: list[Tensor], indices: list[Tensor], alike: bool) -> list[Tensor]:
         """Run all stages; for each, its inputs ``[*, E]`` and the row that each token reads.
+
+        Args:
+            sources: See above.
+            indices: See above.
+            alike: Whether all nodes read the same.
 
         Returns:
             For each stage, packed states ``[L, H]`` in reading order.
@@ -53,7 +56,11 @@ class Run:
         outs = []
         for stage, source, index in zip(self.plan.stages, sources, indices, strict=True):
             index = index[stage.layout.flip] if self.reverse else index
-            hs, cs = self._recur(stage, source, index)
+            words = Words(source, index)
+            if stage.mutual and alike:  # then all blocks read the same words
+                first = index[stage.layout.first_block]
+                words = Words(source.index_select(0, first), None)
+            hs, cs = self._recur(stage, words)
             self.memory.add(stage, cut(self.layer, stage.node[stage.layout.slot], hs))
             final = stage.layout.final
             self.ends.append((hs[final], cs[final]))
@@ -64,47 +71,44 @@ class Run:
         """Put packed ``[L, …]`` into reading order, if this is the reverse direction."""
         return values[stage.layout.flip] if self.reverse else values
 
-    def _recur(self, stage: Stage, source: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor]:
         layer = self.layer
         nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
         weights = stack_nodes(nodes, self.key, layer.message_size if stage.hears else 0)
-        start = (stage.layout, source, index, *self._start(stage, source), weights)
-        reason = layer.why_plain(stage, self.plan)
+        h, c = self._start(stage, words.source)
+        reason = layer.why_plain(stage)
         if layer.kernel == "fused" and reason:
             raise ValueError(f'kernel="fused" cannot serve this layer: {reason}')
         if layer.kernel == "reference" or reason:
-            return self._plain(stage, start)
-        if not stage.hears:
-            hs, cs, _ = recur_fused(*start)
-            return hs, cs
-        scores = stage_scores(layer, self.key, stage)
-        assert scores.query is not None
-        query = Query(
-            scores.query[0],
-            None if scores.bias is None else scores.bias[0],
-            None if scores.att is None else scores.att[0],
-        )
-        hs, cs, alpha = recur_fused(*start, query, layer.senders(self, scores, stage))
-        assert alpha is not None
-        self.weights.append((stage, alpha))
+            return self._plain(stage, words, h, c, weights)
+        talk: Talk | None = None
+        if stage.hears:
+            scores = stage_scores(layer, self.key, stage)
+            if stage.mutual:
+                talk = mutual_talk(layer, scores, stage, words)
+            else:
+                talk = layer.talk(self, scores, stage, words)
+        hs, cs, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
+        if alpha is not None:
+            self.weights.append((stage, alpha))
         return hs, cs
 
-    def _plain(self, stage: Stage, start: Start) -> tuple[Tensor, Tensor]:
+    def _plain(
+        self, stage: Stage, words: Words, h: Tensor, c: Tensor, weights: NodeWeights
+    ) -> tuple[Tensor, Tensor]:
         layer = self.layer
         channel: Channel | None = None
-        dropout = layer.attention_dropout if layer.training else 0.0
         if stage.hears and layer.foreign:
-            memory = None if self.plan.mutual else self.memory
-            channel = conv_channel(layer, self.key, stage, memory)
+            channel = conv_channel(layer, self.key, stage, None if stage.mutual else self.memory)
         elif stage.hears:
             scores = stage_scores(layer, self.key, stage)
-            if self.plan.mutual:
+            if stage.mutual:
+                dropout = layer.attention_dropout if layer.training else 0.0
                 channel = mutual_channel(layer, scores, stage, dropout)
             else:
-                senders = layer.senders(self, scores, stage)
-                channel = read_channel(scores, stage, senders, dropout)
+                channel = layer.channel(self, scores, stage)
         message_dropout = layer.message_dropout if layer.training else 0.0
-        hs, cs, alphas = recur(*start, channel=channel, message_dropout=message_dropout)
+        hs, cs, alphas = recur(stage.layout, words, h, c, weights, channel, message_dropout)
         if alphas:
             self.weights.append((stage, layer.join_weights(alphas, stage)))
         return hs, cs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..graph import TaskGraph, Tasks
-from ..ops import Layout, NodeWeights, recur_fused
+from ..ops import Layout, NodeWeights, Words, recur_fused
 from .check import check_input
 
 
@@ -157,7 +157,7 @@ class SharedLSTM(nn.Module):
     ) -> tuple[Tensor, SharedState]:
         """All layers: ``[B, T, E]`` to ``[B, T, D·H]``."""
         order = sorted(range(len(lengths)), key=lambda b: -lengths[b])
-        layout = Layout([0] * len(order), [lengths[b] for b in order], x.device)
+        layout = Layout([0], [[lengths[b] for b in order]], x.device)
         sequence = torch.tensor(order, device=x.device)
         place = torch.argsort(sequence)
         token = sequence[layout.slot] * x.size(1) + layout.time
@@ -170,7 +170,7 @@ class SharedLSTM(nn.Module):
                 start = x.new_zeros(len(order), self.hidden_size)
                 h, c = (start, start) if state is None else (v[len(ends)][sequence] for v in state)
                 weights = self._weights(f"l{layer}{suffix}")
-                hs, cs, _ = recur_fused(layout, source, own, h, c, weights)
+                hs, cs, _ = recur_fused(layout, Words(source, own), h, c, weights)
                 ends.append((hs[layout.final][place], cs[layout.final][place]))
                 outs.append(hs[layout.flip] if suffix else hs)
             source = torch.cat(outs, -1)
@@ -187,7 +187,7 @@ class SharedLSTM(nn.Module):
             getattr(self.lstm, f"{name}_{key}")
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        return NodeWeights(torch.cat([input_weight, weight], 1)[None], (input_bias + bias)[None])
+        return NodeWeights(input_weight[None], weight[None], None, (input_bias + bias)[None])
 
     def _check_state(self, state: SharedState, batch_size: int) -> None:
         if self.bidirectional:

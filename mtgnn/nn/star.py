@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph, Tasks
-from ..ops import ScoreWeights, Senders
+from ..ops import Channel, Mailbox, ScoreWeights, Talk, Words
 from .check import check_option
 from .graph_lstm import GraphLSTM
+from .mailbox import by_length, by_mailbox, mailbox, mailbox_channel, open_mailboxes
 from .plan import Plan, Stage
 from .run import Run
 from .state import GraphState
+from .talks import dropout_of, scored
 
 MEMORIES = ("all", "past", "current")
 
@@ -78,49 +80,55 @@ class StarGraphLSTM(GraphLSTM):
         """What stands in the representation after the graph."""
         return f"{super().extra_repr()}, memory={self.memory!r}"
 
-    def senders(self, run: Run, scores: ScoreWeights, stage: Stage) -> Senders:
-        """The mailbox: every step of the virtual node's states."""
+    def talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
+        """The mailbox on the fast path."""
         if self.memory == "current":
-            return super().senders(run, scores, stage)
-        values, mask = self._mailbox(run, stage.senders[:, 0])
-        past = 1 if self.memory == "past" else None
-        if run.state is not None:
-            assert run.state.mailbox is not None and run.state.mailbox_mask is not None  # checked
-            before = run.state.mailbox[run.row][stage.sequence]
-            past = before.size(1) + 1
-            values = torch.cat([before, values], 1)
-            mask = torch.cat([run.state.mailbox_mask[stage.sequence], mask], 1)
-        shared = scores.sender is not None and scores.sender.size(0) == 1
-        keys = values @ scores.sender[0] if shared else None  # type: ignore[index]
-        return Senders(values, keys, mask, None, None, past, scores.heads)
+            return super().talk(run, scores, stage, words)
+        boxes = open_mailboxes(run, stage, self.memory == "past")
+        mine = scored(scores, words, self.hidden_size)
+        keys = None if mine.sender is None else boxes.values @ mine.sender
+        return Mailbox(
+            *boxes.reading(stage.layout),
+            boxes.mask,
+            boxes.past,
+            scores.heads,
+            mine.query,
+            mine.word,
+            mine.att,
+            boxes.values,
+            keys,
+            dropout_of(self),
+        )
 
-    def _mailbox(self, run: Run, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """States ``[S, T, H]`` of the virtual node's slots, and which positions are real."""
-        tokens, place = run.memory.tokens, run.memory.place
-        ends = run.memory.lengths[slots].unsqueeze(1)
-        steps = torch.arange(place.size(0), device=place.device)
-        index = place[steps.minimum(ends - 1), slots.unsqueeze(1)]  # padding repeats the last one
-        return tokens[index], steps < ends
+    def channel(self, run: Run, scores: ScoreWeights, stage: Stage) -> Channel:
+        """The mailbox on the plain path."""
+        if self.memory == "current":
+            return super().channel(run, scores, stage)
+        dropout = self.attention_dropout if self.training else 0.0
+        return mailbox_channel(
+            scores, stage, open_mailboxes(run, stage, self.memory == "past"), dropout
+        )
 
     def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
-        """The weights ``[s, T', P]`` of all steps, padded: ``[S, T, T', P]``."""
+        """The weights ``[s, T', P]`` of all steps, by mailbox: ``[M, T, T', P]``."""
         if self.memory == "current":
             return super().join_weights(alphas, stage)
-        slots = stage.layout.num_slots
-        pad = torch.nn.functional.pad
-        return torch.stack([pad(a, (0, 0, 0, 0, 0, slots - a.size(0))) for a in alphas], 1)
+        return by_mailbox(alphas, stage.layout)
 
     def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
         """Mailbox weights: ``[B, T, T, P]``, with all tasks ``[B, K, T, T, P]``."""
         if self.memory == "current":
             return super().attention(run, batch_size, steps)
         ((stage, beta),) = run.weights
+        slot = by_length(stage.layout)
         if run.reverse:
-            beta = _turn(_turn(beta, stage.layout.length, 1), stage.layout.length, 2)
+            length = stage.layout.length[slot]
+            beta = _turn(_turn(beta, length, 1), length, 2)
         beta = torch.nn.functional.pad(beta, (0, 0, 0, 0, 0, steps - beta.size(1)))
         if run.state is None:
             beta = torch.nn.functional.pad(beta, (0, 0, 0, steps - beta.size(2)))
-        out = torch.zeros_like(beta).index_copy(0, stage.answer, beta[stage.wanted])
+        answer = torch.full_like(stage.node, -1).index_copy(0, stage.wanted, stage.answer)
+        out = torch.zeros_like(beta).index_copy(0, answer[slot], beta)
         return out.unflatten(0, (batch_size, -1)) if run.plan.every else out
 
     def final_state(
@@ -131,8 +139,10 @@ class StarGraphLSTM(GraphLSTM):
         if self.memory != "past" or self.bidirectional:
             return end
         stage = plan.stages[0]  # the virtual node's: one slot a sequence
-        slots = torch.argsort(stage.sequence)
-        boxes, masks = zip(*(self._mailbox(run, slots) for run in runs), strict=True)
+        slots = torch.full_like(stage.node, 0)[:batch_size].index_copy(
+            0, stage.sequence[stage.layout.exists], stage.layout.exists
+        )
+        boxes, masks = zip(*(mailbox(run.memory, slots) for run in runs), strict=True)
         box, mask = torch.stack(boxes), masks[0]
         if state is not None:
             assert state.mailbox is not None and state.mailbox_mask is not None

@@ -67,10 +67,12 @@ def join_states(
         h = first.new_zeros(2, batch_size, num_nodes, first.size(-1))
         c = torch.zeros_like(h)
         for stage, (end_h, end_c) in zip(plan.stages, row, strict=True):
-            kind = torch.full_like(stage.node, plan.kind(stage))
-            h = h.index_put((kind, stage.sequence, stage.node), end_h)
-            c = c.index_put((kind, stage.sequence, stage.node), end_c)
-            ran[stage.sequence, kind, stage.node] = True
+            exists = stage.layout.exists
+            node, sequence = stage.node[exists], stage.sequence[exists]
+            kind = torch.full_like(node, plan.kind(stage))
+            h = h.index_put((kind, sequence, node), end_h[exists])
+            c = c.index_put((kind, sequence, node), end_c[exists])
+            ran[sequence, kind, node] = True
         states.append((h, c))
     h, c = (torch.stack(part) for part in zip(*states, strict=True))
     return GraphState(h[:, 0], c[:, 0], h[:, 1], c[:, 1], ran)

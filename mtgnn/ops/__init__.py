@@ -1,20 +1,34 @@
 """The recurrences as functions on tensors: a plain path and a fast one."""
 
-from .attention import SCORES, ScoreWeights, attend
-from .fused import Query, recur_fused
-from .layout import Layout
+from .attention import SCORES, ScoreWeights, attend, normalise
+from .edges import Edges
+from .fused import recur_fused
+from .layout import Layout, fill_blocks
+from .mailbox import Mailbox
+from .pairs import Pairs
 from .recurrence import Channel, NodeWeights, recur
-from .senders import Senders
+from .score import prepare
+from .sparse import Sparse
+from .talk import Drop, Talk
+from .words import Words
 
 __all__ = [
     "SCORES",
     "Channel",
+    "Drop",
+    "Edges",
     "Layout",
+    "Mailbox",
     "NodeWeights",
-    "Query",
+    "Pairs",
     "ScoreWeights",
-    "Senders",
+    "Sparse",
+    "Talk",
+    "Words",
     "attend",
+    "fill_blocks",
+    "normalise",
+    "prepare",
     "recur",
     "recur_fused",
 ]

@@ -1,6 +1,6 @@
 """The LSTM of many nodes side by side, with messages: the plain path, by autograd.
 
-Slots and tokens are those of :mod:`mtgnn.ops.layout`.
+Slots, blocks and tokens are those of :mod:`mtgnn.ops.layout`.
 """
 
 from __future__ import annotations
@@ -13,31 +13,42 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from .layout import Layout
+from .words import Words
 
 Channel = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor | None]]
-"""A step's communication: ``(t, h [s, H], x [s, E]) → (message [s, C], weights [s, J, P])``."""
+"""A step's communication, over the s = blocks · width slots that have it:
+``(t, h [s, H], x [s, E]) → (message [s, C], weights [s, J, P])``."""
 
 
 class NodeWeights(NamedTuple):
     """Parameters of R nodes; gate order i, f, g, o as in :class:`torch.nn.LSTM`.
 
     Attributes:
-        weight: ``[R, 4H, E + H + C]``, weights of input, state and message side by side.
+        input: ``[R, 4H, E]``.
+        state: ``[R, 4H, H]``.
+        message: ``[R, 4H, C]``, or ``None`` where nothing is received.
         bias: ``[R, 4H]``.
         gate: ``[R, C, H + C]``, for ``fusion="gated"``, else ``None``.
         gate_bias: ``[R, C]``.
     """
 
-    weight: Tensor
+    input: Tensor
+    state: Tensor
+    message: Tensor | None
     bias: Tensor
     gate: Tensor | None = None
     gate_bias: Tensor | None = None
 
+    def of_blocks(self, block_row: Tensor | None) -> NodeWeights:
+        """The parameters of each block; see :attr:`Layout.block_row`."""
+        if block_row is None:
+            return self
+        return NodeWeights(*(None if w is None else w.index_select(0, block_row) for w in self))
+
 
 def recur(
     layout: Layout,
-    source: Tensor,
-    index: Tensor,
+    words: Words,
     h: Tensor,
     c: Tensor,
     weights: NodeWeights,
@@ -48,8 +59,7 @@ def recur(
 
     Args:
         layout: The slots.
-        source: ``[*, E]``, inputs.
-        index: ``[L]``, the row of ``source`` that each token reads.
+        words: What they read.
         h: ``[S, H]``, and ``c`` alike: the states before the first step.
         c: See ``h``.
         weights: The nodes' parameters.
@@ -59,26 +69,27 @@ def recur(
     Returns:
         Hidden and cell states ``[L, H]``, and each step's attention weights, where there are any.
     """
-    matrices = [matrix.t() for matrix in weights.weight]
-    gates = None if weights.gate is None else [matrix.t() for matrix in weights.gate]
+    own = weights.of_blocks(layout.block_row)
+    h, c = (state.view(layout.num_blocks, layout.width, -1) for state in (h, c))
     hs, cs, alphas = [], [], []
-    for t, (width, x) in enumerate(zip(layout.widths, index.split(layout.widths), strict=True)):
-        word, h, c = source.index_select(0, x), h[:width], c[:width]
-        groups = layout.groups(width)
-        parts = [word, h]
+    for t, (blocks, width, _, _) in enumerate(layout.steps):
+        word, h, c = words.at(layout, t), h[:blocks, :width], c[:blocks, :width]
+        z = _linear(word, own.input) + _linear(h, own.state) + own.bias[:blocks].unsqueeze(1)
         if channel is not None:
-            message, alpha = channel(t, h, word)
-            if gates is not None:
-                opened = groups.product(torch.cat([h, message], -1), gates, weights.gate_bias)
-                message = torch.sigmoid(opened) * message
+            assert own.message is not None
+            flat, alpha = channel(t, h.flatten(0, 1), word.flatten(0, 1))
+            message = flat.view(blocks, width, -1)
+            if own.gate is not None and own.gate_bias is not None:
+                opened = _linear(torch.cat([h, message], -1), own.gate)
+                message = torch.sigmoid(opened + own.gate_bias[:blocks].unsqueeze(1)) * message
             if message_dropout > 0:
                 message = drop(message, message_dropout)
-            parts.append(message.to(h.dtype))
+            z = z + _linear(message.to(h.dtype), own.message)
             if alpha is not None:
                 alphas.append(alpha)
-        h, c = cell(groups.product(torch.cat(parts, -1), matrices, weights.bias), c)
-        hs.append(h)
-        cs.append(c)
+        h, c = cell(z, c)
+        hs.append(h.flatten(0, 1))
+        cs.append(c.flatten(0, 1))
     return torch.cat(hs), torch.cat(cs), alphas
 
 
@@ -87,3 +98,8 @@ def cell(z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = z.chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def _linear(x: Tensor, weight: Tensor) -> Tensor:
+    """Blocks ``[blocks, width, F]`` times the first of their weights ``[G, O, F]``."""
+    return torch.bmm(x, weight[: x.size(0)].mT)

@@ -1,0 +1,166 @@
+"""Edges from senders whose states are known: at each step a slot reads tokens of that step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import score
+from .layout import Layout
+from .talk import Drop, Running, Talk
+
+
+class Edges(Talk):
+    """Every token has up to J senders among tokens that are known. Weights are ``[L, J, P]``.
+
+    Args:
+        token: ``[L, J]``, the senders' rows in ``values``.
+        mask: ``[L, J]``, where there is a sender.
+        heads: P.
+        query: ``[H, P·A]``, the query of a state; ``None`` for fixed weights.
+        word: ``[L, P·A]``, that of the word.
+        att: ``[P, A]`` for additive scores, else ``None``.
+        values: ``[*, H]``.
+        keys: ``[*, P·A]``; ``None`` for fixed weights.
+        fixed: ``[L, J, P]``, weights that depend on the edge alone; else ``None``.
+        drop: Dropout.
+    """
+
+    def __init__(
+        self,
+        token: Tensor,
+        mask: Tensor,
+        heads: int,
+        query: Tensor | None,
+        word: Tensor | None,
+        att: Tensor | None,
+        values: Tensor,
+        keys: Tensor | None,
+        fixed: Tensor | None,
+        drop: Drop,
+    ) -> None:
+        self.tensors = (query, word, att, values, keys, fixed)
+        self.token, self.mask, self.heads, self.drop = token, mask, heads, drop
+
+    def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
+        """See :class:`Talk`."""
+        return _Running(self, tensors, layout)
+
+
+class _Running(Running):
+    def __init__(self, talk: Edges, tensors: Sequence[Tensor | None], layout: Layout) -> None:
+        super().__init__(layout, talk.drop)
+        query, self.word, self.att, values, self.keys, self.fixed = tensors
+        assert values is not None
+        self.query, self.values = query, values
+        self.token, self.mask, self.heads = talk.token, talk.mask, talk.heads
+        self.all_there = bool(talk.mask.all()) if talk.mask.device.type == "cpu" else False
+
+    def forward(self, t: int, h: Tensor) -> Tensor:
+        _, _, start, stop = self.layout.steps[t]
+        here = slice(start, stop)
+        if t == 0:
+            tokens, senders = self.token.shape
+            self.allocate(
+                h.new_empty(tokens, self.heads * h.size(2)),
+                h.new_empty(tokens, senders, self.heads),
+            )
+        values, keys, query = self._gather(here, h)
+        message = self.message[here].view(stop - start, self.heads, -1)
+        for p in range(self.heads):
+            alpha = self._weights(p, here, query, keys)
+            self.alpha[here, :, p] = alpha
+            if self.keep_alpha is not None:
+                alpha = alpha * self.keep_alpha[here, :, p]
+            message[:, p] = torch.bmm(alpha.unsqueeze(1), values).squeeze(1)
+        return self.drop_message(here).view(*h.shape[:2], -1)
+
+    def resume(self, kept: Sequence[Tensor | None], grad_alpha: Tensor | None) -> None:
+        super().resume(kept, grad_alpha)
+        self.d_values = torch.zeros_like(self.values)
+        self.d_keys = None if self.keys is None else torch.zeros_like(self.keys)
+        self.d_word = None if self.word is None else torch.empty_like(self.word)
+        self.d_query = None if self.query is None else torch.zeros_like(self.query)
+        self.d_att = None if self.att is None else torch.zeros_like(self.att)
+        self.d_fixed = None if self.fixed is None else torch.empty_like(self.fixed)
+
+    def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
+        _, _, start, stop = self.layout.steps[t]
+        here = slice(start, stop)
+        d_message = d_message.flatten(0, 1)
+        if self.keep_message is not None:
+            d_message = d_message * self.keep_message[here]
+        d_heads = d_message.unflatten(1, (self.heads, -1))
+        values, keys, query = self._gather(here, h)
+        alpha = self.alpha[here]
+        used, d_alpha = alpha, torch.bmm(values, d_heads.mT)  # [s, J, P]
+        if self.keep_alpha is not None:
+            keep = self.keep_alpha[here]
+            used, d_alpha = alpha * keep, d_alpha * keep
+        if self.grad_alpha is not None:
+            d_alpha = d_alpha + self.grad_alpha[here]
+        token = self.token[here].flatten()
+        self.d_values.index_add_(0, token, torch.bmm(used, d_heads).flatten(0, 1))
+        if query is None or keys is None:
+            assert self.d_fixed is not None
+            self.d_fixed[here] = d_alpha
+            return
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
+        d_query, d_keys = torch.empty_like(query), torch.empty_like(keys)
+        for p in range(self.heads):
+            self._score_backward(p, query, keys, d_logits[..., p], d_query, d_keys)
+        assert self.d_word is not None and self.d_query is not None and self.d_keys is not None
+        assert self.query is not None
+        self.d_keys.index_add_(0, token, d_keys.flatten(0, 1))
+        self.d_word[here] = d_query
+        self.d_query.addmm_(h.flatten(0, 1).t(), d_query)
+        d_h.flatten(0, 1).addmm_(d_query, self.query.t())
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        return self.d_query, self.d_word, self.d_att, self.d_values, self.d_keys, self.d_fixed
+
+    def _gather(self, here: slice, h: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Values ``[s, J, H]``, keys ``[s, J, P·A]`` and queries ``[s, P·A]`` of a step."""
+        token = self.token[here]
+        values = self.values.index_select(0, token.flatten()).unflatten(0, token.shape)
+        if self.query is None or self.keys is None:
+            return values, None, None
+        assert self.word is not None
+        keys = self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
+        return values, keys, torch.addmm(self.word[here], h.flatten(0, 1), self.query)
+
+    def _weights(self, p: int, here: slice, query: Tensor | None, keys: Tensor | None) -> Tensor:
+        """Weights ``[s, J]`` of one head."""
+        if query is None or keys is None:
+            assert self.fixed is not None
+            return self.fixed[here, :, p]
+        query, keys = query.chunk(self.heads, -1)[p], keys.chunk(self.heads, -1)[p]
+        if self.att is None:
+            logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
+        else:
+            logits = score.additive(score.bend(query.unsqueeze(1), keys), self.att[p])
+        return score.softmax(logits, None if self.all_there else self.mask[here], 1)
+
+    def _score_backward(
+        self,
+        p: int,
+        query: Tensor,
+        keys: Tensor,
+        d_logits: Tensor,
+        d_query: Tensor,
+        d_keys: Tensor,
+    ) -> None:
+        query, keys, d_query, d_keys = (
+            part.chunk(self.heads, -1)[p] for part in (query, keys, d_query, d_keys)
+        )
+        if self.att is None:
+            d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))
+            torch.mul(d_logits.unsqueeze(2), query.unsqueeze(1), out=d_keys)
+            return
+        assert self.d_att is not None
+        bent = score.bend(query.unsqueeze(1), keys)
+        slope = score.additive_backward(bent, d_logits, self.d_att[p])
+        torch.mul(slope.mul_(d_logits.unsqueeze(2)), self.att[p], out=d_keys)
+        torch.sum(d_keys, 1, out=d_query)

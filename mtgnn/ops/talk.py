@@ -1,0 +1,95 @@
+"""What the fused recurrence asks of a communication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .layout import Layout
+
+
+class Drop(NamedTuple):
+    """Probabilities with which an attention weight, and an element of a message, is dropped."""
+
+    attention: float = 0.0
+    message: float = 0.0
+
+
+class Talk:
+    """A communication: who sends what to whom. One class each for pairs of nodes that run side by
+    side, for edges between these, for edges from known states, and for mailboxes.
+
+    Attributes:
+        tensors: What gradients flow into, in the order of :meth:`Running.gradients`.
+        drop: Dropout.
+    """
+
+    tensors: tuple[Tensor | None, ...]
+    drop: Drop
+
+    def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
+        """Start a run over a layout, with the tensors as the kernel has them."""
+        raise NotImplementedError
+
+
+class Running:
+    """A talk on its way through the steps, forwards (:meth:`forward`, from the first step on) or
+    backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
+
+    Attributes:
+        message: ``[L, C]``, what every token received, after dropout.
+        alpha: The attention weights, before dropout; the form is the talk's.
+        keep_message: ``[L, C]``, factors of the messages' dropout, or ``None``.
+        keep_alpha: Like ``alpha``, factors of the weights' dropout, or ``None``.
+    """
+
+    message: Tensor
+    alpha: Tensor
+    grad_alpha: Tensor | None
+    keep_message: Tensor | None
+    keep_alpha: Tensor | None
+
+    def __init__(self, layout: Layout, drop: Drop) -> None:
+        self.layout, self.drop = layout, drop
+
+    def allocate(self, message: Tensor, alpha: Tensor) -> None:
+        """Take the room for what is kept, and draw dropout."""
+        self.message, self.alpha = message, alpha
+        self.keep_message = _draw(message, self.drop.message)
+        self.keep_alpha = _draw(alpha, self.drop.attention)
+
+    def kept(self) -> tuple[Tensor | None, ...]:
+        """What the way back needs."""
+        return self.message, self.alpha, self.keep_message, self.keep_alpha
+
+    def resume(self, kept: Sequence[Tensor | None], grad_alpha: Tensor | None) -> None:
+        """Take what was kept, and what comes back through the attention handed out."""
+        message, alpha, self.keep_message, self.keep_alpha = kept[:4]
+        assert message is not None and alpha is not None
+        self.message, self.alpha, self.grad_alpha = message, alpha, grad_alpha
+
+    def forward(self, t: int, h: Tensor) -> Tensor:
+        """What the slots of step t receive, ``[blocks, width, C]``; ``h`` are their states."""
+        raise NotImplementedError
+
+    def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
+        """Add to the gradient ``d_h [blocks, width, H]`` of the states that step t started from."""
+        raise NotImplementedError
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Those of :attr:`Talk.tensors`."""
+        raise NotImplementedError
+
+    def drop_message(self, here: slice) -> Tensor:
+        """The messages of a step, after dropout."""
+        message = self.message[here]
+        return message if self.keep_message is None else message.mul_(self.keep_message[here])
+
+
+def _draw(like: Tensor, probability: float) -> Tensor | None:
+    if probability == 0:
+        return None
+    return torch.empty_like(like).bernoulli_(1 - probability).div_(1 - probability)
