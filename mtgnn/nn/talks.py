@@ -94,7 +94,7 @@ def mutual_talk(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Wor
 def _fixed(scores: ScoreWeights, edge: Tensor, mask: Tensor) -> Tensor:
     """Weights ``[*, J, P]`` that depend on the edge alone."""
     if scores.logit is None:
-        logits = torch.zeros(*mask.shape, scores.heads, device=mask.device)
+        logits = torch.zeros(*mask.shape, scores.heads, device=mask.device, dtype=torch.float64)
     else:
         logits = scores.logit[edge]
     return normalise(logits, mask)

@@ -6,6 +6,7 @@ from .fused import recur_fused
 from .layout import Layout, fill_blocks
 from .mailbox import Mailbox
 from .pairs import Pairs
+from .ran import kernels_ran
 from .recurrence import Channel, NodeWeights, recur
 from .score import prepare
 from .sparse import Sparse
@@ -27,6 +28,7 @@ __all__ = [
     "Words",
     "attend",
     "fill_blocks",
+    "kernels_ran",
     "normalise",
     "prepare",
     "recur",

@@ -51,9 +51,9 @@ class Edges(Talk):
 
 class _Running(Running):
     def __init__(self, talk: Edges, tensors: Sequence[Tensor | None], layout: Layout) -> None:
-        super().__init__(layout, talk.drop)
         query, self.word, self.att, values, self.keys, self.fixed = tensors
         assert values is not None
+        super().__init__(layout, talk.drop, values)
         self.query, self.values = query, values
         self.token, self.mask, self.heads = talk.token, talk.mask, talk.heads
         self.all_there = bool(talk.mask.all()) if talk.mask.device.type == "cpu" else False
@@ -140,7 +140,7 @@ class _Running(Running):
         if self.att is None:
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
         else:
-            logits = score.additive(score.bend(query.unsqueeze(1), keys), self.att[p])
+            logits = score.additive(score.bend(query.unsqueeze(1), keys, self.room), self.att[p])
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
 
     def _score_backward(
@@ -160,7 +160,7 @@ class _Running(Running):
             torch.mul(d_logits.unsqueeze(2), query.unsqueeze(1), out=d_keys)
             return
         assert self.d_att is not None
-        bent = score.bend(query.unsqueeze(1), keys)
-        slope = score.additive_backward(bent, d_logits, self.d_att[p])
-        torch.mul(slope.mul_(d_logits.unsqueeze(2)), self.att[p], out=d_keys)
+        bent = score.bend(query.unsqueeze(1), keys, self.room)
+        d_bent = score.additive_backward(bent, d_logits, self.d_att[p])
+        torch.mul(d_bent, self.att[p], out=d_keys)
         torch.sum(d_keys, 1, out=d_query)

@@ -8,15 +8,17 @@ backward pass holds beside the stored states does not grow with the length.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .layout import Layout
+from .layout import Chunk, Layout, first
 from .pointwise import cell_backward, cell_forward
+from .ran import note
 from .recurrence import NodeWeights
+from .room import Room
 from .talk import Running, Talk
 from .words import Words
 
@@ -29,7 +31,9 @@ def recur_fused(
     weights: NodeWeights,
     talk: Talk | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Like :func:`~mtgnn.ops.recurrence.recur`; twice differentiable it is not.
+    """Like :func:`~mtgnn.ops.recurrence.recur`, but differentiable once only.
+
+    A backward pass with ``create_graph=True`` raises a ``RuntimeError``.
 
     Args:
         layout: The slots.
@@ -47,6 +51,7 @@ def recur_fused(
     """
     if weights.gate is not None:
         raise ValueError("the fused recurrence has no gated fusion")
+    note("fused" if talk is None else f"fused {type(talk).__name__.lower()}")
     matrices = weights.of_blocks(layout.block_row)
     tensors = (words.source, h, c, matrices.input, matrices.state, matrices.message, matrices.bias)
     dtype = matrices.state.dtype
@@ -72,26 +77,22 @@ class _Recurrence(torch.autograd.Function):
         bias: Tensor,
         *spoken: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        tokens, size = layout.num_tokens, h.size(1)
-        words = Words(source, index)
-        hs, cs = h.new_empty(tokens, size), h.new_empty(tokens, size)
-        gates = h.new_empty(tokens, 4 * size)
+        size = h.size(1)
         running = None if talk is None else talk.run(spoken, layout)
-        to_gates = [None if w is None else w.mT for w in (w_input, w_state, w_message)]
-        bias = bias.unsqueeze(1)
-        before = (
-            h.view(layout.num_blocks, layout.width, size),
-            c.view(layout.num_blocks, -1, size),
-        )
-        for t, (blocks, width, start, stop) in enumerate(layout.steps):
-            h_t, c_t = (states[:blocks, :width] for states in before)
-            z = gates[start:stop].view(blocks, width, -1)
-            torch.baddbmm(bias[:blocks], words.at(layout, t), to_gates[0][:blocks], out=z)
-            z.baddbmm_(h_t, to_gates[1][:blocks])
-            if running is not None:
-                z.baddbmm_(running.forward(t, h_t), to_gates[2][:blocks])
-            before = tuple(states[start:stop].view(blocks, width, size) for states in (hs, cs))
-            cell_forward(z, c_t, before[1], before[0])
+        hs, cs = h.new_empty(layout.num_tokens, size), h.new_empty(layout.num_tokens, size)
+        gates = h.new_empty(layout.num_tokens, 4 * size)
+        to_gates, from_message = w_state.mT, None if w_message is None else w_message.mT
+        before = [state.view(layout.num_blocks, layout.width, size) for state in (h, c)]
+        places = zip(*(layout.split(part) for part in (gates, hs, cs)), strict=True)
+        projections = _project(layout, Words(source, index), w_input, bias)
+        for t, ((z, h_t, c_t), projected) in enumerate(zip(places, projections, strict=True)):
+            blocks, width = z.shape[:2]
+            h_before, c_before = (first(state, blocks, width) for state in before)
+            torch.baddbmm(projected, h_before, first(to_gates, blocks), out=z)
+            if running is not None and from_message is not None:
+                z.baddbmm_(running.forward(t, h_before), first(from_message, blocks))
+            cell_forward(z, c_before, c_t, h_t)
+            before = [h_t, c_t]
         kept = () if running is None else running.kept()
         ctx.save_for_backward(
             source, h, c, w_input, w_state, w_message, hs, cs, gates, index, *kept, *spoken
@@ -101,10 +102,13 @@ class _Recurrence(torch.autograd.Function):
         return hs, cs, None if running is None else running.alpha
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, grad_hs: Tensor | None, grad_cs: Tensor | None, grad_alpha: Tensor | None
     ) -> Any:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError(
+                'the fused recurrence has no second derivative: use kernel="reference"'
+            )
         source, h, c, *weights, hs, cs, gates, index = ctx.saved_tensors[:10]
         rest = ctx.saved_tensors[10:]
         layout: Layout = ctx.layout
@@ -117,6 +121,21 @@ class _Recurrence(torch.autograd.Function):
         return (None, None, None, *grads, *(() if running is None else running.gradients()))
 
 
+def _project(layout: Layout, words: Words, weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
+    """For each step what words and biases add to the gates, ``[blocks, width, 4H]``.
+
+    Taken chunk by chunk: the weights are read once for many steps, and the room is used again.
+    """
+    weight, bias = weight.mT, bias.unsqueeze(1)
+    room = Room(weight)
+    for chunk in layout.chunks:
+        out = room.take(layout.num_blocks, chunk.columns[-1], weight.size(2))
+        torch.baddbmm(bias, words.of(layout, chunk), weight, out=out)
+        for t in range(chunk.first, chunk.last):
+            step, column = layout.steps[t], chunk.columns[t - chunk.first]
+            yield out[: step.blocks, column : column + step.width]
+
+
 class _Backward:
     """The way back, chunk by chunk, and step by step in a chunk."""
 
@@ -126,7 +145,7 @@ class _Backward:
         words: Words,
         h: Tensor,
         c: Tensor,
-        weights: list[Tensor | None],
+        weights: list[Any],
         hs: Tensor,
         cs: Tensor,
         gates: Tensor,
@@ -144,57 +163,35 @@ class _Backward:
 
     def __call__(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, size = self.layout, self.size
-        columns = max(chunk.columns[-1] for chunk in layout.chunks)
-        buffer = self.h.new_empty(layout.num_blocks, columns, 4 * size)
+        gates, hs, cs = (layout.split(part) for part in (self.gates, self.hs, self.cs))
+        d_hs, d_cs = (None if g is None else layout.split(g) for g in (grad_hs, grad_cs))
+        start = [part.view(layout.num_blocks, layout.width, size) for part in (self.h, self.c)]
+        room = Room(self.h)
         dc = self.h.new_zeros(layout.num_blocks, layout.width, size)
-        carry: Tensor | None = None
+        carry = dc.new_zeros(0, 0, size)
         for chunk in reversed(layout.chunks):
-            dz = buffer[:, : chunk.columns[-1]]
+            dz = room.take(layout.num_blocks, chunk.columns[-1], 4 * size)
             if layout.steps[chunk.last - 1].blocks < layout.num_blocks:
                 dz.zero_()  # where blocks have no token
             for t in range(chunk.last - 1, chunk.first - 1, -1):
-                blocks, width, start, stop = layout.steps[t]
-                shape = (blocks, width, size)
-                dh, dc_t = self._gradient(grad_hs, start, stop, shape), dc[:blocks, :width]
-                if carry is not None:
-                    dh[: carry.size(0), : carry.size(1)] += carry
-                if grad_cs is not None:
-                    dc_t += grad_cs[start:stop].view(shape)
+                blocks, width, _, _ = layout.steps[t]
+                h_before, c_before = (hs[t - 1], cs[t - 1]) if t else start
+                h_before, c_before = (first(s, blocks, width) for s in (h_before, c_before))
+                dc_t = first(dc, blocks, width)
+                if d_cs is not None:
+                    dc_t += d_cs[t]
+                dh = _add_first(carry, None if d_hs is None else d_hs[t], hs[t])
                 column = chunk.columns[t - chunk.first]
                 here = dz[:blocks, column : column + width]
-                h_before, c_before = self._before(t)
-                after = self.cs[start:stop].view(shape)
-                cell_backward(
-                    self.gates[start:stop].view(*shape[:2], -1), c_before, after, dh, dc_t, here
-                )
-                carry = torch.bmm(here, self.w_state[:blocks])
-                if self.running is not None:
-                    d_message = torch.bmm(here, self.w_message[:blocks])
+                cell_backward(gates[t], c_before, cs[t], dh, dc_t, here)
+                carry = torch.bmm(here, first(self.w_state, blocks))
+                if self.running is not None and self.w_message is not None:
+                    d_message = torch.bmm(here, first(self.w_message, blocks))
                     self.running.backward(t, h_before, d_message, carry)
             self._products(chunk, dz)
-        assert carry is not None
         return self.d_source, carry.flatten(0, 1), dc.flatten(0, 1), *self.d_weights, self.d_bias
 
-    def _gradient(
-        self, grad: Tensor | None, start: int, stop: int, shape: tuple[int, ...]
-    ) -> Tensor:
-        """A copy of the gradient of a step's states."""
-        return self.h.new_zeros(shape) if grad is None else grad[start:stop].clone().view(shape)
-
-    def _before(self, t: int) -> tuple[Tensor, Tensor]:
-        """The states that step t starts from."""
-        layout = self.layout
-        blocks, width, _, _ = layout.steps[t]
-        if t == 0:
-            states, shape = (self.h, self.c), (layout.num_blocks, layout.width, -1)
-        else:
-            last = layout.steps[t - 1]
-            states = (self.hs[last.start : last.stop], self.cs[last.start : last.stop])
-            shape = (last.blocks, last.width, -1)
-        h, c = (part.view(shape)[:blocks, :width] for part in states)
-        return h, c
-
-    def _products(self, chunk: Any, dz: Tensor) -> None:
+    def _products(self, chunk: Chunk, dz: Tensor) -> None:
         """What a chunk adds to the gradients of weights, biases and words."""
         layout = self.layout
         parts = [self.words.of(layout, chunk), self._states_before(chunk)]
@@ -207,15 +204,19 @@ class _Backward:
         d_words = torch.bmm(dz, self.w_input)
         self.words.add_gradient(self.d_source, layout, chunk, d_words)
 
-    def _states_before(self, chunk: Any) -> Tensor:
+    def _states_before(self, chunk: Chunk) -> Tensor:
         """``[G, columns, H]``, the states that the tokens of a chunk started from."""
-        layout = self.layout
-        out = self.h.new_empty(layout.num_blocks, chunk.columns[-1], self.size)
-        full = layout.steps[chunk.last - 1].blocks == layout.num_blocks
-        if not full:
-            out.zero_()
-        for t in range(chunk.first, chunk.last):
-            blocks, width, _, _ = layout.steps[t]
-            column = chunk.columns[t - chunk.first]
-            out[:blocks, column : column + width] = self._before(t)[0]
-        return out
+        states = self.hs[self.layout.before[chunk.token].clamp(min=0)]
+        if chunk.first == 0:
+            width = self.layout.width
+            states[:, :width] = self.h.view(self.layout.num_blocks, width, self.size)
+        return states
+
+
+def _add_first(carry: Tensor, grad: Tensor | None, like: Tensor) -> Tensor:
+    """What comes back to the states of a step: from later steps, and from outside."""
+    if carry.shape == like.shape:
+        return carry if grad is None else carry.add_(grad)
+    dh = torch.zeros_like(like) if grad is None else grad.clone()
+    dh[: carry.size(0), : carry.size(1)] += carry
+    return dh

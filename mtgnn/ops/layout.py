@@ -94,18 +94,31 @@ class Layout:
         """Number of tokens L, over all slots and steps, fillers included."""
         return self.steps[-1].stop
 
+    def split(self, packed: Tensor) -> list[Tensor]:
+        """Packed ``[L, F]`` as one ``[blocks, width, F]`` a step."""
+        parts = packed.split([step.stop - step.start for step in self.steps])
+        return [
+            part.view(step.blocks, step.width, -1)
+            for part, step in zip(parts, self.steps, strict=True)
+        ]
+
     @cached_property
     def exact(self) -> bool:
         """Whether there are no fillers."""
         return int(self._lengths.sum()) == self.num_tokens
 
     @cached_property
+    def _grid(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Step, block and place in it of each token, ``[L]`` each, on the CPU."""
+        _, widths, starts, stops = torch.tensor(self.steps).unbind(1)
+        step = torch.arange(len(self.steps)).repeat_interleave(stops - starts)
+        within = torch.arange(self.num_tokens) - starts[step]
+        return step, within // widths[step], within % widths[step]
+
+    @cached_property
     def _tokens(self) -> tuple[Tensor, Tensor, Tensor]:
         """Slot, step and realness of each token, ``[L]`` each, on the CPU."""
-        blocks, widths, starts, stops = torch.tensor(self.steps).unbind(1)
-        step = torch.arange(len(self.steps)).repeat_interleave(blocks * widths)
-        within = torch.arange(self.num_tokens) - starts[step]
-        block, place = within // widths[step], within % widths[step]
+        step, block, place = self._grid
         length = self._lengths[block, place]
         real = length > step
         place = torch.where(length > 0, place, 0)
@@ -172,6 +185,15 @@ class Layout:
         return None if same else torch.tensor(self.rows, device=self.device)
 
     @cached_property
+    def before(self) -> Tensor:
+        """``[L]``, the token of the step before in the same place; −1 at the first step."""
+        step, block, place = self._grid
+        _, widths, starts, _ = torch.tensor(self.steps).unbind(1)
+        last = (step - 1).clamp(min=0)
+        token = starts[last] + block * widths[last] + place
+        return torch.where(step > 0, token, -1).to(self.device)
+
+    @cached_property
     def chunks(self) -> list[Chunk]:
         """All steps in chunks of about ``CHUNK`` columns."""
         chunks: list[Chunk] = []
@@ -190,6 +212,13 @@ class Layout:
             chunks.append(Chunk(first, last, columns, token.to(self.device)))
             first = last
         return chunks
+
+
+def first(values: Tensor, blocks: int, width: int | None = None) -> Tensor:
+    """The first blocks of ``[G, …]``, and the first places of each."""
+    if values.size(0) != blocks:
+        values = values[:blocks]
+    return values if width is None or values.size(1) == width else values[:, :width]
 
 
 def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list[tuple[int, slice]]:

@@ -57,9 +57,9 @@ class Mailbox(Talk):
 
 class _Running(Running):
     def __init__(self, talk: Mailbox, tensors: Sequence[Tensor | None], layout: Layout) -> None:
-        super().__init__(layout, talk.drop)
         self.query, self.word, self.att, values, self.keys = tensors
         assert values is not None
+        super().__init__(layout, talk.drop, values)
         self.values, self.talk, self.heads = values, talk, talk.heads
         starts = torch.tensor([step.start for step in layout.steps], device=talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
@@ -161,7 +161,7 @@ class _Running(Running):
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
         else:
             own = query.chunk(self.heads, -1)[p].unsqueeze(1)
-            logits = score.additive(score.bend(own, box.keys_of(p)), self.att[p])
+            logits = score.additive(score.bend(own, box.keys_of(p), self.room), self.att[p])
         return score.softmax(logits, box.mask, 1)
 
     def _score_backward(
@@ -174,11 +174,10 @@ class _Running(Running):
             self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
             return
         assert self.d_att is not None and self.d_keys is not None
-        bent = score.bend(own.unsqueeze(1), box.keys_of(p))
-        slope = score.additive_backward(bent, d_logits, self.d_att[p])
-        d_own.copy_(torch.bmm(d_logits.unsqueeze(1), slope).squeeze(1)).mul_(self.att[p])
-        d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
-        d_keys.addcmul_(slope, d_logits.unsqueeze(2))
+        bent = score.bend(own.unsqueeze(1), box.keys_of(p), self.room)
+        d_bent = score.additive_backward(bent, d_logits, self.d_att[p])
+        torch.mul(d_bent.sum(1), self.att[p], out=d_own)
+        self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p].add_(d_bent)
 
     def _project_backward(
         self, here: slice, box: _Open, h: Tensor, d_query: Tensor, d_h: Tensor

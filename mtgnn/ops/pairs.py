@@ -3,59 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import score
 from .layout import Layout
-from .talk import Drop, Running, Talk
+from .mutual import MutualRunning, MutualTalk
+from .talk import Running
 
 
-class Pairs(Talk):
-    """Senders are the layout's own nodes, one step before.
-
-    Blocks are nodes, all of which run on the same R sequences side by side. Weights come as
-    ``[L, R, P]``, by receiver's token and sender's row.
+class Pairs(MutualTalk):
+    """All pairs of nodes. Weights come as ``[L, R, P]``, by receiver's token and sender's row.
 
     Args:
-        mask: ``[R, R]``, receiver by sender; ``None``: everyone hears everyone, itself included.
-        heads: P.
-        pair: ``[H, 2·P·A]``, query and key of a state side by side; ``None`` for fixed weights.
-        word: ``[L, P·A]``, or ``[Σ width, P·A]`` where all nodes read the same: query of the word.
-        att: ``[P, A]`` for additive scores, else ``None``.
-        fixed: ``[P, R, R]``, weights that depend on the edge alone; else ``None``.
-        learns: ``[R]``, 1 where a gradient flows into a sender, else 0; ``None``: everywhere.
-        drop: Dropout.
+        mask: ``[R, R]``, receiver by sender: who is heard.
+        *rest: See :class:`MutualTalk`; ``fixed`` is ``[P, R, R]``.
     """
 
-    def __init__(
-        self,
-        mask: Tensor | None,
-        heads: int,
-        pair: Tensor | None,
-        word: Tensor | None,
-        att: Tensor | None,
-        fixed: Tensor | None,
-        learns: Tensor | None,
-        drop: Drop,
-    ) -> None:
-        self.tensors = (pair, word, att, fixed)
-        self.mask, self.heads, self.learns, self.drop = mask, heads, learns, drop
+    def __init__(self, mask: Tensor, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.mask = mask
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
         return _Running(self, tensors, layout)
 
 
-class _Running(Running):
+class _Running(MutualRunning):
     def __init__(self, talk: Pairs, tensors: Sequence[Tensor | None], layout: Layout) -> None:
-        super().__init__(layout, talk.drop)
-        self.pair, self.word, self.att, self.fixed = tensors
-        self.mask, self.heads, self.learns = talk.mask, talk.heads, talk.learns
-        self.rows = layout.num_blocks
-        self.grads = [None if tensor is None else torch.zeros_like(tensor) for tensor in tensors]
-        self.started = False
+        super().__init__(talk, tensors, layout)
+        self.mask = talk.mask
 
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, width, start, stop = self.layout.steps[t]
@@ -67,7 +46,7 @@ class _Running(Running):
         here = slice(start, stop)
         alpha = self.alpha[here].view(self.rows, width, self.rows, self.heads)
         message = self.message[here].view(self.rows, width, self.heads, -1)
-        both = self._project(t, h)
+        both = self.project(t, h)
         states = h.transpose(0, 1)  # [width, R, H]
         for p in range(self.heads):
             weights = self._weights(p, both, width)
@@ -84,7 +63,7 @@ class _Running(Running):
             d_message = d_message * self.keep_message[here].view_as(d_message)
         d_heads = d_message.unflatten(2, (self.heads, -1))
         states = h.transpose(0, 1)
-        both = self._project(t, h)
+        both = self.project(t, h)
         d_both = None if both is None else torch.empty_like(both)
         for p in range(self.heads):
             alpha, d_sent = self._of_head(self.alpha, p, here), d_heads[:, :, p].transpose(0, 1)
@@ -103,29 +82,7 @@ class _Running(Running):
             d_logits = score.softmax_backward(alpha, d_alpha, -1)
             self._score_backward(p, both, d_logits, d_both)
         if d_both is not None:
-            self._project_backward(t, h, d_both, d_h)
-
-    def gradients(self) -> tuple[Tensor | None, ...]:
-        return tuple(self.grads)
-
-    def _project(self, t: int, h: Tensor) -> Tensor | None:
-        """Queries and keys ``[R, width, 2·P·A]`` of step t."""
-        if self.pair is None:
-            return None
-        both = torch.matmul(h, self.pair)
-        if self.word is not None:
-            both[..., : self.word.size(1)] += self.word[self._words(t)].view(
-                -1, h.size(1), self.word.size(1)
-            )
-        return both
-
-    def _words(self, t: int) -> slice:
-        """The rows of ``word`` at step t."""
-        _, width, start, stop = self.layout.steps[t]
-        assert self.word is not None
-        if self.word.size(0) == self.layout.num_tokens:
-            return slice(start, stop)
-        return slice(start // self.rows, start // self.rows + width)
+            self.project_backward(t, h, d_both, d_h)
 
     def _split(self, p: int, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries ``[width, R, A]`` and keys of one head."""
@@ -143,7 +100,9 @@ class _Running(Running):
         if self.att is None:
             logits = torch.bmm(query, keys.mT)
         else:
-            logits = score.additive(score.bend(query.unsqueeze(2), keys.unsqueeze(1)), self.att[p])
+            logits = score.additive(
+                score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room), self.att[p]
+            )
         return score.softmax(logits, self.mask, -1)
 
     def _score_backward(self, p: int, both: Tensor, d_logits: Tensor, d_both: Tensor) -> None:
@@ -154,26 +113,10 @@ class _Running(Running):
             d_keys.copy_(torch.bmm(d_logits.mT, query))
             return
         assert self.grads[2] is not None
-        bent = score.bend(query.unsqueeze(2), keys.unsqueeze(1))
-        slope = score.additive_backward(bent, d_logits, self.grads[2][p])
-        slope.mul_(d_logits.unsqueeze(-1))
-        torch.mul(slope.sum(2), self.att[p], out=d_query)
-        torch.mul(slope.sum(1), self.att[p], out=d_keys)
-
-    def _project_backward(self, t: int, h: Tensor, d_both: Tensor, d_h: Tensor) -> None:
-        d_pair, d_word = self.grads[:2]
-        assert self.pair is not None and d_pair is not None
-        flat = d_both.flatten(0, 1)
-        d_pair.addmm_(h.flatten(0, 1).t(), flat)
-        if d_word is not None:
-            d_query = d_both[..., : d_word.size(1)]
-            own = d_word.size(0) == self.layout.num_tokens
-            d_word[self._words(t)] = d_query.flatten(0, 1) if own else d_query.sum(0)
-        if self.learns is not None:
-            flat = flat.clone()
-            keys = flat.view_as(d_both)[..., flat.size(1) // 2 :]
-            keys.mul_(self.learns[:, None, None])
-        d_h.flatten(0, 1).addmm_(flat, self.pair.t())
+        bent = score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room)
+        d_bent = score.additive_backward(bent, d_logits, self.grads[2][p])
+        torch.mul(d_bent.sum(2), self.att[p], out=d_query)
+        torch.mul(d_bent.sum(1), self.att[p], out=d_keys)
 
     def _add(self, d_h: Tensor, d_sent: Tensor) -> None:
         """Add what comes back through the messages, where senders learn."""

@@ -58,7 +58,8 @@ def cell_backward(
     torch.mul(dc, g, out=d_i)
     torch.mul(dc, c_before, out=d_f)
     torch.mul(dc, i, out=d_g)
-    slope = torch.addcmul(gates, gates, gates, value=-1)  # σ' = σ (1 − σ)
-    torch.mul(g, g, out=slope[..., 2 * size : 3 * size]).neg_().add_(1)  # tanh' = 1 − tanh²
-    dz.mul_(slope)
     dc.mul_(f)
+    aten = torch.ops.aten
+    for gate, grad in ((gates[..., : 2 * size], dz[..., : 2 * size]), (o, d_o)):
+        aten.sigmoid_backward.grad_input(grad, gate, grad_input=grad)
+    aten.tanh_backward.grad_input(d_g, g, grad_input=d_g)

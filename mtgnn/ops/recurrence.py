@@ -6,13 +6,14 @@ Slots, blocks and tokens are those of :mod:`mtgnn.ops.layout`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from .layout import Layout
+from .ran import note
 from .words import Words
 
 Channel = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor | None]]
@@ -43,7 +44,8 @@ class NodeWeights(NamedTuple):
         """The parameters of each block; see :attr:`Layout.block_row`."""
         if block_row is None:
             return self
-        return NodeWeights(*(None if w is None else w.index_select(0, block_row) for w in self))
+        rows: Any = (None if w is None else w.index_select(0, block_row) for w in self)
+        return NodeWeights(*rows)
 
 
 def recur(
@@ -69,6 +71,7 @@ def recur(
     Returns:
         Hidden and cell states ``[L, H]``, and each step's attention weights, where there are any.
     """
+    note("reference")
     own = weights.of_blocks(layout.block_row)
     h, c = (state.view(layout.num_blocks, layout.width, -1) for state in (h, c))
     hs, cs, alphas = [], [], []

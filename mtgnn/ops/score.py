@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .attention import ScoreWeights
+from .room import Room
 
 
 def prepare(
@@ -41,9 +42,9 @@ def prepare(
     return query[query.size(0) - size :], sender, word, bias
 
 
-def bend(query: Tensor, keys: Tensor) -> Tensor:
+def bend(query: Tensor, keys: Tensor, room: Room) -> Tensor:
     """σ(q + k), the inside of an additive score, contiguous in the shape both broadcast to."""
-    out = query.new_empty(torch.broadcast_shapes(query.shape, keys.shape))
+    out = room.take(*torch.broadcast_shapes(query.shape, keys.shape))
     return torch.add(query, keys, out=out).sigmoid_()
 
 
@@ -53,12 +54,13 @@ def additive(bent: Tensor, att: Tensor) -> Tensor:
 
 
 def additive_backward(bent: Tensor, d_logits: Tensor, d_att: Tensor) -> Tensor:
-    """Add to ``d_att [A]``; turn ``bent […, A]`` in place into σ', and return it.
+    """Add to ``d_att [A]``; turn ``bent […, A]`` in place into ``d_logits`` · σ', and return it.
 
-    The gradient of q + k is σ' · ``d_logits`` · ``att``.
+    Times ``att`` this is the gradient of q + k.
     """
     d_att.addmv_(bent.view(-1, d_att.size(0)).t(), d_logits.reshape(-1))
-    return torch.addcmul(bent, bent, bent, value=-1, out=bent)
+    grad = d_logits.unsqueeze(-1)
+    return torch.ops.aten.sigmoid_backward.grad_input(grad, bent, grad_input=bent)
 
 
 def softmax(logits: Tensor, mask: Tensor | None, dim: int) -> Tensor:

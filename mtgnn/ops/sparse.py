@@ -3,58 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from . import score
 from .layout import Layout
-from .talk import Drop, Running, Talk
+from .mutual import MutualRunning, MutualTalk
+from .talk import Running
 
-try:
+if WITH_TORCH_SCATTER:
     from torch_scatter import segment_csr
-except ImportError:
-    segment_csr = None
 
 
-class Sparse(Talk):
-    """Like :class:`~mtgnn.ops.pairs.Pairs`, but only edges are computed, in O(edges) memory.
-
-    Weights come as ``[L, J, P]``, by receiver's token and place among its senders, of which the
-    receiver with most has J.
+class Sparse(MutualTalk):
+    """Edges alone, in O(edges) memory. Weights come as ``[L, J, P]``, by receiver's token and place
+    among its senders, of which the receiver with most has J.
 
     Args:
         senders: ``[R, J]``, rows of the senders of each row, padded.
         mask: ``[R, J]``, where there is a sender.
-        heads: P.
-        pair: ``[H, 2·P·A]``, query and key of a state side by side; ``None`` for fixed weights.
-        word: ``[L, P·A]``, or ``[Σ width, P·A]`` where all nodes read the same: query of the word.
-        att: ``[P, A]`` for additive scores, else ``None``.
-        fixed: ``[P, R, J]``, weights that depend on the edge alone; else ``None``.
-        learns: ``[R]``, 1 where a gradient flows into a sender, else 0; ``None``: everywhere.
-        drop: Dropout.
+        *rest: See :class:`MutualTalk`; ``fixed`` is ``[P, R, J]``.
     """
 
-    def __init__(
-        self,
-        senders: Tensor,
-        mask: Tensor,
-        heads: int,
-        pair: Tensor | None,
-        word: Tensor | None,
-        att: Tensor | None,
-        fixed: Tensor | None,
-        learns: Tensor | None,
-        drop: Drop,
-    ) -> None:
-        self.tensors = (pair, word, att, fixed)
-        self.heads, self.learns, self.drop = heads, learns, drop
+    def __init__(self, senders: Tensor, mask: Tensor, *rest: Any) -> None:
+        super().__init__(*rest)
         self.mask = mask
         self.receiver, place = mask.nonzero(as_tuple=True)  # edges, sorted by receiver
         self.sender = senders[self.receiver, place]
         self.padded = self.receiver * mask.size(1) + place  # the edge's place in [R·J]
-        degrees = mask.sum(1)
-        self.ends = torch.nn.functional.pad(degrees.cumsum(0), (1, 0))
+        self.ends = torch.nn.functional.pad(mask.sum(1).cumsum(0), (1, 0))
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
@@ -62,19 +42,16 @@ class Sparse(Talk):
 
     def received(self, sent: Tensor) -> Tensor:
         """Sums ``[R, …]`` of what the edges ``[E, …]`` bring."""
-        if segment_csr is not None:
+        if WITH_TORCH_SCATTER:
             return segment_csr(sent, self.ends, reduce="sum")
         rows = self.mask.size(0)
         return sent.new_zeros(rows, *sent.shape[1:]).index_add_(0, self.receiver, sent)
 
 
-class _Running(Running):
+class _Running(MutualRunning):
     def __init__(self, talk: Sparse, tensors: Sequence[Tensor | None], layout: Layout) -> None:
-        super().__init__(layout, talk.drop)
-        self.talk, self.heads = talk, talk.heads
-        self.pair, self.word, self.att, self.fixed = tensors
-        self.rows, self.places = talk.mask.shape
-        self.grads = [None if tensor is None else torch.zeros_like(tensor) for tensor in tensors]
+        super().__init__(talk, tensors, layout)
+        self.talk, self.places = talk, talk.mask.size(1)
 
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, width, start, stop = self.layout.steps[t]
@@ -86,7 +63,7 @@ class _Running(Running):
         here = slice(start, stop)
         alpha = self.alpha[here].view(self.rows, width, self.places, self.heads)
         message = self.message[here].view(self.rows, width, self.heads, -1)
-        both, states = self._project(t, h), h.index_select(0, self.talk.sender)
+        both, states = self.project(t, h), h.index_select(0, self.talk.sender)
         for p in range(self.heads):
             weights = self._weights(p, both, width)  # [R, J, width]
             alpha[..., p] = weights.transpose(1, 2)
@@ -102,7 +79,7 @@ class _Running(Running):
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here].view_as(d_message)
         d_heads = d_message.unflatten(2, (self.heads, -1))
-        both, states = self._project(t, h), h.index_select(0, self.talk.sender)
+        both, states = self.project(t, h), h.index_select(0, self.talk.sender)
         d_both = None if both is None else torch.empty_like(both)
         for p in range(self.heads):
             alpha = self._of_head(self.alpha, p, here)  # [E, width]
@@ -122,28 +99,7 @@ class _Running(Running):
             mean = self.talk.received(alpha * d_alpha).index_select(0, self.talk.receiver)
             self._score_backward(p, both, alpha * (d_alpha - mean), d_both)
         if d_both is not None:
-            self._project_backward(t, h, d_both, d_h)
-
-    def gradients(self) -> tuple[Tensor | None, ...]:
-        return tuple(self.grads)
-
-    def _project(self, t: int, h: Tensor) -> Tensor | None:
-        """Queries and keys ``[R, width, 2·P·A]`` of step t."""
-        if self.pair is None:
-            return None
-        both = torch.matmul(h, self.pair)
-        if self.word is not None:
-            size = self.word.size(1)
-            both[..., :size] += self.word[self._words(t)].view(-1, h.size(1), size)
-        return both
-
-    def _words(self, t: int) -> slice:
-        """The rows of ``word`` at step t."""
-        _, width, start, stop = self.layout.steps[t]
-        assert self.word is not None
-        if self.word.size(0) == self.layout.num_tokens:
-            return slice(start, stop)
-        return slice(start // self.rows, start // self.rows + width)
+            self.project_backward(t, h, d_both, d_h)
 
     def _on_edges_of(self, p: int, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys ``[E, width, A]`` of one head."""
@@ -159,7 +115,7 @@ class _Running(Running):
         if self.att is None:
             logits = (query * keys).sum(2)
         else:
-            logits = score.additive(score.bend(query, keys), self.att[p])
+            logits = score.additive(score.bend(query, keys, self.room), self.att[p])
         padded = logits.new_zeros(self.rows * self.places, width)
         padded.index_copy_(0, self.talk.padded, logits)
         return score.softmax(
@@ -188,22 +144,8 @@ class _Running(Running):
             to_query, to_keys = keys.mul_(d_logits.unsqueeze(2)), query.mul_(d_logits.unsqueeze(2))
         else:
             assert self.grads[2] is not None
-            slope = score.additive_backward(score.bend(query, keys), d_logits, self.grads[2][p])
-            to_query = to_keys = slope.mul_(d_logits.unsqueeze(2)).mul_(self.att[p])
+            bent = score.bend(query, keys, self.room)
+            d_bent = score.additive_backward(bent, d_logits, self.grads[2][p])
+            to_query = to_keys = d_bent.mul_(self.att[p])
         d_query.copy_(self.talk.received(to_query))
         d_keys.copy_(torch.zeros_like(d_keys).index_add_(0, self.talk.sender, to_keys))
-
-    def _project_backward(self, t: int, h: Tensor, d_both: Tensor, d_h: Tensor) -> None:
-        d_pair, d_word = self.grads[:2]
-        assert self.pair is not None and d_pair is not None
-        flat = d_both.flatten(0, 1)
-        d_pair.addmm_(h.flatten(0, 1).t(), flat)
-        if d_word is not None:
-            d_query = d_both[..., : d_word.size(1)]
-            own = d_word.size(0) == self.layout.num_tokens
-            d_word[self._words(t)] = d_query.flatten(0, 1) if own else d_query.sum(0)
-        if self.talk.learns is not None:
-            flat = flat.clone()
-            keys = flat.view_as(d_both)[..., flat.size(1) // 2 :]
-            keys.mul_(self.talk.learns[:, None, None])
-        d_h.flatten(0, 1).addmm_(flat, self.pair.t())

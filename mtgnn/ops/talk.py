@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .layout import Layout
+from .room import Room
 
 
 class Drop(NamedTuple):
@@ -52,8 +53,9 @@ class Running:
     keep_message: Tensor | None
     keep_alpha: Tensor | None
 
-    def __init__(self, layout: Layout, drop: Drop) -> None:
+    def __init__(self, layout: Layout, drop: Drop, like: Tensor) -> None:
         self.layout, self.drop = layout, drop
+        self.room = Room(like)
 
     def allocate(self, message: Tensor, alpha: Tensor) -> None:
         """Take the room for what is kept, and draw dropout."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch import Tensor
 from .layout import Chunk, Layout
 
 
-class Words(NamedTuple):
+@dataclass(frozen=True)
+class Words:
     """Inputs of all tokens.
 
     Attributes:

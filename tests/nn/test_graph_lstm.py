@@ -106,60 +106,6 @@ def layer(request) -> GraphLSTM:
     return randomise(LAYERS[request.param]())
 
 
-@pytest.mark.parametrize("options", [{}, {"score": "dot"}, {"heads": 2}, {"num_layers": 2}])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("name", ["read", "cascade", "flat", "all", "past"])
-def test_the_fused_kernel_equals_the_plain_path(
-    name: str, bidirectional: bool, options: dict
-) -> None:
-    options = options | {"bidirectional": bidirectional}
-    graph = TaskGraph.hierarchy({"c": ["a", "b"], "b": ["a"]})
-    make = {
-        "read": lambda **more: CompleteGraphLSTM(E, H, 3, **options, **more),
-        "cascade": lambda **more: GraphLSTM(E, H, graph, "cascade", **options, **more),
-        "flat": lambda **more: GraphLSTM(E, H, TaskGraph.flat(3), "read", **options, **more),
-        "all": lambda **more: StarGraphLSTM(E, H, 3, **options, **more),
-        "past": lambda **more: StarGraphLSTM(E, H, 3, "past", **options, **more),
-    }[name]
-    plain, fused = randomise(make(kernel="reference")), make(kernel="fused").double()
-    fused.load_state_dict(plain.state_dict())
-    state = None
-    if not bidirectional and name == "past":
-        with torch.no_grad():
-            _, state = plain(words()[:, :2], None, TASK)
-    results = []
-    for layer in (plain, fused):
-        x = words().requires_grad_()
-        out, end, attention = layer(x, LENGTHS, TASK, state, return_attention_weights=True)
-        loss = out.sin().sum() + end.c.cos().sum() + end.sender_h.sin().sum()
-        loss = loss + sum((alpha**2).sum() for _, alpha in attention)
-        leaves = [x, *layer.parameters()]
-        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        results.append((out, attention[-1][1], *end[:4], *gradients))
-    for one, other in zip(*results, strict=True):
-        assert (one is None) == (other is None)
-        if one is not None:
-            torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"exchange": "mutual"}, "mutual"),
-        ({"score": "static"}, "static"),
-        ({"fusion": "gated"}, "gated"),
-        ({"score_owner": "receiver"}, "receiver"),
-        ({"attention_dropout": 0.5}, "attention_dropout"),
-    ],
-)
-def test_the_fused_kernel_refuses_what_it_cannot_do(options: dict, reason: str) -> None:
-    layer = CompleteGraphLSTM(E, H, 3, kernel="fused", **options)
-    with pytest.raises(ValueError, match=reason):
-        layer(words().float(), LENGTHS, TASK)
-    layer.kernel = "auto"
-    layer(words().float(), LENGTHS, TASK)
-
-
 def test_equals_the_plain_loop_in_values_and_gradients(layer: GraphLSTM) -> None:
     x = words().requires_grad_()
     out, _ = layer(x, LENGTHS, TASK)

@@ -1,0 +1,166 @@
+"""The fast path against the plain one in float64, values and gradients; and which of them ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.nn import GATv2Conv
+
+from mtgnn import TaskGraph
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.ops import kernels_ran
+from mtgnn.testing import randomise
+
+B, T, E, H, K = 6, 7, 3, 4, 5
+LENGTHS = torch.tensor([7, 2, 4, 7, 1, 4])
+TASK = torch.tensor([0, 2, 0, 0, 4, 1])  # unequal: blocks have fillers
+RING = TaskGraph.from_edges([(f"task{i}", f"task{(i + 1) % K}") for i in range(K)], K)
+# Degrees 0, 1, 2, 3, and a virtual node that listens.
+UNEVEN = TaskGraph.from_edges(
+    [
+        *[("task0", "task1"), ("task0", "task2"), ("task1", "task2"), ("shared", "task3")],
+        *[("task1", "task3"), ("task2", "task3"), ("task3", "shared"), ("task1", "shared")],
+        *[("task3", "task4"), ("task4", "task3")],
+    ],
+    K,
+    ("shared",),
+)
+TREE = TaskGraph.hierarchy({"task2": ["task0", "task1"], "task3": ["task2"], "task4": ["task0"]})
+LAYERS: dict[str, Callable[..., GraphLSTM]] = {
+    "fused": lambda **o: GraphLSTM(E, H, TaskGraph.isolated(K), "read", **o),
+    "fused pairs": lambda **o: CompleteGraphLSTM(E, H, K, "mutual", **o),
+    "fused sparse": lambda **o: GraphLSTM(E, H, UNEVEN, "mutual", **o),
+    "ring": lambda **o: GraphLSTM(E, H, RING, "mutual", **o),
+    "star": lambda **o: GraphLSTM(E, H, TaskGraph.star(K), "mutual", **o),
+    "tree": lambda **o: GraphLSTM(E, H, TREE, "mutual", **o),
+    "fused edges": lambda **o: CompleteGraphLSTM(E, H, K, **o),
+    "uneven": lambda **o: GraphLSTM(E, H, UNEVEN, "read", **o),
+    "cascade": lambda **o: GraphLSTM(E, H, TREE, "cascade", **o),
+    "current": lambda **o: StarGraphLSTM(E, H, K, "current", **o),
+    "fused mailbox": lambda **o: StarGraphLSTM(E, H, K, "all", **o),
+    "past": lambda **o: StarGraphLSTM(E, H, K, "past", **o),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "dot": {"score": "dot", "heads": 2, "score_channels": 3},
+    "deep": {"num_layers": 2, "bidirectional": True, "heads": 2},
+    "detach": {"detach": True},
+    "static": {"score": "static", "heads": 2, "detach": True},
+    "uniform": {"score": "uniform", "bidirectional": True},
+}
+BOXES = ("fused mailbox", "past", "current")
+CASES = [(a, o) for a in LAYERS for o in OPTIONS if not (a in BOXES and o == "static")]
+
+
+def words(*shape: int) -> Tensor:
+    return torch.randn(B, T, *shape, E, generator=torch.Generator().manual_seed(3)).double()
+
+
+def pair(name: str, **options: Any) -> tuple[GraphLSTM, GraphLSTM]:
+    """The same layer on the plain path and on the fast one."""
+    make = LAYERS[name]
+    plain, fused = randomise(make(kernel="reference", **options)), make(kernel="fused", **options)
+    fused.double().load_state_dict(plain.state_dict())
+    return plain, fused
+
+
+def results(layer: GraphLSTM, x: Tensor, task: Tensor | None, state: Any = None) -> list[Any]:
+    """Everything that comes out, and the gradients of a loss that depends on all of it."""
+    x = x.clone().requires_grad_()
+    out, end, attention = layer(x, LENGTHS, task, state, return_attention_weights=True)
+    tilt = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view_as(out)
+    loss = (out.sin() * tilt).sum() + end.c.cos().sum() + end.sender_h.sin().sum()
+    loss = loss + sum((alpha**2).sum() for _, alpha in attention)
+    leaves = [x, *layer.parameters()]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return [out, *(alpha for _, alpha in attention), *end[:4], *gradients]
+
+
+def check_equal(plain: GraphLSTM, fused: GraphLSTM, *arguments: Any) -> None:
+    for one, other in zip(results(plain, *arguments), results(fused, *arguments), strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(("name", "option"), CASES)
+def test_the_fast_path_equals_the_plain_one(name: str, option: str, every: bool) -> None:
+    plain, fused = pair(name, **OPTIONS[option])
+    check_equal(plain, fused, words(), None if every else TASK)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_with_an_input_for_each_node(name: str) -> None:
+    plain, fused = pair(name, num_layers=2)
+    check_equal(plain, fused, words(plain.graph.num_nodes), TASK)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "fused mailbox"])
+def test_from_a_state(name: str) -> None:
+    plain, fused = pair(name, num_layers=2)
+    with torch.no_grad():
+        _, state = plain(words()[:, :2], None, TASK)
+    check_equal(plain, fused, words(), TASK, state)
+
+
+@pytest.mark.parametrize("drop", ["message_dropout", "attention_dropout"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_under_dropout(name: str, drop: str) -> None:
+    _, layer = pair(name, **{drop: 0.5}, heads=2)
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        torch.manual_seed(5)
+        named = dict(zip(dict(layer.named_parameters()), parameters, strict=True))
+        return torch.func.functional_call(layer, named, (x, LENGTHS, TASK))[0]
+
+    inputs = [words().requires_grad_(), *layer.parameters()]
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+    if name != "fused":
+        assert not torch.equal(run(*inputs), layer.eval()(words(), LENGTHS, TASK)[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"fusion": "gated"}, "gated"),
+        ({"score_owner": "receiver"}, "receiver"),
+        ({"conv": GATv2Conv(H, H, add_self_loops=False)}, "conv"),
+    ],
+)
+def test_the_fused_kernel_refuses_what_it_cannot_do(options: dict, reason: str) -> None:
+    layer = CompleteGraphLSTM(E, H, 3, kernel="fused", **options)
+    x, task = words().float(), TASK % 3
+    with pytest.raises(ValueError, match=reason):
+        layer(x, LENGTHS, task)
+    layer.kernel = "auto"
+    with kernels_ran() as ran:
+        layer(x, LENGTHS, task)
+    assert ran == ["fused", "reference"]  # silent senders, then the receivers
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("fused")])
+def test_one_can_ask_which_kernel_ran(name: str) -> None:
+    plain, fused = pair(name)
+    for layer, expected in ((plain, "reference"), (fused, name)):
+        with kernels_ran() as ran:
+            layer(words(), LENGTHS, TASK)
+        assert ran[-1] == expected
+    fused.kernel = "auto"
+    with kernels_ran() as ran:
+        fused(words(), LENGTHS, TASK)
+        SharedLSTM(E, H, K).double()(words(), LENGTHS, TASK)
+    assert ran[-2:] == [name, "fused"]
+
+
+def test_a_second_derivative_is_refused_on_the_fast_path_and_given_on_the_plain_one() -> None:
+    plain, fused = pair("fused pairs")
+    x = words().requires_grad_()
+    with pytest.raises(RuntimeError, match="reference"):
+        torch.autograd.grad(fused(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(plain(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.square().sum(), x)[0].any()
