@@ -188,9 +188,9 @@ class CrossStitchLSTM(nn.Module):
         parts = states.unflatten(-1, (self.subspaces, -1))
         return torch.einsum("bgj,btjgf->btgf", own, parts).flatten(-2)
 
-    def extra_repr(self) -> str:
-        """Sizes in the representation."""
-        return f"{self.input_size}, {self.hidden_size}, {self.graph!r}, subspaces={self.subspaces}"
+    def __repr__(self) -> str:
+        sizes = f"{self.input_size}, {self.hidden_size}, {self.graph!r}"
+        return f"{self.__class__.__name__}({sizes}, subspaces={self.subspaces})"
 
 
 def _layer_of(state: GraphState, layer: int) -> GraphState:

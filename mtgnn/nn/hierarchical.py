@@ -201,9 +201,8 @@ class HierarchicalLSTM(nn.Module):
                 "the state lacks a level for some sequence: continue with the tasks it came from"
             )
 
-    def extra_repr(self) -> str:
-        """Sizes in the representation."""
-        return f"{self.input_size}, {self.hidden_size}, {self.graph!r}"
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, {self.graph!r})"
 
 
 def _finish(outs: list[Tensor], need: Tensor) -> Tensor:

@@ -160,6 +160,5 @@ class MixtureOfExpertsLSTM(nn.Module):
         own = weight[slot.to(weight.device, non_blocking=True)]
         return torch.einsum("bte,bne->btn", own_input(x, task), own).softmax(-1)
 
-    def extra_repr(self) -> str:
-        """Sizes in the representation."""
-        return f"{self.input_size}, {self.hidden_size}, {self.graph!r}"
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, {self.graph!r})"

@@ -143,6 +143,5 @@ class SharedPrivateLSTM(nn.Module):
         )
         return torch.cat([part for pair in parts for part in pair], -1)
 
-    def extra_repr(self) -> str:
-        """Sizes in the representation."""
-        return f"{self.input_size}, {self.hidden_size}, {self.graph!r}"
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, {self.graph!r})"

@@ -56,6 +56,8 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
         again, sizes = pad_packed_sequence(layer(packed, task=wanted)[0], batch_first=True)
         assert torch.equal(sizes, lengths)
         torch.testing.assert_close(again, layer(x, lengths, wanted)[0])
+    assert repr(layer).startswith(f"{type(layer).__name__}({E}, {H}, TaskGraph(")
+    assert "\n" not in repr(layer)
     before = {name: value.clone() for name, value in layer.named_parameters()}
     layer.reset_parameters()
     assert all(not torch.equal(value, before[name]) for name, value in layer.named_parameters())

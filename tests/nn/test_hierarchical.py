@@ -41,7 +41,7 @@ def test_a_task_reads_its_own_level(layers: int, both: bool, tasks: list[int]) -
     check_against(made, reference, inputs(made)._replace(task=torch.tensor(tasks)))
 
 
-@pytest.mark.parametrize(("layers", "both"), FORMS)
+@pytest.mark.parametrize(("layers", "both"), [(2, False), (1, True)])
 def test_properties(layers: int, both: bool) -> None:
     check_encoder(
         lambda tasks: HierarchicalLSTM(
