@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..graph import Tasks
@@ -51,6 +50,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
         ValueError: Also for an unknown ``pooling``, or a weight that is negative or not finite.
 
     Example:
+        >>> import torch
         >>> rnn = AdversarialLSTM(3, 4, ["books", "dvd"])
         >>> lengths, task = torch.tensor([5, 2]), torch.tensor([0, 1])
         >>> out, _ = rnn(torch.randn(2, 5, 3), lengths, task)
