@@ -126,7 +126,5 @@ def in_scheme(
             raise ValueError(
                 f"{where}, sentence in line {sentence.line}, task {task!r}: {error}"
             ) from error
-        tags[task] = [
-            None if old is None else new for old, new in zip(given, changed, strict=True)
-        ]
+        tags[task] = [None if old is None else new for old, new in zip(given, changed, strict=True)]
     return sentence._replace(tags=tags)

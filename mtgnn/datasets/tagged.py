@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,18 +85,10 @@ class TaggedCorpus(InMemoryDataset):
         )
         items = make_items(sentences, self.train_file)
         for split, path in zip(SPLITS, self.processed_paths, strict=False):
-            self._put(path, lambda place, split=split: self.save(items[split], place))
-        text = json.dumps(classes, ensure_ascii=False)
-        self._put(
-            self.processed_paths[-1], lambda place: Path(place).write_text(text, encoding="utf-8")
-        )
-
-    @staticmethod
-    def _put(path: str, write: Callable[[str], object]) -> None:
-        # Another process may do the same: the file must never be there in part.
-        place = f"{path}.{os.getpid()}"
-        write(place)
-        os.replace(place, path)
+            with _new_file(path) as place:
+                self.save(items[split], place)
+        with _new_file(self.processed_paths[-1]) as place:
+            Path(place).write_text(json.dumps(classes, ensure_ascii=False), encoding="utf-8")
 
     @abstractmethod
     def _read(self) -> dict[str, list[Sentence]]:
@@ -111,6 +104,14 @@ class TaggedCorpus(InMemoryDataset):
         content = path.read_bytes()
         check_sha256(content, self._expected()[name], f"{path} (delete it to fetch it again)")
         return content
+
+
+@contextmanager
+def _new_file(path: str) -> Iterator[str]:
+    """Where to write a file that then moves to ``path``, which is never there in part."""
+    place = f"{path}.{os.getpid()}"
+    yield place
+    os.replace(place, path)
 
 
 def make_items(
