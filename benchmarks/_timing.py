@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import platform
 import resource
@@ -64,8 +65,8 @@ def alternate(
 class Peak:
     """Peak memory in MB from here on, beyond what is held now.
 
-    On a GPU what torch allocated; on Linux the process's resident memory, whose peak
-    the kernel resets on request; elsewhere ``ru_maxrss``, which never falls.
+    On a GPU what torch allocated; on Linux the process's resident memory, whose peak the kernel
+    resets on request; elsewhere ``ru_maxrss``, which never falls.
     """
 
     def __init__(self, device: str) -> None:
@@ -76,6 +77,7 @@ class Peak:
             torch.cuda.reset_peak_memory_stats()
             self.held = torch.cuda.memory_allocated() / 2**20
         elif sys.platform == "linux":
+            _give_back()
             Path("/proc/self/clear_refs").write_text("5")
             self.held = _status("VmRSS")
         else:
@@ -89,6 +91,13 @@ class Peak:
         # Not ru_maxrss on Linux: a new process inherits the peak of the one that started it.
         now = _status("VmHWM") if sys.platform == "linux" else _maxrss()
         return now - self.held
+
+
+def _give_back() -> None:
+    """Return freed memory to the system (glibc), or a pass would live on it unseen."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _status(name: str) -> float:

@@ -62,7 +62,7 @@ def lines_of(case: Case, job: Job, names: list[str], where: dict[str, str]) -> l
             line = {**case.to_dict(), **where, "name": f"{case.name}/{name}", "phase": phase}
             line["device"] = job["device"]
             line["peak_mb"] = round(found[phase], 1)
-            line["ratio_to_loop"] = round(loop / found[phase], 2) if loop else None
+            line["ratio_to_loop"] = round(loop / found[phase], 2) if loop and found[phase] else None
             lines.append(line)
     return lines
 
