@@ -94,7 +94,7 @@ class Epoch:
     every: int
     words: int
 
-    def line(self, name: str, batches: str) -> list[dict[str, Any]]:
+    def lines(self, name: str, batches: str, loop: str) -> list[dict[str, Any]]:
         """The lines of the record: layer and loop."""
         shared = {"batches": batches, "timed_batches": self.timed, "all_batches": self.every}
         shared |= {"extrapolated": self.timed < self.every, "words": self.words}
@@ -106,7 +106,7 @@ class Epoch:
                 "seconds": round(seconds * scale, 1),
                 "ratio_to_loop": round(self.loop / seconds, 2),
             }
-            for who, seconds in (("auto", self.layer), ("loop", self.loop))
+            for who, seconds in (("auto", self.layer), (loop, self.loop))
         ]
 
 
@@ -165,10 +165,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     data = FDUBatches(options.root, options.source)
     where = environment(options.device) | {"device": options.device}
+    loop = "loop-tuned" if options.tuned else "loop"
     lines: list[dict[str, Any]] = []
     for kind in options.kinds:
         for batches in BATCHES:
-            found = measure(kind, batches, data, options).line(kind, batches)
+            found = measure(kind, batches, data, options).lines(kind, batches, loop)
             for line in found:
                 print(in_words(line), flush=True)
             lines += [line | where for line in found]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -29,10 +26,8 @@ LAYERS: dict[str, Callable[[str], GraphLSTM]] = {
 
 
 @pytest.fixture
-def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    yield importlib.import_module("user_loop")
-    sys.modules.pop("user_loop")
+def loops(program: Callable[[str], ModuleType]) -> ModuleType:
+    return program("user_loop")
 
 
 @pytest.mark.parametrize("tuned", [False, True])
