@@ -15,8 +15,9 @@ KERNELS = ("reference", "auto", "fused")
 NAMES = ("loop", "loop-tuned", "dense-gat", *KERNELS, "silent", "products")
 
 # Largest relative error (in norm) of values and of gradients against the reference without
-# autocast; bfloat16 has 8 bits.
-TOLERANCES = {"float64": (1e-10, 1e-8), "float32": (1e-4, 1e-3), "bfloat16": (5e-2, 3e-1)}
+# autocast. bfloat16 has 8 bits, and the loops keep even their states in it: the check is coarse
+# there, and the same rows in float32 have the fine one.
+TOLERANCES = {"float64": (1e-10, 1e-8), "float32": (1e-4, 1e-3), "bfloat16": (1e-1, 3e-1)}
 
 
 class Skipped(Exception):
