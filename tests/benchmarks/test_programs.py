@@ -1,0 +1,155 @@
+"""The benchmarks run to their end on tiny sizes, refuse wrong values, and write their columns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = (
+    "name,K,B,T,E,H,dtype,device,phase,seconds,tokens_per_s,peak_mb,ratio_to_loop,"
+    "ratio_to_silent,commit,torch,processor"
+)
+SHAPES = [([6, 2, 3, 1], [2, 0, 1, 2]), ([2, 1], [1, 1])]
+KINDS = ("mutual", "read", "star-dot", "star-additive", "sparse")
+
+Program = Callable[[str], ModuleType]
+
+
+def quick_case(program: Program, name: str, dtype: str = "float32", **changes: Any) -> Any:
+    cases = program("_cases")
+    found = cases.quick_cases(cases.all_cases("cpu", fdu=False))
+    case = next(case for case in found if (case.name, case.dtype) == (name, "float32"))
+    return cases.Case(**{**case.to_dict(), "dtype": dtype, **changes})
+
+
+def job(case: Any, program: Program) -> dict[str, Any]:
+    names = program("_candidates").names_of(case)
+    shared = {"device": "cpu", "shapes": SHAPES, "rounds": 1, "seconds": 1}
+    return {"candidates": names, **shared}
+
+
+def test_speed_writes_its_columns(tmp_path: Path) -> None:
+    record, everything = tmp_path / "speed.csv", tmp_path / "speed.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--quick"]
+    command += ["--rows", "star-dot-3x4x6x5x4-float32", "--candidates", "auto", "--threads", "1"]
+    command += ["--csv", str(record), "--json", str(everything)]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert record.read_text().splitlines()[0] == COLUMNS
+    with record.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["phase"] for line in lines] == ["forward", "train"]
+    for line in lines:
+        assert line["name"] == "star-dot/auto"
+        assert [line[size] for size in "KBTEH"] == ["3", "4", "6", "5", "4"]
+        tokens = float(line["tokens_per_s"]) * float(line["seconds"])
+        assert tokens == pytest.approx(4 * 6, rel=1e-2)
+        assert float(line["peak_mb"]) >= 0
+        assert line["processor"].endswith("1 threads")
+    assert len(json.loads(everything.read_text())["lines"]) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_row(program: Program, name: str, dtype: str) -> None:
+    case = quick_case(program, name, dtype)
+    result = program("speed").measure(case, job(case, program))
+    ran = {line["candidate"] for line in result["lines"]}
+    assert ran | result["skipped"].keys() == set(program("_candidates").names_of(case))
+    assert ran >= {"loop", "reference", "auto", "silent", "products"}
+    checked = {line["candidate"] for line in result["lines"] if line["error"] is not None}
+    assert checked == ran - {"silent", "products", "dense-gat"}
+    lines = [line | {"peak_mb": None} for line in result["lines"]]
+    assert "train" in program("speed").table(result | {"lines": lines})
+
+
+def test_lengths_of_real_batches(program: Program) -> None:
+    case = quick_case(program, "read", batches="random")
+    result = program("speed").measure(case, job(case, program))
+    assert {line["tokens"] for line in result["lines"]} == {sum(sum(s[0]) for s in SHAPES)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_wrong_values_are_not_timed(program: Program, name: str) -> None:
+    candidates, cases = program("_candidates"), program("_cases")
+    case = quick_case(program, name)
+    batches = cases.make_batches(case, "cpu", [])
+    loop = candidates.Candidate(case, "loop", "cpu")
+    assert candidates.check(case, [loop], batches)["loop"] < 1e-5
+    with torch.no_grad():
+        loop.layer.nodes["task0"].weight_rh_l0 += 0.1
+    with pytest.raises(AssertionError, match="of loop are off"):
+        candidates.check(case, [loop], batches)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_backward_pass_multiplies_twice_as_much(program: Program, name: str) -> None:
+    def work(products: list[Any]) -> int:
+        return sum(p.count * p.batch * p.m * p.k * p.n for p in products)
+
+    lengths = torch.tensor([6, 2, 3, 1])
+    forward = program("_floors").products(quick_case(program, name), lengths)
+    assert work([p for one in forward for p in one.gradients()]) == 2 * work(forward) > 0
+
+
+def test_memory(program: Program) -> None:
+    case = quick_case(program, "read", B=64, T=64, H=64)
+    peaks = program("memory").measure(case, {**job(case, program), "candidate": "loop"})
+    # At least the hidden states of four LSTM runs, which the backward pass needs.
+    assert peaks["train"] > 4 * 64 * 64 * 64 * 4 / 2**20
+
+
+def test_no_gpu_is_said_clearly(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="no CUDA device"):
+        program("_timing").check_device("cuda")
+
+
+def test_growth_over_tasks(program: Program) -> None:
+    lines = [
+        {"name": "star-tasks/auto", "phase": "train", "K": K, "ratio_to_silent": ratio}
+        for K, ratio in ((2, 2.0), (64, 3.0))
+    ]
+    assert "against K=2: K=64: 1.50" in program("speed").growth(lines)
+
+
+@pytest.mark.parametrize("batches", ["0", "2"])
+def test_epoch(
+    program: Program,
+    batches: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "datasets"))
+    tiny = program("tiny_fdu_mtl")
+    source = tiny.write_folder(tmp_path / "source", tiny.CONTENT)
+    monkeypatch.setattr(program("_fdu"), "FDUMTL", tiny.TinyFDUMTL)
+    monkeypatch.setattr(program("_fdu"), "BATCH_SIZE", 5)
+    monkeypatch.setattr(program("epoch"), "SIZE", 4)
+    record = tmp_path / "epoch.csv"
+    options = ["--root", str(tmp_path), "--source", str(source), "--csv", str(record)]
+    monkeypatch.setattr(sys, "argv", ["epoch.py", *options, "--batches", batches])
+    program("epoch").main()
+    with record.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    kinds = {(line["name"], line["batches"]) for line in lines}
+    assert len(lines) == len(kinds) == 3 * 2 * 2
+    every = -(-3 * 8 // 5)
+    assert {line["all_batches"] for line in lines} == {str(every)}
+    assert {line["extrapolated"] for line in lines} == {str(batches != "0")}
+    said = "extrapolated from 2 of 5 batches" if batches != "0" else "all batches timed"
+    assert capsys.readouterr().out.count(said) == len(lines)
