@@ -4,6 +4,7 @@ from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
 from .encoders import build_encoder
+from .freezing import freeze, freeze_except_task, parameter_groups, unfreeze
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
 from .losses import MultiTaskLoss, is_labelled
@@ -12,6 +13,7 @@ from .pooling import Pooling, pool
 from .shared import SharedLSTM, SharedState
 from .star import StarGraphLSTM
 from .state import GraphState
+from .transfer import add_task
 
 __all__ = [
     "ClassificationHeads",
@@ -27,9 +29,14 @@ __all__ = [
     "SharedState",
     "StarGraphLSTM",
     "TaskAttentionConv",
+    "add_task",
     "balanced_backward",
     "build_encoder",
+    "freeze",
+    "freeze_except_task",
     "is_labelled",
+    "parameter_groups",
     "pool",
     "split_parameters",
+    "unfreeze",
 ]
