@@ -15,7 +15,15 @@ import mtgnn
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mtgnn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-OPTIONAL = {"lightning", "matplotlib", "networkx", "tensorboard", "torchjd", "torchmetrics"}
+OPTIONAL = {
+    "gensim",
+    "lightning",
+    "matplotlib",
+    "networkx",
+    "tensorboard",
+    "torchjd",
+    "torchmetrics",
+}
 
 LOADED = """
 import importlib, sys
