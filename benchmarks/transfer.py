@@ -4,6 +4,8 @@ Methods, each at every number of labels:
 
 - ``complete``, ``star``: a graph over the other tasks is trained; ``add_task``; all is frozen but
   the new node and head.
+- ``complete-own``: every task has score parameters of its own, and those of the new one are trained
+  with it. (Where they are shared, they are frozen.)
 - ``complete-tuned``, ``star-tuned``: the same start, and nothing is frozen.
 - ``shared_private``: the literature's transfer: the shared extractor is frozen, a new private LSTM
   and head are trained. ``shared``: a frozen LSTM that all tasks share, and a new head.
@@ -25,6 +27,7 @@ kept in ``--out``, so a run that was cut off goes on where it was.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import logging
 import statistics
@@ -32,7 +35,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +53,18 @@ from _vectors import start_vectors  # noqa: E402
 
 PARTS = ("train", "dev", "test")
 COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
-ENCODERS = ("complete", "star", "shared_private", "shared")
-METHODS = ("scratch", *ENCODERS, "complete-tuned", "star-tuned")
+OWN: dict[str, Any] = {"score_owner": "receiver"}
+# Encoder, its options, and whether everything is trained on the new task.
+METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "scratch": ("single", {}, True),
+    "complete": ("complete", {}, False),
+    "complete-own": ("complete", OWN, False),
+    "star": ("star", {}, False),
+    "shared_private": ("shared_private", {}, False),
+    "shared": ("shared", {}, False),
+    "complete-tuned": ("complete", {}, True),
+    "star-tuned": ("star", {}, True),
+}
 DEFAULTS = {
     "planted": {
         "labels": ["all", "50", "20"],
@@ -82,22 +95,26 @@ ELSEWHERE = ("accelerator", "csv", "labels", "methods", "out", "root", "seeds", 
 Row = dict[str, str]
 
 
-@dataclass
 class Texts:
-    """The three parts of a data set."""
+    """The three parts of a data set, by task.
 
-    train: Any
-    dev: Any
-    test: Any
+    Args:
+        train: A dataset; ``dev`` and ``test`` alike.
+    """
 
-    def of(self, part: str, tasks: Sequence[int]) -> list[Data]:
-        """The items of some tasks, which are numbered anew in the given order."""
-        number = {task: i for i, task in enumerate(tasks)}
-        items = []
-        for item in getattr(self, part):
-            if int(item.task) in number:
-                item.task = number[int(item.task)]
-                items.append(item)
+    def __init__(self, train: Any, dev: Any, test: Any) -> None:
+        self.train, self.tasks, self.classes = train, list(train.tasks), dict(train.classes)
+        self._items: dict[str, dict[str, list[Data]]] = {}
+        for part, dataset in zip(PARTS, (train, dev, test), strict=True):
+            self._items[part] = {task: [] for task in self.tasks}
+            for item in dataset:
+                self._items[part][self.tasks[int(item.task)]].append(item)
+
+    def of(self, part: str, task: str, number: int) -> list[Data]:
+        """The items of a task, as those of task ``number``."""
+        items = [copy.copy(item) for item in self._items[part][task]]
+        for item in items:
+            item.task = number
         return items
 
 
@@ -112,22 +129,23 @@ class Run:
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.options, self.seed = options, seed
         self.texts = read_texts(options, seed)
-        self.tasks: list[str] = self.texts.train.tasks
-        self.classes: dict[str, list[str]] = self.texts.train.classes
+        self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
-        self.vectors = start_vectors({**vars(options), "seed": seed}, self.texts, self.vocabulary)
         settings = {k: v for k, v in vars(options).items() if k not in ELSEWHERE}
         # Models of other settings stand elsewhere, and are never taken for these.
         self.settings = f"{options.data}-{zlib.crc32(repr(sorted(settings.items())).encode()):08x}"
 
+    @cached_property
+    def vectors(self) -> Tensor | None:
+        """Word vectors to start from; labels are not needed for them."""
+        options = {**vars(self.options), "seed": self.seed}
+        return start_vectors(options, self.texts, self.vocabulary)
+
     def adapt(self, method: str, task: str, labels: str) -> dict[str, float]:
         """Test accuracy on all reviews of ``task``, and on those that are not leaked."""
-        left = self.tasks.index(task)
-        others = [k for k in range(len(self.tasks)) if k != left]
-        order = [left] if method == "scratch" else [*others, left]
-        train = self.texts.of("train", order)
-        train = draw([item for item in train if item.task == len(order) - 1], labels, self.seed)
-        dev = [i for i in self.texts.of("dev", order) if i.task == len(order) - 1]
+        number = 0 if method == "scratch" else len(self.tasks) - 1  # a new task is the last one
+        train = draw(self.texts.of("train", task, number), labels, self.seed)
+        dev = self.texts.of("dev", task, number)
         best: tuple[float, MultiTaskModel] | None = None
         for rate in self.options.learning_rate:
             model = self.start(method, task)
@@ -135,22 +153,21 @@ class Run:
             if best is None or score > best[0]:
                 best = score, model
         assert best is not None
-        test = [i for i in self.texts.of("test", order) if i.task == len(order) - 1]
-        return accuracy(best[1], test, self.options)
+        return accuracy(best[1], self.texts.of("test", task, number), self.options)
 
     def start(self, method: str, task: str) -> MultiTaskModel:
         """The model to adapt: with what is not to be trained frozen."""
+        encoder, options, tuned = METHODS[method]
         if method == "scratch":
-            return self.build("single", [task])
-        encoder, _, tuned = method.partition("-")
-        model = self.pretrained(encoder, task)
+            return self.build(encoder, options, [task])
+        model = self.pretrained(encoder, options, task)
         torch.manual_seed(self.seed)
         model = add_task(model, task, self.classes[task])
         if not tuned:
             freeze_except_task(model, task)
         return model
 
-    def build(self, encoder: str, tasks: Sequence[str]) -> MultiTaskModel:
+    def build(self, encoder: str, options: dict[str, Any], tasks: Sequence[str]) -> MultiTaskModel:
         """A fresh model."""
         torch.manual_seed(self.seed)
         classes = {task: self.classes[task] for task in tasks}
@@ -162,19 +179,24 @@ class Run:
             embedding_size=size,
             hidden_size=self.options.hidden_size,
             dropout=self.options.dropout,
+            encoder_options=options,
             vectors=self.vectors,
         )
 
-    def pretrained(self, encoder: str, task: str) -> MultiTaskModel:
+    def pretrained(self, encoder: str, options: dict[str, Any], task: str) -> MultiTaskModel:
         """A model of all tasks but one, from the file if it is there."""
-        path = self.options.out / self.settings / f"{encoder}-without-{task}-{self.seed}.pt"
+        name = "-".join([encoder, *options.values()])
+        path = self.options.out / self.settings / f"{name}-without-{task}-{self.seed}.pt"
         if not path.exists():
-            others = [k for k, name in enumerate(self.tasks) if name != task]
+            others = [name for name in self.tasks if name != task]
+            train, dev = (
+                [item for k, name in enumerate(others) for item in self.texts.of(part, name, k)]
+                for part in ("train", "dev")
+            )
             best: tuple[float, MultiTaskModel] | None = None
             for rate in self.options.learning_rate:
-                model = self.build(encoder, [self.tasks[k] for k in others])
-                parts = (self.texts.of(part, others) for part in ("train", "dev"))
-                score = self.fit(model, *parts, rate)
+                model = self.build(encoder, options, others)
+                score = self.fit(model, train, dev, rate)
                 if best is None or score > best[0]:
                     best = score, model
             assert best is not None
@@ -258,7 +280,8 @@ def accuracy(
 def missing(method: str) -> str | None:
     """Why a method cannot be run here; ``None`` if it can."""
     try:
-        build_encoder("single" if method == "scratch" else method.partition("-")[0], 2, 2, 2)
+        encoder, options, _ = METHODS[method]
+        build_encoder(encoder, 2, 2, 2, **options)
     except ValueError as error:
         return str(error)
     return None
@@ -321,7 +344,7 @@ def read_options() -> argparse.Namespace:
     add("--source", help="where FDU-MTL's files come from")
     add("--csv", type=Path, default=Path("transfer.csv"), help="the record")
     add("--out", type=Path, default=Path("runs/transfer"), help="for trained models")
-    add("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    add("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     add("--tasks", nargs="+", metavar="TASK", help="which to leave out, one at a time (all)")
     add("--labels", nargs="+", metavar="N|all")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -1,8 +1,9 @@
-"""Add a task to a trained task graph, and train nothing but its own node and head.
+"""Add a task to a trained task graph, and train nothing but what is its own.
 
 A complete graph and a star are trained on all tasks but one. Then the last one is added with a few
-labelled texts, and compared with a model that is trained on these texts alone. What the others
-learned stays exactly as it was; who the new task learned to listen to is printed and drawn.
+labelled texts, and compared with a model that is trained on these texts alone. Trained are its node
+and head and, in the complete graph, the scores that say whom it listens to. What the others learned
+stays exactly as it was; who the new task learned to listen to is printed and drawn.
 
     python examples/transfer.py                                # planted tasks: the groups are known
     python examples/transfer.py --new b2 --labels 20 60
@@ -81,6 +82,7 @@ class Study:
             embedding_size=self.options.hidden_size,
             hidden_size=self.options.hidden_size,
             dropout=0.2,
+            encoder_options={"score_owner": "receiver"} if encoder == "complete" else {},
         )
 
     def train(self, model: MultiTaskModel, train: list[Data], dev: list[Data], title: str) -> None:

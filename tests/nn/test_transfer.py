@@ -21,7 +21,9 @@ from mtgnn.nn import (
     SharedLSTM,
     StarGraphLSTM,
     add_task,
+    freeze_except_task,
 )
+from mtgnn.nn.encoders import _BUILDERS
 from mtgnn.testing import (
     assert_all_tasks_equal_single,
     assert_attention_sums_to_one,
@@ -299,6 +301,34 @@ def test_senders_of_a_model() -> None:
     new = add_task(model("complete"), "new", ["x", "y"], senders=["a"])
     assert new.graph.edges[-1] == ("a", "new") and new.graph.num_edges == 7
     assert add_task(model("single"), "new", ["x", "y"], senders=["a"]).graph.num_edges == 1
+
+
+class Private(nn.Module):
+    """An encoder of another kind, which is rebuilt from its name: one part for all, one a task."""
+
+    def __init__(self, input_size: int, hidden_size: int, tasks: Any, square: bool = False) -> None:
+        super().__init__()
+        self.graph, self.output_size = TaskGraph.isolated(tasks), 2 * hidden_size
+        self.shared = SharedLSTM(input_size, hidden_size, tasks)
+        self.private = GraphLSTM(input_size, hidden_size, self.graph)
+        if square:
+            self.mix = nn.Parameter(torch.ones(len(self.graph.tasks), len(self.graph.tasks)))
+
+    def forward(self, *arguments: Any) -> tuple[torch.Tensor, None]:
+        return torch.cat([self.shared(*arguments)[0], self.private(*arguments)[0]], -1), None
+
+
+def test_encoders_of_other_kinds_are_built_anew_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_BUILDERS, "private", Private)
+    old = model("private")
+    new = add_task(old, "new", ["x", "y"])
+    assert type(new.encoder) is Private and new.graph.tasks == (*CLASSES, "new")
+    assert torch.equal(new(TOKENS, LENGTHS, TASK), old(TOKENS, LENGTHS, TASK))
+    assert freeze_except_task(new, "new") == ["nodes.new", "heads.new"]
+    with pytest.raises(ValueError, match=r"hears \[\], got \['a'\]"):
+        add_task(old, "new", ["x", "y"], senders=["a"])
+    with pytest.raises(ValueError, match=r"'encoder.mix' is \[3, 3\], with the new task \[4, 4\]"):
+        add_task(model("private", encoder_options={"square": True}), "new", ["x", "y"])
 
 
 # Bad input ----------------------------------------------------------------------------------------
