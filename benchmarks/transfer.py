@@ -7,8 +7,8 @@ Methods, each at every number of labels:
 - ``complete-own``: every task has score parameters of its own, and those of the new one are trained
   with it. (Where they are shared, they are frozen.)
 - ``complete-tuned``, ``star-tuned``: the same start, and nothing is frozen.
-- ``shared_private``: the literature's transfer: the shared extractor is frozen, a new private LSTM
-  and head are trained. ``shared``: a frozen LSTM that all tasks share, and a new head.
+- ``shared_private``, ``adversarial``: the literature's transfer: the shared extractor is frozen, a
+  new private LSTM and head are trained. ``shared``: a frozen LSTM that all share, and a new head.
 - ``scratch``: an LSTM and head of its own, trained on the task alone.
 
 All see the same labelled texts (balanced, the smaller sets within the larger ones), the same
@@ -61,6 +61,7 @@ METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "complete-own": ("complete", OWN, False),
     "star": ("star", {}, False),
     "shared_private": ("shared_private", {}, False),
+    "adversarial": ("adversarial", {}, False),
     "shared": ("shared", {}, False),
     "complete-tuned": ("complete", {}, True),
     "star-tuned": ("star", {}, True),

@@ -25,14 +25,14 @@ def parameter_groups(module: nn.Module) -> Groups:
     - ``"scores"``: the attention edge (or the convs), where all receivers share it;
       ``"scores.NODE"``: of a receiver with one of its own (``score_owner="receiver"``);
     - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM;
-    - ``"pooling"``: what an attention pooling has;
     - ``"heads.TASK"``: the head of a task;
-    - ``"other"``: whatever a subclass adds.
+    - ``"pooling"``, and any other part of a model, under the part's name; ``"other"``: parameters
+      that stand in no part.
 
     Args:
-        module: A :class:`MultiTaskModel`, or an encoder with a :class:`mtgnn.TaskGraph` as its
-            ``graph``. Encoders of other kinds are sorted too, where they keep what belongs to a
-            node in a ``ModuleDict`` under the node's name.
+        module: A :class:`MultiTaskModel` or another model with ``encoder`` and ``heads``, or an
+            encoder; its ``graph`` is a :class:`mtgnn.TaskGraph`. Encoders of other kinds are
+            sorted too, where they keep what belongs to a node in a ``ModuleDict`` under its name.
 
     Returns:
         For each group its parameters by their names in ``module``.
@@ -49,13 +49,13 @@ def parameter_groups(module: nn.Module) -> Groups:
     if not isinstance(graph, TaskGraph):
         raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
     group: dict[int, str] = {}
-    if isinstance(module, MultiTaskModel):
-        for part in ("embedding", "pooling"):
-            _assign(group, module.get_submodule(part), part)
-        _by_node(group, module.heads, graph, {"tasks": "heads", "rest": "heads"})
-        encoder: Any = module.encoder
-    else:
-        encoder = module
+    encoder: Any = getattr(module, "encoder", module)
+    if encoder is not module:
+        for name, part in module.named_children():
+            if name == "heads":
+                _by_node(group, part, graph, {"tasks": "heads", "rest": "heads"})
+            elif name != "encoder":
+                _assign(group, part, name)
     if isinstance(encoder, GraphLSTM):
         _scores(group, encoder)
     kinds = {"tasks": "nodes", "virtual": "virtual", "rest": "encoder"}
@@ -122,7 +122,7 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     assert isinstance(graph, TaskGraph)
     if task not in graph.tasks:
         raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
-    encoder = module.encoder if isinstance(module, MultiTaskModel) else module
+    encoder = getattr(module, "encoder", module)
     if getattr(encoder, "score", None) == "static" and graph.incoming(graph.index(task)):
         raise ValueError(
             f"static logits are one parameter for all edges: those into {task!r} cannot be trained "

@@ -26,8 +26,8 @@ KEPT = (
     *("num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
     *("fusion", "score", "heads", "detach", "kernel"),
 )
-# Parameters with rows for each edge, or for each task and token.
-GROWING = (".logit", "embedding.weight")
+# Parameters with rows for each edge, each task and token, or each task.
+GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
 
 
 def add_task(
