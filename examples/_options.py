@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 64,
     "hidden_size": 100,
     "embedding_size": 100,
+    "vectors": None,
     "max_length": 256,
     "min_count": 2,
     "learning_rate": 1e-3,
@@ -68,6 +69,8 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
             parser.error(str(error))
         if "model" in given:
             parser.error("the checkpoint says which model it is: leave out --model")
+    if given.get("vectors", "train") != "train" and "embedding_size" in given:
+        parser.error("the file of --vectors says their size: leave out --embedding-size")
     data = given.get("data", kept.get("data", DEFAULTS["data"]))
     options = DEFAULTS | (PLANTED if data == "planted" else {}) | kept | given
     if data != "planted" and "oracle" in options["model"]:
@@ -102,6 +105,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--model", nargs="+", choices=choices, help=usual)
     add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 50)")
     add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 50)")
+    add(
+        "--vectors",
+        metavar="train|FILE",
+        help="word vectors to start from: trained on the texts for training and, of FDU-MTL, the "
+        'unlabelled ones (pip install "mtgnn[vectors]"), or a file of GloVe or word2vec',
+    )
     add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")
     add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
     add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
+from _vectors import start_vectors
 from torch import Tensor, nn
 
 from mtgnn import TaskGraph
@@ -86,7 +87,11 @@ def build_oracle(options: dict[str, Any], texts: Texts) -> OracleLSTM:
 
 
 def build_model(
-    name: str, options: dict[str, Any], texts: Texts, vocabulary: Vocabulary
+    name: str,
+    options: dict[str, Any],
+    texts: Texts,
+    vocabulary: Vocabulary,
+    vectors: Tensor | None = None,
 ) -> MultiTaskModel:
     """One of the models to compare; they differ in the encoder alone.
 
@@ -111,18 +116,29 @@ def build_model(
         dropout=options["dropout"],
         embedding="task" if name == "single" else "shared",
         encoder_options=encoder_options.get(name),
+        vectors=vectors,
     )
+
+
+def build_vocabulary(options: dict[str, Any], texts: Texts) -> Vocabulary:
+    """The words of the training texts."""
+    return Vocabulary.build((item.text for item in texts.train), options["min_count"])
 
 
 # Training and testing -------------------------------------------------------------------------
 
 
 def train(
-    name: str, options: dict[str, Any], texts: Texts, out: Path, resume: str | None = None
+    name: str,
+    options: dict[str, Any],
+    texts: Texts,
+    out: Path,
+    resume: str | None = None,
+    vectors: Tensor | None = None,
 ) -> tuple[MultiTaskModel, Result]:
     """Train one model; the dev texts choose its epoch, and only then are the test texts read."""
-    vocabulary = Vocabulary.build((item.text for item in texts.train), options["min_count"])
-    model = build_model(name, options, texts, vocabulary)
+    vocabulary = build_vocabulary(options, texts)
+    model = build_model(name, options, texts, vocabulary, vectors)
     data = MultiTaskDataModule(
         texts.train,
         texts.dev,
@@ -191,10 +207,15 @@ def compare(options: dict[str, Any]) -> None:
     resume = options["checkpoint"] if options.get("resume") else None
     out = Path(resume).parent.parent if resume else Path(options["out"])
     texts = read_texts(options)
+    vectors = None  # a checkpoint has its own
+    if resume is None:
+        vectors = start_vectors(options, texts, build_vocabulary(options, texts))
+    if vectors is not None:
+        options = {**options, "embedding_size": vectors.size(1)}
     results = []
     written = ["results.csv"]
     for name in options["model"]:
-        model, result = train(name, options, texts, out, resume)
+        model, result = train(name, options, texts, out, resume, vectors)
         results.append(result)
         if name == "complete":
             draw_graph(model, texts, options, out / "task_graph.png")

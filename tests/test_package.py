@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mtgnn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OPTIONAL = {
+    "gensim",
     "lightning",
     "matplotlib",
     "networkx",

@@ -1,4 +1,4 @@
-"""Vocabulary, encoded texts and sentences, batches, and the sampler that forms them by length."""
+"""Vocabulary, word vectors, encoded texts and sentences, and batches by length."""
 
 from .batch import NO_LABEL, SequenceBatch
 from .encoded import EncodedText, EncodedTexts
@@ -16,7 +16,10 @@ from .schemes import (
 )
 from .sentence_encoder import EncodedWords, SentenceEncoder, WordForm
 from .token_batch import TokenBatch
+from .tokens import tokenize
+from .vectors import WordVectors, read_vectors
 from .vocabulary import Vocabulary
+from .word2vec import train_vectors
 
 __all__ = [
     "NO_LABEL",
@@ -39,4 +42,8 @@ __all__ = [
     "repair_tags",
     "scheme_tags",
     "write_tags",
+    "WordVectors",
+    "read_vectors",
+    "tokenize",
+    "train_vectors",
 ]

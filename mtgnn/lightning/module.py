@@ -154,7 +154,7 @@ class MultiTaskModule(L.LightningModule):
     def _log_epoch(self, part: str) -> dict[str, float]:
         """Log and forget the scores of an epoch; they are of all ranks, and equal on all."""
         accuracy, loss = self._metric(part, "accuracy"), self._metric(part, "mean_loss")
-        scores = accuracy.compute()
+        scores = accuracy.compute().view(-1)  # of one task, torchmetrics makes a scalar
         per_task = {
             task: score
             for task, score in zip(self.tasks, scores.tolist(), strict=True)

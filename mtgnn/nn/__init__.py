@@ -6,6 +6,7 @@ from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
 from .cross_stitch import CrossStitchLSTM
 from .encoders import build_encoder
+from .freezing import freeze, freeze_except_task, parameter_groups, unfreeze
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
 from .hierarchical import HierarchicalLSTM, HierarchicalState
@@ -17,6 +18,7 @@ from .shared import SharedLSTM, SharedState
 from .shared_private import SharedPrivateLSTM, SharedPrivateState
 from .star import StarGraphLSTM
 from .state import GraphState
+from .transfer import add_task
 
 __all__ = [
     "AdversarialLSTM",
@@ -39,9 +41,14 @@ __all__ = [
     "SharedState",
     "StarGraphLSTM",
     "TaskAttentionConv",
+    "add_task",
     "balanced_backward",
     "build_encoder",
+    "freeze",
+    "freeze_except_task",
     "is_labelled",
+    "parameter_groups",
     "pool",
     "split_parameters",
+    "unfreeze",
 ]

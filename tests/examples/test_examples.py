@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+from mtgnn.lightning import load_model, read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--hidden-size", "4", "--embedding-size", "4", "--accelerator", "cpu"]
@@ -186,6 +189,36 @@ def test_resume_goes_on_with_the_same_options(
     assert {row["epochs"] for row in rows(out / "results.csv")} == {"4"}
 
 
+def test_starts_from_word_vectors(
+    folder: Path, main: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "vectors.txt"
+    file.write_text("2 3\ngood 1 0 5\nbad -1 0 5\n", encoding="utf-8")
+    common = ["--data", str(folder), "--model", "shared", "--epochs", "1", "--hidden-size", "4"]
+    common += ["--learning-rate", "1e-9", "--accelerator", "cpu", "--out", str(tmp_path)]
+    best = tmp_path / "shared" / "best.ckpt"
+    main(*common, "--vectors", str(file))
+    model = load_model(best)
+    vector = model.embedding(torch.tensor(model.vocabulary.encode("good bad")))
+    torch.testing.assert_close(vector, torch.tensor([[1.0, 0, 5], [-1, 0, 5]]))
+    assert read_checkpoint(best)["mtgnn"]["notes"]["embedding_size"] == 3
+    with caplog.at_level("INFO", "mtgnn"):
+        main(*common, "--vectors", "train", "--embedding-size", "5")
+    assert load_model(best).embedding.embedding_dim == 5
+    assert "vectors for 9 of 9 tokens" in caplog.text
+
+
+def test_unlabelled_reviews_are_tokenised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "datasets"))
+    tiny, vectors = importlib.import_module("tiny_fdu_mtl"), importlib.import_module("_vectors")
+    monkeypatch.setattr(vectors, "FDUMTL", tiny.TinyFDUMTL)
+    source = tiny.write_folder(tmp_path / "files", tiny.CONTENT)
+    options = {"data": "fdu-mtl", "root": str(tmp_path / "root"), "source": str(source)}
+    assert list(vectors.unlabelled(options)) == ["raw , books", "more", "raw dvd", "Raw MR"]
+    assert list(vectors.unlabelled({"data": "planted"})) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -193,9 +226,10 @@ def test_resume_goes_on_with_the_same_options(
         (["--resume"], "--checkpoint goes with one of"),
         (["--checkpoint", "none.ckpt", "--evaluate"], "none.ckpt"),
         (["--data", "fdu-mtl", "--model", "oracle"], "only planted tasks have them"),
+        (["--vectors", "glove.txt", "--embedding-size", "5"], "leave out --embedding-size"),
         (["--model", "flat"], "invalid choice: 'flat'"),
     ],
-    ids=["data", "resume", "checkpoint", "oracle", "model"],
+    ids=["data", "resume", "checkpoint", "oracle", "vectors", "model"],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str],

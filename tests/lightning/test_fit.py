@@ -8,10 +8,10 @@ from pathlib import Path
 import lightning.pytorch as L
 import pytest
 import torch
-from tiny import CLASSES, data, model, texts, train
+from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
 
-from mtgnn.lightning import MultiTaskModule, load_model, read_checkpoint
+from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule, load_model, read_checkpoint
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
 
@@ -45,6 +45,14 @@ def test_learns_and_gives_the_best_weights_back(tmp_path: Path) -> None:
     assert result.seconds > 0 and result.tokens_per_second > 0
     assert same(weights(net), weights(load_model(result.checkpoint)))
     assert read_checkpoint(result.last_checkpoint)["mtgnn"]["epoch"] == 6
+
+
+def test_one_task_is_enough(tmp_path: Path) -> None:
+    net = MultiTaskModel(VOCABULARY, {"books": ["bad", "good"]}, "single", embedding_size=6)
+    items = MultiTaskDataModule(texts(40, 1, tasks=1), texts(21, 2, tasks=1), None, VOCABULARY)
+    result = train(net, tmp_path, data=items)
+    assert result.dev_accuracy_by_task == pytest.approx(accuracy(net, texts(21, 2, tasks=1)))
+    assert result.dev_accuracy == result.dev_accuracy_by_task["books"]
 
 
 def test_best_epoch_is_the_first_of_the_best(tmp_path: Path) -> None:

@@ -1,0 +1,193 @@
+"""Parameters by what they belong to, and freezing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import nn
+
+from ..graph import TaskGraph
+from .graph_lstm import GraphLSTM
+from .model import MultiTaskModel
+
+Groups = dict[str, dict[str, nn.Parameter]]
+
+
+def parameter_groups(module: nn.Module) -> Groups:
+    """Sort the parameters of a model or layer by what they belong to.
+
+    Every parameter is in exactly one group; groups without any are left out.
+
+    - ``"embedding"``: the token vectors;
+    - ``"nodes.TASK"``: the recurrence of a task;
+    - ``"virtual.NODE"``: that of a virtual node;
+    - ``"scores"``: the attention edge (or the convs), where all receivers share it;
+      ``"scores.NODE"``: of a receiver with one of its own (``score_owner="receiver"``);
+    - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM;
+    - ``"heads.TASK"``: the head of a task;
+    - ``"pooling"``, and any other part of a model, under the part's name; ``"other"``: parameters
+      that stand in no part.
+
+    Args:
+        module: A :class:`MultiTaskModel` or another model with ``encoder`` and ``heads``, or an
+            encoder; its ``graph`` is a :class:`mtgnn.TaskGraph`. Encoders of other kinds are
+            sorted too, where they keep what belongs to a node in a ``ModuleDict`` under its name.
+
+    Returns:
+        For each group its parameters by their names in ``module``.
+
+    Raises:
+        ValueError: If the module has no task graph.
+
+    Example:
+        >>> from mtgnn.nn import StarGraphLSTM
+        >>> list(parameter_groups(StarGraphLSTM(3, 4, ["books", "dvd"])))
+        ['scores', 'nodes.books', 'nodes.dvd', 'virtual.shared']
+    """
+    graph = getattr(module, "graph", None)
+    if not isinstance(graph, TaskGraph):
+        raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
+    group: dict[int, str] = {}
+    encoder: Any = getattr(module, "encoder", module)
+    if encoder is not module:
+        for name, part in module.named_children():
+            if name == "heads":
+                _by_node(group, part, graph, {"tasks": "heads", "rest": "heads"})
+            elif name != "encoder":
+                _assign(group, part, name)
+    if isinstance(encoder, GraphLSTM):
+        _scores(group, encoder)
+    kinds = {"tasks": "nodes", "virtual": "virtual", "rest": "encoder"}
+    _by_node(group, encoder, graph, kinds)
+    groups: Groups = {}
+    for name, parameter in module.named_parameters():
+        groups.setdefault(group.get(id(parameter), "other"), {})[name] = parameter
+    return groups
+
+
+def freeze(module: nn.Module, groups: Iterable[str] | None = None) -> list[str]:
+    """Freeze groups of parameters: no gradient reaches them and no optimiser changes them.
+
+    Their gradients are forgotten too: an optimiser, also one with weight decay or momentum, passes
+    over a parameter without one. Dropout is the mode's business, not that of the parameters.
+
+    Args:
+        module: As for :func:`parameter_groups`.
+        groups: Names of groups; ``"nodes"``, ``"virtual"``, ``"scores"`` and ``"heads"`` stand for
+            all of their kind. By default all.
+
+    Returns:
+        The names of the groups that were meant.
+
+    Raises:
+        ValueError: If there is no such group.
+
+    Example:
+        >>> from mtgnn.nn import StarGraphLSTM
+        >>> layer = StarGraphLSTM(3, 4, ["books", "dvd"])
+        >>> freeze(layer, ["virtual", "nodes.dvd"])
+        ['nodes.dvd', 'virtual.shared']
+        >>> all(p.requires_grad for p in layer.nodes["books"].parameters())
+        True
+    """
+    return _set(module, groups, requires_grad=False)
+
+
+def unfreeze(module: nn.Module, groups: Iterable[str] | None = None) -> list[str]:
+    """Let groups of parameters be trained again; arguments as in :func:`freeze`."""
+    return _set(module, groups, requires_grad=True)
+
+
+def freeze_except_task(module: nn.Module, task: str) -> list[str]:
+    """Freeze all but what a task has of its own: its node, its head, and its scores if it has any.
+
+    With a task that :func:`add_task` has added, that is the adaptation of the leave-one-task-out
+    protocol: it cannot harm the other tasks.
+
+    Args:
+        module: As for :func:`parameter_groups`.
+        task: Name of the task.
+
+    Returns:
+        The names of the groups that are trained.
+
+    Raises:
+        ValueError: If there is no such task, it has nothing of its own, or one parameter holds
+            what is its own beside what is not: static logits of the edges into it, or one
+            embedding table a task (``embedding="task"``). Choose groups for :func:`freeze` then.
+    """
+    graph = getattr(module, "graph", None)
+    groups = parameter_groups(module)
+    assert isinstance(graph, TaskGraph)
+    if task not in graph.tasks:
+        raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
+    encoder = getattr(module, "encoder", module)
+    if getattr(encoder, "score", None) == "static" and graph.incoming(graph.index(task)):
+        raise ValueError(
+            f"static logits are one parameter for all edges: those into {task!r} cannot be trained "
+            "alone; freeze groups, with or without 'scores'"
+        )
+    if isinstance(module, MultiTaskModel) and len(module.embedding.weight) > len(module.vocabulary):
+        raise ValueError(
+            f'embedding="task" is one parameter for all tables: that of {task!r} cannot be trained '
+            "alone; freeze groups, with or without 'embedding'"
+        )
+    own = [f"{kind}.{task}" for kind in ("nodes", "scores", "heads")]
+    own = [name for name in own if name in groups]
+    if not own:
+        raise ValueError(f"task {task!r} has no parameters of its own in {list(groups)}")
+    freeze(module)
+    return unfreeze(module, own)
+
+
+def _set(module: nn.Module, groups: Iterable[str] | None, requires_grad: bool) -> list[str]:
+    there = parameter_groups(module)
+    if isinstance(groups, str):
+        raise ValueError(f"groups must be several names, got the string {groups!r}")
+    wanted = list(there if groups is None else groups)
+    meant = [name for name in there if name in wanted or name.partition(".")[0] in wanted]
+    unknown = set(wanted) - set(meant) - {name.partition(".")[0] for name in meant}
+    if unknown:
+        raise ValueError(f"expected groups among {list(there)}, got {sorted(unknown)}")
+    for name in meant:
+        for parameter in there[name].values():
+            parameter.requires_grad_(requires_grad)
+            if not requires_grad:
+                parameter.grad = None
+    return meant
+
+
+def _assign(group: dict[int, str], module: nn.Module, name: str) -> None:
+    """Put the parameters of ``module`` that have no group yet into one."""
+    for parameter in module.parameters():
+        group.setdefault(id(parameter), name)
+
+
+def _scores(group: dict[int, str], layer: GraphLSTM) -> None:
+    """Sort the attention edges of a layer."""
+    by_key: Any = layer.convs
+    if layer.owned:
+        for convs in by_key.values():
+            for name, conv in convs.items():
+                _assign(group, conv, f"scores.{name}")
+    _assign(group, by_key, "scores")
+
+
+def _by_node(
+    group: dict[int, str], module: nn.Module, graph: TaskGraph, kinds: dict[str, str]
+) -> None:
+    """Sort what a module keeps under the names of nodes, and then the rest."""
+    for name, part in _named_parts(module):
+        if name in graph.tasks:
+            _assign(group, part, f"{kinds['tasks']}.{name}")
+        elif name in graph.virtual:
+            _assign(group, part, f"{kinds['virtual']}.{name}")
+    _assign(group, module, kinds["rest"])
+
+
+def _named_parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules of every ``ModuleDict``, outer ones first."""
+    for part in module.modules():
+        if isinstance(part, nn.ModuleDict):
+            yield from part.items()

@@ -1,0 +1,217 @@
+"""A trained layer or model for one task more."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch_geometric.nn import MessagePassing
+
+from ..graph import TaskGraph
+from . import saved
+from .complete import CompleteGraphLSTM
+from .foreign import ConvFactory
+from .graph_lstm import GraphLSTM
+from .model import MultiTaskModel
+from .shared import SharedLSTM
+from .star import StarGraphLSTM
+
+Module = TypeVar("Module", bound=nn.Module)
+
+# Options of GraphLSTM that a layer keeps under the same name.
+KEPT = (
+    *("num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
+    *("fusion", "score", "heads", "detach", "kernel"),
+)
+# Parameters with rows for each edge, each task and token, or each task.
+GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
+
+
+def add_task(
+    module: nn.Module,
+    name: str,
+    classes: Sequence[str] | None = None,
+    senders: Sequence[str] | None = None,
+) -> Any:
+    r"""Give a trained model or layer one task more; what the others put out stays the same.
+
+    The new task is the last one. It *only receives*, so that no old task notices it: a batch
+    without the new task gives, bit for bit, what it gave before, in every exchange. (In a batch
+    that holds it, or with ``task=None``, products have other shapes, and the results are equal
+    within rounding, as in any batch of other companions.)
+
+    All parameters are copied, with their ``requires_grad``; those of the new node and head are
+    drawn anew, from PyTorch's global generator. Shared score parameters serve the new edges too;
+    a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
+    logits of new edges start at zero.
+
+    Args:
+        module: A :class:`MultiTaskModel`, or a :class:`GraphLSTM`, :class:`CompleteGraphLSTM`,
+            :class:`StarGraphLSTM` or :class:`SharedLSTM`. It is left as it is.
+        name: Name of the new task.
+        classes: Its label names; for a model.
+        senders: Names of the nodes that the new task listens to. By default the virtual nodes, or
+            all tasks where there is no virtual node, or nobody in a graph without edges.
+
+    Returns:
+        A new model or layer in the same mode, on the same device and with the same dtype. A
+        :class:`CompleteGraphLSTM` becomes a :class:`GraphLSTM`, for its graph is no longer
+        complete; a :class:`StarGraphLSTM` stays one. A model saves and loads as before.
+        Logits become wider where the new task has more classes than any other; a state of the old
+        layer does not fit the new one, and inputs per node need one for the new node.
+
+    Raises:
+        ValueError: If the name is taken, a sender is unknown or cannot send (the mailbox of a star
+            is the virtual node's alone, and a shared LSTM has no edges), classes are missing in a
+            model or given for a layer, or the encoder cannot be extended.
+
+    Example:
+        >>> from mtgnn.nn import CompleteGraphLSTM
+        >>> layer = add_task(CompleteGraphLSTM(3, 4, ["books", "dvd"]), "music")
+        >>> layer.graph.edges[-2:]
+        [('books', 'music'), ('dvd', 'music')]
+    """
+    if isinstance(senders, str):
+        raise ValueError(f"senders must be a sequence of names, got the string {senders!r}")
+    if isinstance(module, MultiTaskModel):
+        if classes is None:
+            raise ValueError(f"a model needs the label names of {name!r}: expected classes")
+        if name in module.classes:
+            raise ValueError(f"expected a new task, got {name!r} of {list(module.tasks)}")
+        return _inherit(module, _extend_model(module, name, classes, senders))
+    if classes is not None:
+        raise ValueError(f"classes are for a model with heads, got a {type(module).__name__}")
+    return _inherit(module, _extend_layer(module, name, senders))
+
+
+def _extend_model(
+    model: MultiTaskModel, name: str, classes: Sequence[str], senders: Sequence[str] | None
+) -> MultiTaskModel:
+    """A fresh model with the new task."""
+    every = {**model.classes, name: classes}
+    if model._encoder is None:  # given as a module
+        given: dict[str, Any] = {"encoder": _extend_layer(model.encoder, name, senders)}
+    else:
+        given = _extend_options(model, name, senders)
+    return type(model)(model.vocabulary, every, **given, **model._options)
+
+
+def _extend_options(
+    model: MultiTaskModel, name: str, senders: Sequence[str] | None
+) -> dict[str, Any]:
+    """Name and options of an encoder with the new task, which a model builds from them."""
+    given = saved.restore_encoder({"encoder": model._encoder}, None)
+    encoder = model.encoder
+    if isinstance(encoder, StarGraphLSTM) or not isinstance(encoder, GraphLSTM):
+        _check_senders(encoder, senders)
+        return given
+    graph = extend_graph(model.graph, name, senders)
+    if given["encoder"] == "single" and not graph.num_edges:
+        return given
+    options = {**given["encoder_options"], "graph": graph, "exchange": encoder.exchange}
+    return {"encoder": "graph", "encoder_options": options}
+
+
+def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) -> nn.Module:
+    """A fresh layer with the new task and the same options."""
+    if type(layer) is SharedLSTM:
+        _check_senders(layer, senders)
+        return SharedLSTM(
+            layer.input_size,
+            layer.hidden_size,
+            extend_graph(layer.graph, name, ()).tasks,
+            num_layers=layer.num_layers,
+            bidirectional=layer.bidirectional,
+            dropout=layer.lstm.dropout,
+        )
+    # What a subclass of one's own adds would be lost.
+    if type(layer) not in (GraphLSTM, CompleteGraphLSTM, StarGraphLSTM):
+        raise ValueError(
+            "expected a MultiTaskModel, or one of this library's graph layers or SharedLSTM, "
+            f"got a {type(layer).__name__}"
+        )
+    assert isinstance(layer, GraphLSTM)
+    options = _options(layer)
+    sizes = layer.input_size, layer.hidden_size
+    if isinstance(layer, StarGraphLSTM):
+        _check_senders(layer, senders)
+        tasks, [virtual] = extend_graph(layer.graph, name, ()).tasks, layer.graph.virtual
+        return StarGraphLSTM(*sizes, tasks, layer.memory, virtual=virtual, **options)
+    graph = extend_graph(layer.graph, name, senders)
+    return GraphLSTM(*sizes, graph, layer.exchange, conv=_convs(layer), **options)
+
+
+def _options(layer: GraphLSTM) -> dict[str, Any]:
+    """The options that a layer was built with, but for graph, exchange and conv."""
+    options = {option: getattr(layer, option) for option in KEPT}
+    options["score_owner"] = "receiver" if layer.owned else "shared"
+    if len(layer.convs) and not layer.foreign:
+        convs: Any = layer.convs[layer.keys[0]]
+        options["score_channels"] = next(iter(convs.values())).score_channels
+    return options
+
+
+def _convs(layer: GraphLSTM) -> ConvFactory | None:
+    """A factory of copies of a layer's own convs."""
+    if not layer.foreign:
+        return None
+    directions = 1 + layer.bidirectional
+
+    def make(depth: int, direction: int) -> MessagePassing:
+        conv: Any = layer.convs[layer.keys[depth * directions + direction]]
+        return copy.deepcopy(conv)
+
+    return make
+
+
+def extend_graph(graph: TaskGraph, name: str, senders: Sequence[str] | None) -> TaskGraph:
+    """A graph with one task more, which comes last and, in the last edges, hears ``senders``.
+
+    Weights are left out: the new edges have none.
+    """
+    if name in graph.nodes:
+        raise ValueError(f"expected a new name, got {name!r}, which is one of {list(graph.nodes)}")
+    if senders is None:
+        senders = (graph.virtual or graph.tasks) if graph.num_edges else ()
+    edges = [*graph.edges, *((sender, name) for sender in senders)]
+    return TaskGraph.from_edges(edges, (*graph.tasks, name), graph.virtual)
+
+
+def _check_senders(encoder: nn.Module, senders: Sequence[str] | None) -> None:
+    """Raise where somebody is to send who cannot."""
+    able = encoder.graph.virtual if isinstance(encoder, StarGraphLSTM) else ()
+    if senders is not None and tuple(senders) != able:
+        raise ValueError(
+            f"a new task of a {type(encoder).__name__} hears {list(able)}, got {list(senders)}"
+        )
+
+
+@torch.no_grad()
+def _inherit(old: Module, new: Module) -> Module:
+    """Copy all parameters, buffers and modes of ``old`` by name."""
+    first = next(old.parameters())
+    new.to(first.device, first.dtype)
+    values, names = new.state_dict(), dict(old.named_parameters())
+    for name, value in old.state_dict().items():
+        if name not in values:
+            raise ValueError(f"cannot add a task to this model: there is no new {name!r}")
+        place = values[name]
+        if place.shape != value.shape:
+            # The new task's rows come last.
+            if not name.endswith(GROWING) or place.shape[1:] != value.shape[1:]:
+                raise ValueError(
+                    f"cannot add a task to this model: {name!r} is {list(value.shape)}, "
+                    f"with the new task {list(place.shape)}"
+                )
+            place = place[: len(value)]
+        place.copy_(value)
+    for name, parameter in new.named_parameters():
+        if name in names:
+            parameter.requires_grad_(names[name].requires_grad)
+    modes = {name: part.training for name, part in old.named_modules()}
+    for name, part in new.named_modules():
+        part.training = modes.get(name, old.training)
+    return new
