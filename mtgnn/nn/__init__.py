@@ -3,6 +3,7 @@
 from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
+from .crf import LinearChainCRF
 from .encoders import build_encoder
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
@@ -12,12 +13,15 @@ from .pooling import Pooling, pool
 from .shared import SharedLSTM, SharedState
 from .star import StarGraphLSTM
 from .state import GraphState
+from .tag_scheme import AllowedTransitions, allowed_transitions
 
 __all__ = [
+    "AllowedTransitions",
     "ClassificationHeads",
     "CompleteGraphLSTM",
     "GraphLSTM",
     "GraphState",
+    "LinearChainCRF",
     "MultiTaskLoss",
     "MultiTaskModel",
     "Pooling",
@@ -27,6 +31,7 @@ __all__ = [
     "SharedState",
     "StarGraphLSTM",
     "TaskAttentionConv",
+    "allowed_transitions",
     "balanced_backward",
     "build_encoder",
     "is_labelled",
