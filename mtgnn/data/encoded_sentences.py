@@ -1,0 +1,194 @@
+"""Tagged sentences as numbers: of one corpus or several, labelled for one task or several."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from .batch import NO_LABEL
+from .sentence_encoder import SentenceEncoder
+from .token_batch import TokenBatch
+
+Labels = dict[str, Sequence[str | None]]
+
+
+class EncodedSentence(NamedTuple):
+    """One sentence: words ``[T]``, their characters ``[T, C]``, its task (or None), its labels
+    ``[T]`` (or ``[T, K]``), and which words are unknown ``[T]`` (or None)."""
+
+    tokens: Tensor
+    characters: Tensor
+    task: Tensor | None
+    y: Tensor
+    unknown: Tensor | None
+
+
+class EncodedSentences(Dataset[EncodedSentence]):
+    """Tagged sentences, encoded once and kept as flat tensors.
+
+    An item of ``data`` has ``words``, a list of strings, and its labels in one of two forms:
+
+    - ``tags``, a dict: for a task's name, the tags of all words. A missing task, or None in its
+      place, means that the sentence has no labels for it; None as a tag means the same of a word.
+    - ``task``, a number into ``encoder.tasks``, and ``tags``, a list: the labels of that task.
+      Without ``tags`` the sentence is unlabelled.
+
+    Corpora with different labels can be chained. Only the encoder's tasks are read, so that an
+    encoder with some of a corpus' tasks makes a dataset of those.
+
+    Args:
+        data: The items, such as a dataset of :mod:`mtgnn.datasets`, or several in a chain.
+        encoder: The numbers of words, characters and tags.
+        by_task: False (default): every sentence is one example with ``y`` ``[T, K]``, in all
+            tasks. True: one example, with ``task`` and with ``y`` ``[T]``, for each task that the
+            sentence has labels for.
+        known: The words of the training text, such as a set, to tell ``unknown`` words by: as they
+            stand there, casing and all, however often.
+
+    Attributes:
+        lengths: Number of words of each example ``[n]``, at least 1.
+        task: Task of each example ``[n]``, or None.
+
+    Raises:
+        ValueError: If an item has no words, tags without a task, other numbers of tags than words,
+            a tag that its task does not have, or no labels for any of the encoder's tasks although
+            it has tags; or if, ``by_task``, it has neither task nor tags.
+
+    Example:
+        >>> data = [Data(words=["A", "dog"], tags={"pos": ["DT", "NN"]}),
+        ...         Data(words=["Rex"], tags={"pos": ["NNP"], "ner": ["B-PER"]})]
+        >>> classes = {"pos": ["DT", "NN", "NNP"], "ner": ["O", "B-PER", "I-PER"]}
+        >>> encoder = SentenceEncoder.build([item.words for item in data], classes)
+        >>> encoded = EncodedSentences(data, encoder)
+        >>> encoded.collate(list(encoded)).y.tolist()
+        [[[0, -100], [1, -100]], [[2, 1], [-100, -100]]]
+        >>> encoded = EncodedSentences(data, encoder, by_task=True)
+        >>> encoded.task.tolist(), encoded.lengths.tolist()
+        ([0, 0, 1], [2, 1, 1])
+    """
+
+    def __init__(
+        self,
+        data: Iterable[Data],
+        encoder: SentenceEncoder,
+        by_task: bool = False,
+        known: Container[str] | None = None,
+    ) -> None:
+        tokens, characters, sizes, unknown, labels = [], [], [], [], []
+        tasks: list[int] = []
+        numbers: list[int] = []  # of the sentence of each example
+        for number, item in enumerate(data):
+            words, given = _read(item, number, encoder.tasks, by_task)
+            encoded = encoder.encode(words)
+            tokens.append(encoded.tokens)
+            characters.append(encoded.characters)
+            sizes.append(encoded.ends.diff(prepend=encoded.ends.new_zeros(1)))
+            if known is not None:
+                unknown.append(torch.tensor([word not in known for word in words]))
+            y = torch.full((len(words), len(encoder.tasks)), NO_LABEL)
+            for task, tags in given.items():
+                y[:, encoder.tasks.index(task)] = _encode(encoder, tags, task, number, len(words))
+            own = [encoder.tasks.index(task) for task in given]
+            numbers.extend([number] * len(own) if by_task else [number])
+            tasks.extend(own)
+            labels.append(y)
+        if not numbers:
+            raise ValueError(f"expected at least one example, got none in {len(tokens)} sentences")
+        self.num_tasks = len(encoder.tasks)
+        self.task = torch.tensor(tasks) if by_task else None
+        self._numbers = torch.tensor(numbers)
+        sentences = torch.tensor([len(row) for row in tokens])
+        self.lengths = sentences[self._numbers]
+        self._ends = sentences.cumsum(0)
+        self._tokens = torch.cat(tokens)
+        self._y = torch.cat(labels)
+        self._unknown = torch.cat(unknown) if known is not None else None
+        self._characters = torch.cat(characters)
+        self._sizes = torch.cat(sizes)
+        self._starts = self._sizes.cumsum(0) - self._sizes
+
+    def __len__(self) -> int:
+        return self.lengths.numel()
+
+    def __getitem__(self, index: int) -> EncodedSentence:
+        end = int(self._ends[self._numbers[index]])
+        words = slice(end - int(self.lengths[index]), end)
+        task = None if self.task is None else self.task[index]
+        y = self._y[words]
+        return EncodedSentence(
+            self._tokens[words],
+            self._spelling(words),
+            task,
+            y if task is None else y[:, int(task)],
+            None if self._unknown is None else self._unknown[words],
+        )
+
+    def _spelling(self, words: slice) -> Tensor:
+        """Characters ``[T, C]`` of some words, padded with 0 to the longest."""
+        sizes = self._sizes[words].unsqueeze(1)
+        place = torch.arange(int(sizes.max()))
+        real = place < sizes
+        out = torch.zeros(real.shape, dtype=torch.long)
+        out[real] = self._characters[(self._starts[words].unsqueeze(1) + place)[real]]
+        return out
+
+    @staticmethod
+    def collate(items: Sequence[EncodedSentence]) -> TokenBatch:
+        """Pad ``items`` to the longest of them; the ``collate_fn`` of a ``DataLoader``."""
+        lengths = torch.tensor([item.tokens.numel() for item in items])
+        longest = max(item.characters.size(1) for item in items)
+        characters = torch.zeros(len(items), int(lengths.max()), longest, dtype=torch.long)
+        for row, item in zip(characters, items, strict=True):
+            row[: item.characters.size(0), : item.characters.size(1)] = item.characters
+        tasks = [item.task for item in items if item.task is not None]
+        unknown = [item.unknown for item in items if item.unknown is not None]
+        return TokenBatch(
+            pad_sequence([item.tokens for item in items], batch_first=True),
+            characters,
+            lengths,
+            torch.stack(tasks) if tasks else None,
+            pad_sequence([item.y for item in items], batch_first=True, padding_value=NO_LABEL),
+            pad_sequence(unknown, batch_first=True) if unknown else None,
+        )
+
+    def __repr__(self) -> str:
+        how = "by task" if self.task is not None else f"{self.num_tasks} tasks"
+        return f"EncodedSentences({len(self)}, {how})"
+
+
+def _read(item: Data, number: int, tasks: list[str], by_task: bool) -> tuple[list[str], Labels]:
+    """Words of an item, and its labels by task, without those that the encoder does not know."""
+    if "words" not in item:
+        raise ValueError(f"expected items with words, item {number} has none")
+    tags = item.get("tags", None)
+    if "task" in item:
+        task = int(item["task"])
+        if not 0 <= task < len(tasks):
+            raise ValueError(f"item {number}: expected a task of 0 to {len(tasks) - 1}, got {task}")
+        if isinstance(tags, Mapping):
+            raise ValueError(f"item {number}: expected a list of tags beside a task, got a dict")
+        return item["words"], {tasks[task]: [None] * len(item["words"]) if tags is None else tags}
+    if tags is None and not by_task:
+        return item["words"], {}
+    if not isinstance(tags, Mapping):
+        raise ValueError(f"item {number}: expected a task, or tags as a dict, got {tags!r:.60}")
+    if not set(tags) & set(tasks):
+        raise ValueError(f"item {number} has tags for {list(tags)}, none is a task of {tasks}")
+    return item["words"], {k: tags[k] for k in tasks if tags.get(k) is not None}
+
+
+def _encode(
+    encoder: SentenceEncoder, tags: Sequence[str | None], task: str, number: int, length: int
+) -> Tensor:
+    if isinstance(tags, str) or len(tags) != length:
+        raise ValueError(f"item {number}: expected {length} tags for {task!r}, got {len(tags)}")
+    try:
+        return encoder.encode_tags(tags, task)
+    except ValueError as error:
+        raise ValueError(f"item {number}: {error}") from error

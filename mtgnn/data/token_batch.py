@@ -1,0 +1,53 @@
+"""A batch of sentences whose words are labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Sentences whose words have labels in one task or in several, padded to the longest.
+
+    Attributes:
+        tokens: Word numbers ``[B, T]``, padded with 0.
+        characters: Character numbers of each word ``[B, T, C]``, padded with 0.
+        lengths: Number of words ``[B]``, at least 1; stays on the CPU, where packing needs it.
+        task: Task of each sentence ``[B]``, or None where sentences have labels in several.
+        y: Class of each word ``[B, T]`` in the sentence's task, or ``[B, T, K]`` in all tasks;
+            −100 for "no label" and for padding.
+        unknown: Which words the training text does not have ``[B, T]``, False for padding; None
+            where nobody has said what the training text has.
+    """
+
+    tokens: Tensor
+    characters: Tensor
+    lengths: Tensor
+    task: Tensor | None
+    y: Tensor
+    unknown: Tensor | None = None
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TokenBatch:
+        """This batch with everything but ``lengths`` on ``device``."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.lengths)
+
+    def pin_memory(self) -> TokenBatch:
+        """This batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
+        return self._map(lambda tensor: tensor.pin_memory(), self.lengths.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor], lengths: Tensor) -> TokenBatch:
+        return TokenBatch(
+            change(self.tokens),
+            change(self.characters),
+            lengths,
+            None if self.task is None else change(self.task),
+            change(self.y),
+            None if self.unknown is None else change(self.unknown),
+        )
+
+    def __len__(self) -> int:
+        return self.tokens.size(0)
