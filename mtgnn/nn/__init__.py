@@ -14,6 +14,7 @@ from .shared import SharedLSTM, SharedState
 from .star import StarGraphLSTM
 from .state import GraphState
 from .tag_scheme import AllowedTransitions, allowed_transitions
+from .tagging import TaggingHeads
 
 __all__ = [
     "AllowedTransitions",
@@ -30,6 +31,7 @@ __all__ = [
     "SharedLSTM",
     "SharedState",
     "StarGraphLSTM",
+    "TaggingHeads",
     "TaskAttentionConv",
     "allowed_transitions",
     "balanced_backward",

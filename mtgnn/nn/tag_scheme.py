@@ -8,13 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .check import check_option
+from ..data.schemes import OUTSIDE, check_scheme, split_tag
 
-SCHEMES = ("IOB2", "IOBES")
-
-_STARTS = {"IOB2": "OB", "IOBES": "OBS"}  # may stand first, and after whatever ended
-_ENDS = {"IOB2": "OBI", "IOBES": "OES"}  # may stand last
-_INSIDE = {"IOB2": {"B": "I", "I": "I"}, "IOBES": {"B": "IE", "I": "IE"}}  # in the same span
+# Of each scheme: what may begin a span, end one, and go on with one.
+_FIRST = {"IOB1": "I", "IOB2": "B", "IOBES": "BS", "BILOU": "BU"}
+_LAST = {"IOB1": "BI", "IOB2": "BI", "IOBES": "ES", "BILOU": "LU"}
+_NEXT = {"IOB1": "BI", "IOB2": "I", "IOBES": "IE", "BILOU": "IL"}
 
 
 class AllowedTransitions(NamedTuple):
@@ -36,8 +35,7 @@ def allowed_transitions(tags: Sequence[str], scheme: str) -> AllowedTransitions:
 
     Args:
         tags: Names in the order of their numbers: ``O``, or a prefix and a type, ``B-NP``.
-        scheme: ``"IOB2"``: every span begins with B, and I continues one of its type; ``"IOBES"``:
-            spans of one word are S, longer ones B, I …, E.
+        scheme: ``"IOB1"``, ``"IOB2"``, ``"IOBES"`` or ``"BILOU"``.
 
     Raises:
         ValueError: For an unknown scheme, or a tag that is none of the scheme.
@@ -49,17 +47,19 @@ def allowed_transitions(tags: Sequence[str], scheme: str) -> AllowedTransitions:
         >>> allowed.start
         tensor([ True,  True, False, False])
     """
-    check_option("scheme", scheme, SCHEMES)
+    check_scheme(scheme)
     parts = [_split(tag, scheme) for tag in tags]
-    starts = [prefix in _STARTS[scheme] for prefix, _ in parts]
-    ends = [prefix in _ENDS[scheme] for prefix, _ in parts]
+    starts = [prefix in _FIRST[scheme] + OUTSIDE for prefix, _ in parts]
+    ends = [prefix in _LAST[scheme] + OUTSIDE for prefix, _ in parts]
+    inner = [prefix in _NEXT[scheme] for prefix, _ in parts]
     rows = []
     for (prefix, kind), may_end in zip(parts, ends, strict=True):
-        inside = _INSIDE[scheme].get(prefix, "")
+        # Within a span is what began and is not over: in IOB a B or I, else a B or I and no other.
+        is_open = prefix in "BI"
         rows.append(
             [
-                (may_end and may_start) or (other in inside and kind == other_kind)
-                for (other, other_kind), may_start in zip(parts, starts, strict=True)
+                (may_end and may_start) or (is_open and goes_on and kind == other)
+                for (_, other), may_start, goes_on in zip(parts, starts, inner, strict=True)
             ]
         )
     between = torch.tensor(rows, dtype=torch.bool).view(len(parts), len(parts))
@@ -67,8 +67,10 @@ def allowed_transitions(tags: Sequence[str], scheme: str) -> AllowedTransitions:
 
 
 def _split(tag: str, scheme: str) -> tuple[str, str]:
-    """Prefix and type; that of ``O`` is empty."""
-    prefix, line, kind = tag.partition("-")
-    if tag == "O" or (line and kind and prefix in set(scheme.rstrip("2")) - {"O"}):
-        return prefix, kind
-    raise ValueError(f"expected tags of {scheme}, such as O and B-NP, got {tag!r}")
+    """Prefix and type of a tag, ``O`` included."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, kind = split_tag(tag)
+    if prefix not in _FIRST[scheme] + _LAST[scheme] + _NEXT[scheme]:
+        raise ValueError(f"expected tags of {scheme}, got {tag!r}")
+    return prefix, kind
