@@ -15,9 +15,12 @@ from .star import StarGraphLSTM
 from .state import GraphState
 from .tag_scheme import AllowedTransitions, allowed_transitions
 from .tagging import TaggingHeads
+from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 __all__ = [
     "AllowedTransitions",
+    "CharacterCNN",
+    "CharacterLSTM",
     "ClassificationHeads",
     "CompleteGraphLSTM",
     "GraphLSTM",
@@ -33,6 +36,7 @@ __all__ = [
     "StarGraphLSTM",
     "TaggingHeads",
     "TaskAttentionConv",
+    "WordEmbedding",
     "allowed_transitions",
     "balanced_backward",
     "build_encoder",
