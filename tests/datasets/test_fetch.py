@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import io
 import tarfile
@@ -5,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from tiny_fdu_mtl import Server, TinyFDUMTL, pack, write_folder
+
+from mtgnn.datasets.fetch import fetch
 
 ARCHIVES = ["data.zip", "data.tar", "data.tar.gz", "data.tgz", "data.tar.bz2", "data.tar.xz"]
 
@@ -175,3 +178,47 @@ def test_connection_that_breaks_off(tmp_path: Path, server: Server) -> None:
     with pytest.raises((OSError, ValueError), match=r"books\.task\.train"):
         TinyFDUMTL(tmp_path, "test", server.address)
     assert raw(tmp_path) == {}
+
+
+@pytest.mark.parametrize("how", ["folder", "archive", "server", "archive on a server"])
+def test_packed_files(tmp_path: Path, content: dict[str, bytes], server: Server, how: str) -> None:
+    packed = dict(content)
+    for name in ("dvd.task.test", "MR.task.test"):
+        packed[f"{name}.gz"] = gzip.compress(packed.pop(name))
+    folder = write_folder(tmp_path / "packed", packed)
+    place: Path | str = folder
+    if "archive" in how:
+        place = pack(folder, tmp_path / "data.tar.gz")
+    if how == "server":
+        server.files, place = packed, server.address
+    if how == "archive on a server":
+        server.files = {"data.tar.gz": (tmp_path / "data.tar.gz").read_bytes()}
+        place = f"{server.address}/data.tar.gz"
+    assert len(TinyFDUMTL(tmp_path / "root", "test", place)) == 6
+    assert raw(tmp_path / "root") == content
+
+
+def test_a_packed_file_that_is_broken(tmp_path: Path, content: dict[str, bytes]) -> None:
+    content["dvd.task.test.gz"] = gzip.compress(content.pop("dvd.task.test"))[:-4]
+    folder = write_folder(tmp_path / "packed", content)
+    with pytest.raises(ValueError, match=r"dvd\.task\.test\.gz from .* is a broken archive"):
+        TinyFDUMTL(tmp_path / "root", "test", folder)
+    content["dvd.task.test.gz"] = gzip.compress(b"other")
+    (folder / "dvd.task.test.gz").write_bytes(content["dvd.task.test.gz"])
+    with pytest.raises(ValueError, match=r"dvd\.task\.test from .*expected SHA-256"):
+        TinyFDUMTL(tmp_path / "root", "test", folder)
+    assert raw(tmp_path / "root") == {}
+
+
+def test_files_of_several_places_come_together_or_not_at_all(tmp_path: Path) -> None:
+    places, target = {}, tmp_path / "target"
+    target.mkdir()
+    for name in ("a", "b"):
+        places[name] = str(write_folder(tmp_path / f"from {name}", {name: name.encode()}))
+    with pytest.raises(ValueError, match=r"b from .*from b is not the expected file"):
+        fetch(places, {"a": None, "b": "0" * 64}, str(target))
+    with pytest.raises(FileNotFoundError, match="1 are missing: c"):
+        fetch({**places, "c": places["a"]}, {"a": None, "c": None}, str(target))
+    assert list(target.iterdir()) == []
+    fetch(places, {"a": None, "b": hashlib.sha256(b"b").hexdigest()}, str(target))
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"a": b"a", "b": b"b"}
