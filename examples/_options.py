@@ -9,6 +9,7 @@ from typing import Any
 from mtgnn.lightning import read_checkpoint
 
 MODELS = ("single", "shared", "complete", "star")
+BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
 
 # Where neither the command line nor a checkpoint says otherwise.
 DEFAULTS: dict[str, Any] = {
@@ -96,7 +97,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="a few planted sentences: a look at the output")
 
     add = parser.add_argument_group("models").add_argument
-    add("--model", nargs="+", choices=[*MODELS, "oracle"], help="which (default: all)")
+    choices = [*MODELS, *BASELINES, "oracle"]
+    usual = f"which (default: {', '.join(MODELS)}; planted tasks also have an oracle)"
+    add("--model", nargs="+", choices=choices, help=usual)
     add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 50)")
     add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 50)")
     add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")

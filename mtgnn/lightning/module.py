@@ -22,6 +22,10 @@ class MultiTaskModule(L.LightningModule):
     their number on all ranks. DDP averages gradients over the ranks, so each rank multiplies its
     share by their number, and the gradient is that of one process on the joined batch.
 
+    Auxiliary losses of the encoder (see :class:`~mtgnn.nn.AdversarialLSTM`) are added: their sum
+    over the sequences of the global batch, labelled or not, divided by the number of these. They
+    count in ``train/loss`` and, alone, in ``train/auxiliary_loss``, and in no other score.
+
     Logged are ``train/loss`` (a step), ``{train,dev,test}/loss`` and ``/accuracy`` (an epoch, mean
     over the tasks, each counting once) and ``/accuracy/TASK``, over all ranks.
 
@@ -85,24 +89,37 @@ class MultiTaskModule(L.LightningModule):
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """This rank's share of the global batch's loss, times the number of ranks."""
-        losses, labelled = self._losses(batch, "train")
+        logits, auxiliary = self.model(
+            batch.tokens, batch.lengths, batch.task, return_auxiliary_losses=True
+        )
+        losses, labelled = self._score(logits, batch, "train")
         task = batch.task.to(losses.device)
-        count = self.trainer.strategy.reduce(self.loss.count(task, labelled), reduce_op="sum")
+        count = self._over_ranks(self.loss.count(task, labelled))
         loss = self.loss(losses, task, count, labelled=labelled) * self.trainer.world_size
+        if self.model.has_auxiliary_losses:
+            size = self._over_ranks(torch.tensor(float(len(auxiliary)), device=auxiliary.device))
+            added = auxiliary.sum() / size * self.trainer.world_size
+            self.log("train/auxiliary_loss", added.detach(), on_step=True, on_epoch=False)
+            loss = loss + added
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False)
         return loss
 
+    def _over_ranks(self, count: Tensor) -> Tensor:
+        """The sum over all processes."""
+        total = self.trainer.strategy.reduce(count, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
     def validation_step(self, batch: SequenceBatch, batch_index: int) -> None:
         """Count what is right."""
-        self._losses(batch, "dev")
+        self._score(self(batch.tokens, batch.lengths, batch.task), batch, "dev")
 
     def test_step(self, batch: SequenceBatch, batch_index: int) -> None:
         """Count what is right."""
-        self._losses(batch, "test")
+        self._score(self(batch.tokens, batch.lengths, batch.task), batch, "test")
 
-    def _losses(self, batch: SequenceBatch, part: str) -> tuple[Tensor, Tensor]:
+    def _score(self, logits: Tensor, batch: SequenceBatch, part: str) -> tuple[Tensor, Tensor]:
         """Loss of each sample, and which have a label ``[B]``; the metrics of ``part`` count."""
-        logits = self(batch.tokens, batch.lengths, batch.task)
         losses = self.model.loss_per_sample(logits, batch)
         labelled, task = is_labelled(batch.y), batch.task.to(losses.device)
         self._metric(part, "accuracy").update(logits.argmax(-1) == batch.y, task, labelled)

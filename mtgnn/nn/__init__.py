@@ -1,16 +1,21 @@
 """Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
+from .adversarial import AdversarialLSTM
 from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
 from .crf import LinearChainCRF
+from .cross_stitch import CrossStitchLSTM
 from .encoders import build_encoder
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
+from .hierarchical import HierarchicalLSTM, HierarchicalState
 from .losses import MultiTaskLoss, is_labelled
+from .mixture import MixtureOfExpertsLSTM
 from .model import MultiTaskModel, Prediction
 from .pooling import Pooling, pool
 from .shared import SharedLSTM, SharedState
+from .shared_private import SharedPrivateLSTM, SharedPrivateState
 from .star import StarGraphLSTM
 from .state import GraphState
 from .tag_scheme import AllowedTransitions, allowed_transitions
@@ -21,17 +26,24 @@ __all__ = [
     "AllowedTransitions",
     "CharacterCNN",
     "CharacterLSTM",
+    "AdversarialLSTM",
     "ClassificationHeads",
     "CompleteGraphLSTM",
+    "CrossStitchLSTM",
     "GraphLSTM",
     "GraphState",
     "LinearChainCRF",
+    "HierarchicalLSTM",
+    "HierarchicalState",
+    "MixtureOfExpertsLSTM",
     "MultiTaskLoss",
     "MultiTaskModel",
     "Pooling",
     "Prediction",
     "RegressionHeads",
     "SharedLSTM",
+    "SharedPrivateLSTM",
+    "SharedPrivateState",
     "SharedState",
     "StarGraphLSTM",
     "TaggingHeads",

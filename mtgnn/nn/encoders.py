@@ -8,9 +8,14 @@ from typing import Any
 from torch import nn
 
 from ..graph import TaskGraph, Tasks, task_names
+from .adversarial import AdversarialLSTM
 from .complete import CompleteGraphLSTM
+from .cross_stitch import CrossStitchLSTM
 from .graph_lstm import GraphLSTM
+from .hierarchical import HierarchicalLSTM
+from .mixture import MixtureOfExpertsLSTM
 from .shared import SharedLSTM
+from .shared_private import SharedPrivateLSTM
 from .star import StarGraphLSTM
 
 
@@ -19,11 +24,25 @@ def build_encoder(
 ) -> nn.Module:
     """Build an encoder from its name.
 
+    ==================== =============================== ======================================
+    name                 class                           what it is
+    ==================== =============================== ======================================
+    ``"single"``         :class:`GraphLSTM`              an LSTM of its own for each task
+    ``"shared"``         :class:`SharedLSTM`             one LSTM for all tasks
+    ``"shared_private"`` :class:`SharedPrivateLSTM`      both of these side by side
+    ``"adversarial"``    :class:`AdversarialLSTM`        the same, trained against a discriminator
+    ``"hierarchical"``   :class:`HierarchicalLSTM`       one stack; lower tasks leave it earlier
+    ``"cross_stitch"``   :class:`CrossStitchLSTM`        linear combinations of the tasks' states
+    ``"mixture"``        :class:`MixtureOfExpertsLSTM`   shared experts, a gate for each task
+    ``"complete"``       :class:`CompleteGraphLSTM`      every task attends over every other
+    ``"star"``           :class:`StarGraphLSTM`          tasks attend over a shared mailbox
+    ``"graph"``          :class:`GraphLSTM`              any task graph
+    ==================== =============================== ======================================
+
+    ``"hierarchical"`` and ``"graph"`` need the option ``graph``, a :class:`mtgnn.TaskGraph`.
+
     Args:
-        name: ``"single"``: an LSTM of its own for each task (:class:`GraphLSTM` without edges);
-            ``"shared"``: one for all (:class:`SharedLSTM`); ``"complete"``
-            (:class:`CompleteGraphLSTM`); ``"star"`` (:class:`StarGraphLSTM`); ``"graph"``: a
-            :class:`GraphLSTM` over the option ``graph``, a :class:`mtgnn.TaskGraph`.
+        name: One of these.
         input_size: Size E of an input.
         hidden_size: Size H of a state.
         tasks: Task names, or their number.
@@ -38,8 +57,14 @@ def build_encoder(
     """
     if name not in _BUILDERS:
         raise ValueError(f"expected an encoder among {list(_BUILDERS)}, got {name!r}")
+    over: TaskGraph | tuple[str, ...] = task_names(tasks)
+    if name in _OVER_GRAPHS:
+        graph = options.pop("graph", None)
+        if graph is None or graph.tasks != over:
+            raise ValueError(f"encoder {name!r} needs a graph of tasks {over}, got {graph}")
+        over = graph
     try:
-        return _BUILDERS[name](input_size, hidden_size, task_names(tasks), **options)
+        return _BUILDERS[name](input_size, hidden_size, over, **options)
     except TypeError as error:  # an option that the class does not know
         raise ValueError(f"cannot build encoder {name!r}: {error}") from error
 
@@ -48,22 +73,16 @@ def _single(input_size: int, hidden_size: int, tasks: Tasks, **options: Any) -> 
     return GraphLSTM(input_size, hidden_size, TaskGraph.isolated(tasks), **options)
 
 
-def _graph(
-    input_size: int,
-    hidden_size: int,
-    tasks: Tasks,
-    graph: TaskGraph | None = None,
-    **options: Any,
-) -> nn.Module:
-    if graph is None or graph.tasks != tasks:
-        raise ValueError(f'encoder "graph" needs a graph of tasks {tasks}, got {graph}')
-    return GraphLSTM(input_size, hidden_size, graph, **options)
-
-
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "single": _single,
     "shared": SharedLSTM,
+    "shared_private": SharedPrivateLSTM,
+    "adversarial": AdversarialLSTM,
+    "hierarchical": HierarchicalLSTM,
+    "cross_stitch": CrossStitchLSTM,
+    "mixture": MixtureOfExpertsLSTM,
     "complete": CompleteGraphLSTM,
     "star": StarGraphLSTM,
-    "graph": _graph,
+    "graph": GraphLSTM,
 }
+_OVER_GRAPHS = ("hierarchical", "graph")  # not over tasks alone

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -15,6 +14,7 @@ from .check import check_option
 from .check_model import check_classes, check_encoder, check_labels, check_tokens
 from .encoders import build_encoder
 from .heads import ClassificationHeads
+from .modes import evaluating
 from .pooling import Pooling
 
 
@@ -45,7 +45,8 @@ class MultiTaskModel(nn.Module):
         classes: The label names of each task, in the order of their numbers.
         encoder: A name (see :func:`build_encoder`), or a module that is called like
             :class:`GraphLSTM`, with ``graph`` (whose tasks are those of ``classes``) and
-            ``output_size``.
+            ``output_size``. It may have ``auxiliary_losses(out, lengths, task) -> [B]``, see
+            :meth:`forward` and :class:`AdversarialLSTM`.
         embedding_size: Size E of a token's vector.
         hidden_size: Size H of a state; for a named encoder.
         pooling: ``"last"``, ``"mean"``, ``"max"`` or ``"attention"``, see :class:`Pooling`.
@@ -143,6 +144,7 @@ class MultiTaskModel(nn.Module):
         lengths: Tensor,
         task: Tensor,
         return_attention_weights: bool = False,
+        return_auxiliary_losses: bool = False,
     ) -> Any:
         """Compute logits.
 
@@ -152,9 +154,13 @@ class MultiTaskModel(nn.Module):
             task: ``[B]``, task of each text. Like ``lengths`` it is read on the CPU: there it
                 costs a GPU no synchronisation.
             return_attention_weights: Also returns the encoder's attention.
+            return_auxiliary_losses: Also returns what the encoder wants added to the loss of each
+                sequence ``[B]``, labelled or not: add their mean over the (global) batch to the
+                task loss. Zeros where the encoder wants nothing.
 
         Returns:
-            Logits ``[B, C]``, −∞ beyond a task's own classes, or ``(logits, attention)``.
+            Logits ``[B, C]``, −∞ beyond a task's own classes, or a tuple
+            ``(logits[, attention][, auxiliary_losses])`` of what was asked for.
 
         Raises:
             ValueError: For wrong sizes, or tokens (where they are on the CPU), lengths or tasks
@@ -163,12 +169,22 @@ class MultiTaskModel(nn.Module):
         check_tokens(tokens, len(self.vocabulary))
         lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
         x = self.dropout(self.embedding(self._rows(tokens, task)))
-        if return_attention_weights:
-            out, _, attention = self.encoder(x, lengths, task, return_attention_weights=True)
-        else:
-            out, _ = self.encoder(x, lengths, task)
+        asked = {"return_attention_weights": True} if return_attention_weights else {}
+        out, _, *rest = self.encoder(x, lengths, task, **asked)
         logits = self.heads(self.dropout(self.pooling(out, lengths)), task)
-        return (logits, attention) if return_attention_weights else logits
+        if return_auxiliary_losses:
+            rest.append(self._auxiliary_losses(out, lengths, task))
+        return (logits, *rest) if rest else logits
+
+    @property
+    def has_auxiliary_losses(self) -> bool:
+        """Whether the encoder wants anything added to the loss."""
+        return hasattr(self.encoder, "auxiliary_losses")
+
+    def _auxiliary_losses(self, out: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
+        if not self.has_auxiliary_losses:
+            return out.new_zeros(len(out))
+        return self.encoder.auxiliary_losses(out, lengths, task)  # type: ignore[operator]
 
     def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
         """The rows of the table to look up; padding is row 0 of every task's."""
@@ -221,7 +237,7 @@ class MultiTaskModel(nn.Module):
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))  # spares padding
         answers: dict[int, Prediction] = {}
-        with _evaluating(self), torch.no_grad():
+        with evaluating(self), torch.no_grad():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 answers.update(
@@ -281,15 +297,3 @@ class MultiTaskModel(nn.Module):
             model = cls(vocabulary, content["classes"], **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
         return model.eval()
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; each part returns to the mode it was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -155,6 +155,15 @@ def test_a_folder_of_ones_own(star: tuple[Path, str]) -> None:
     assert {row["reviews"] for row in rows(out / "results.csv")} == {"all"}
 
 
+def test_baselines_by_name(folder: Path, main: Callable[..., str], tmp_path: Path) -> None:
+    models = ["shared_private", "adversarial", "cross_stitch", "mixture"]
+    options = ["--model", *models, "--epochs", "1", "--out", str(tmp_path)]
+    main("--data", str(folder), *options, *SMALL)
+    assert {row["model"] for row in rows(tmp_path / "results.csv")} == set(models)
+    checkpoint = ["--checkpoint", str(tmp_path / "adversarial" / "best.ckpt")]
+    assert "mean over tasks" in main(*checkpoint, "--evaluate")
+
+
 def test_evaluate_and_predict(
     star: tuple[Path, str], main: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
 from mtgnn.lightning import MultiTaskDataModule
-from mtgnn.nn import MultiTaskLoss
+from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
 
 class Record(L.Callback):
@@ -50,12 +50,21 @@ def texts_of_two_tasks() -> list[Data]:
     return [*items, Data(text="good price plot", task=1, y=1)]
 
 
-def run(processes: int, folder: Path, loss: MultiTaskLoss) -> dict[str, Any]:
+def graph_model() -> MultiTaskModel:
+    """Two tasks that talk, and one that does not."""
+    graph = TaskGraph.from_edges([("books", "dvd"), ("dvd", "books")], ["books", "dvd", "toys"])
+    return model("graph", graph=graph, exchange="mutual").double()
+
+
+def adversarial_model() -> MultiTaskModel:
+    """A model with auxiliary losses, which count for unlabelled texts too."""
+    return model("adversarial", adversarial_weight=1.0, orthogonality_weight=10.0).double()
+
+
+def run(processes: int, folder: Path, net: MultiTaskModel, loss: MultiTaskLoss) -> dict[str, Any]:
     """Train, and tell what this rank saw and came to."""
     dev = texts(21, 2)
-    data = MultiTaskDataModule(texts_of_two_tasks(), dev, dev, VOCABULARY, batch_size=6, seed=3)
-    graph = TaskGraph.from_edges([("books", "dvd"), ("dvd", "books")], ["books", "dvd", "toys"])
-    net = model("graph", graph=graph, exchange="mutual").double()
+    data = MultiTaskDataModule(texts_of_two_tasks(), dev, dev, VOCABULARY, batch_size=7, seed=3)
     record = Record()
     result = train(net, folder, data=data, devices=processes, loss=loss, callbacks=[record])
     return {
@@ -68,12 +77,15 @@ def run(processes: int, folder: Path, loss: MultiTaskLoss) -> dict[str, Any]:
 
 
 def main(processes: int, folder: Path) -> dict[str, dict[str, Any]]:
-    """Train with each of two losses."""
-    losses = {
-        "sample": MultiTaskLoss(3, weights=[1.0, 2.0, 1.0]),
-        "task": MultiTaskLoss(3, weights="uncertainty", reduction="task").double(),
+    """Train with each of two losses, and with auxiliary ones."""
+    weighted = MultiTaskLoss(3, weights=[1.0, 2.0, 1.0])
+    uncertain = MultiTaskLoss(3, weights="uncertainty", reduction="task").double()
+    runs = {
+        "sample": (graph_model(), weighted),
+        "task": (graph_model(), uncertain),
+        "auxiliary": (adversarial_model(), weighted),
     }
-    return {name: run(processes, folder / name, loss) for name, loss in losses.items()}
+    return {name: run(processes, folder / name, *given) for name, given in runs.items()}
 
 
 if __name__ == "__main__":

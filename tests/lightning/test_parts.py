@@ -148,12 +148,17 @@ class One(L.LightningDataModule):
         return DataLoader([self.batch], batch_size=None)  # type: ignore[arg-type]
 
 
-def test_step_is_the_mean_over_labels_of_one_batch() -> None:
+@pytest.mark.parametrize("encoder", ["single", "adversarial"])
+def test_step_is_the_mean_over_labels_of_one_batch(encoder: str) -> None:
     samples = batch((0, 1), (0, 0), (1, -100), (1, 2), (0, -100))
-    net = model("single")
-    logits = net(samples.tokens, samples.lengths, samples.task)
+    net = model(encoder)
+    logits, auxiliary = net(
+        samples.tokens, samples.lengths, samples.task, return_auxiliary_losses=True
+    )
     chosen = torch.tensor([0, 1, 3])
     expected = torch.nn.functional.cross_entropy(logits[chosen], samples.y[chosen])
+    assert auxiliary.all() == (encoder == "adversarial")
+    expected = expected + auxiliary.mean()  # over all five
     expected.backward()
     wanted = {
         name: None if parameter.grad is None else parameter.grad.clone()
@@ -170,7 +175,11 @@ def test_step_is_the_mean_over_labels_of_one_batch() -> None:
     compare = Compare()
     running = trainer(compare)
     running.fit(MultiTaskModule(net), datamodule=One(samples))
-    torch.testing.assert_close(running.callback_metrics["train/loss"], expected.detach())
+    logged = running.callback_metrics
+    torch.testing.assert_close(logged["train/loss"], expected.detach())
+    assert ("train/auxiliary_loss" in logged) == (encoder == "adversarial")
+    if encoder == "adversarial":
+        torch.testing.assert_close(logged["train/auxiliary_loss"], auxiliary.mean().detach())
     assert compare.grads.keys() == wanted.keys()
     assert sum(grad is None for grad in wanted.values()) > 2  # what is the third task's
     for name, grad in wanted.items():

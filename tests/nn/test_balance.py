@@ -119,12 +119,16 @@ def names(net: MultiTaskModel, parameters: list[torch.nn.Parameter]) -> set[str]
         (model("single", "task"), {"a", "b", "c"}, True),
         (model("graph", graph=TaskGraph.hierarchy({"b": ["a"], "c": ["b"]})), {"c"}, False),
         (model("shared"), set(), False),
+        (model("shared_private"), {"a", "b", "c"}, False),
+        (model("cross_stitch"), set(), False),
+        (model("mixture"), {"a", "b", "c"}, False),
     ],
 )
 def test_split(net: MultiTaskModel, own_nodes: set[str], own_embedding: bool) -> None:
     shared, own = split_parameters(net)
     assert len(shared) + len(own) == len(list(net.parameters()))
-    expected = {f"encoder.nodes.{name}." for name in own_nodes} | {"heads."}
+    places = ("nodes", "private.nodes", "gates")
+    expected = {f"encoder.{place}.{name}." for place in places for name in own_nodes} | {"heads."}
     expected |= {"embedding."} if own_embedding else set()
     found = names(net, own)
     assert found == {name for name, _ in net.named_parameters() if name.startswith(tuple(expected))}

@@ -12,7 +12,8 @@ TOKENS = torch.tensor([[3, 4, 5, 7], [5, 4, 0, 0], [6, 0, 0, 0], [3, 1, 2, 0]])
 LENGTHS = torch.tensor([4, 2, 1, 3])
 TASK = torch.tensor([2, 1, 1, 2])
 TEXTS = ["i like it !", "", "not it", "i do not like it at all", "i", "like it"]
-ENCODERS = ["single", "shared", "complete", "star"]
+BASELINES = ["shared_private", "adversarial", "cross_stitch", "mixture"]
+ENCODERS = ["single", "shared", "complete", "star", *BASELINES]
 
 
 def model(encoder: str | torch.nn.Module = "complete", **options: object) -> MultiTaskModel:
@@ -39,16 +40,33 @@ def tied(net: MultiTaskModel) -> MultiTaskModel:
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
 def test_is_its_parts_in_a_row(encoder: str, pooling: str) -> None:
     net = model(encoder, pooling=pooling, encoder_options={"bidirectional": True}).double()
-    got, attention = net(TOKENS, LENGTHS, TASK, return_attention_weights=True)
-    assert torch.equal(got, net(TOKENS, LENGTHS, TASK))
-    assert len(attention) == 2
+    got = net(TOKENS, LENGTHS, TASK)
     out, _ = net.encoder(net.embedding.weight[TOKENS], LENGTHS, TASK)
     h = net.pooling(out, LENGTHS)
-    assert net.pooling.how == pooling and net.pooling.bidirectional and h.shape == (4, 6)
+    assert net.pooling.how == pooling and net.pooling.bidirectional and h.shape[1] % 6 == 0
     for b, k in enumerate(TASK.tolist()):
         head = net.heads.heads[list(CLASSES)[k]]
         torch.testing.assert_close(got[b, : len(head.bias)], head(h[b]))
         assert (got[b, len(head.bias) :] == -torch.inf).all()
+
+
+def test_attention_is_the_encoder_s() -> None:
+    net = model(encoder_options={"bidirectional": True})
+    logits, attention = net(TOKENS, LENGTHS, TASK, return_attention_weights=True)
+    assert torch.equal(logits, net(TOKENS, LENGTHS, TASK)) and len(attention) == 2
+
+
+def test_auxiliary_losses_are_the_encoder_s() -> None:
+    net = model("adversarial")
+    logits, attention, auxiliary = net(TOKENS, LENGTHS, TASK, True, return_auxiliary_losses=True)
+    assert torch.equal(logits, net(TOKENS, LENGTHS, TASK)) and len(attention) == 1
+    out, _ = net.encoder(net.embedding(TOKENS), LENGTHS, TASK)
+    expected = net.encoder.auxiliary_losses(out, LENGTHS, TASK)
+    assert net.has_auxiliary_losses and expected.all()
+    torch.testing.assert_close(auxiliary, expected)
+    plain = model("shared_private")
+    _, auxiliary = plain(TOKENS, LENGTHS, TASK, return_auxiliary_losses=True)
+    assert torch.equal(auxiliary, torch.zeros(4)) and not plain.has_auxiliary_losses
 
 
 @pytest.mark.parametrize("embedding", ["shared", "task"])
@@ -76,7 +94,7 @@ def test_a_table_for_each_task() -> None:
     assert rows.tolist() == [4, 5, 6]  # the tokens of the two texts of task 1
 
 
-@pytest.mark.parametrize("encoder", ["single", "star"])
+@pytest.mark.parametrize("encoder", ["single", "star", "shared_private", "mixture"])
 def test_an_absent_task_keeps_no_gradient(encoder: str) -> None:
     net = model(encoder)
     net.loss_per_sample(net(TOKENS, LENGTHS, TASK), batch([1, 2, 0, 0])).mean().backward()

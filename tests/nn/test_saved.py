@@ -42,6 +42,11 @@ def tied(net: MultiTaskModel) -> MultiTaskModel:
         ("complete", {"pooling": "mean", "encoder_options": {"exchange": "mutual", "heads": 2}}),
         ("star", {"pooling": "attention", "dropout": 0.5, "encoder_options": {"memory": "past"}}),
         ("graph", {"encoder_options": {"graph": HIERARCHY, "exchange": "cascade"}}),
+        ("shared_private", {"encoder_options": {"bidirectional": True}}),
+        ("adversarial", {"encoder_options": {"adversarial_weight": 0.1, "pooling": "max"}}),
+        ("hierarchical", {"encoder_options": {"graph": HIERARCHY, "num_layers": 2}}),
+        ("cross_stitch", {"encoder_options": {"num_layers": 2, "subspaces": 3}}),
+        ("mixture", {"encoder_options": {"num_experts": 2}}),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float, torch.double])

@@ -6,7 +6,18 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mtgnn import TaskGraph
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM, build_encoder
+from mtgnn.nn import (
+    AdversarialLSTM,
+    CompleteGraphLSTM,
+    CrossStitchLSTM,
+    GraphLSTM,
+    HierarchicalLSTM,
+    MixtureOfExpertsLSTM,
+    SharedLSTM,
+    SharedPrivateLSTM,
+    StarGraphLSTM,
+    build_encoder,
+)
 from mtgnn.testing import (
     assert_all_tasks_equal_single,
     assert_batch_invariant,
@@ -16,6 +27,7 @@ from mtgnn.testing import (
 
 LENGTHS = torch.tensor([3, 5, 1])
 TASK = torch.tensor([1, 0, 1])
+HIERARCHY = TaskGraph.hierarchy({"b": ["a"]})
 FORMS = [(1, False), (2, False), (1, True), (2, True)]
 
 
@@ -139,7 +151,12 @@ def test_errors(call, message: str) -> None:
         ("shared", SharedLSTM, {"num_layers": 2}),
         ("complete", CompleteGraphLSTM, {"exchange": "mutual"}),
         ("star", StarGraphLSTM, {"memory": "past"}),
-        ("graph", GraphLSTM, {"graph": TaskGraph.from_edges([("a", "b")], ["a", "b"])}),
+        ("graph", GraphLSTM, {"graph": HIERARCHY}),
+        ("shared_private", SharedPrivateLSTM, {"bidirectional": True}),
+        ("adversarial", AdversarialLSTM, {"orthogonality_weight": 0.1}),
+        ("hierarchical", HierarchicalLSTM, {"graph": HIERARCHY}),
+        ("cross_stitch", CrossStitchLSTM, {"subspaces": 3}),
+        ("mixture", MixtureOfExpertsLSTM, {"num_experts": 3}),
     ],
 )
 def test_build_encoder(name: str, kind: type, options: dict) -> None:
@@ -157,7 +174,9 @@ def test_build_encoder(name: str, kind: type, options: dict) -> None:
     ("name", "options", "message"),
     [
         ("circle", {}, "'complete'"),
-        ("graph", {}, "needs a graph"),
+        ("graph", {}, "'graph' needs a graph"),
+        ("hierarchical", {}, "'hierarchical' needs a graph"),
+        ("hierarchical", {"graph": TaskGraph.complete(["a", "b"])}, "acyclic"),
         ("graph", {"graph": TaskGraph.complete(2)}, "needs a graph"),
         ("star", {"memorry": "past"}, "memorry"),
         ("shared", {"memory": "past"}, "memory"),

@@ -1,0 +1,61 @@
+"""What an encoder made of other encoders does with its arguments before and after it reads."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from .check import check_input
+
+
+class Padded(NamedTuple):
+    """Checked sequences.
+
+    Attributes:
+        x: ``[B, T, E]`` or ``[B, T, N, E]``.
+        lengths: ``[B]``, on the CPU.
+        packed: Whether they came packed.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    packed: bool
+
+    @property
+    def padding(self) -> Tensor:
+        """Which steps are none ``[B, T]``, on the device of ``x``."""
+        steps = torch.arange(self.x.size(1))
+        return (steps >= self.lengths.unsqueeze(1)).to(self.x.device, non_blocking=True)
+
+    def as_they_came(self, out: Tensor) -> Tensor | PackedSequence:
+        """Outputs ``[B, T, …]``, packed if the sequences were."""
+        if not self.packed:
+            return out
+        return pack_padded_sequence(out, self.lengths, batch_first=True, enforce_sorted=False)
+
+
+def pad_input(
+    layer: nn.Module, x: Tensor | PackedSequence, lengths: Tensor | None, task: Tensor | None
+) -> Padded:
+    """Unpack and check what a layer, with ``graph`` and ``input_size``, is called with.
+
+    Raises:
+        ValueError: For wrong sizes, a length of 0 or beyond T, or a task out of range.
+    """
+    packed = isinstance(x, PackedSequence)
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise ValueError("a packed sequence has its own lengths; expected no others")
+        x, lengths = pad_packed_sequence(x, batch_first=True)
+    checked: Any = layer  # the check reads input_size and graph alone
+    return Padded(x, torch.tensor(check_input(checked, x, lengths, task)), packed)
+
+
+def own_input(x: Tensor, task: Tensor) -> Tensor:
+    """What each sequence's own task reads, ``[B, T, E]``."""
+    if x.dim() == 3:
+        return x
+    return x[torch.arange(x.size(0), device=x.device), :, task.to(x.device)]
