@@ -20,34 +20,40 @@ from .star import StarGraphLSTM
 from .state import GraphState
 from .tag_scheme import AllowedTransitions, allowed_transitions
 from .tagging import TaggingHeads
+from .tagging_model import TaggingModel
+from .trainable import Output, Samples, Trainable
 from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 __all__ = [
+    "AdversarialLSTM",
     "AllowedTransitions",
     "CharacterCNN",
     "CharacterLSTM",
-    "AdversarialLSTM",
     "ClassificationHeads",
     "CompleteGraphLSTM",
     "CrossStitchLSTM",
     "GraphLSTM",
     "GraphState",
-    "LinearChainCRF",
     "HierarchicalLSTM",
     "HierarchicalState",
+    "LinearChainCRF",
     "MixtureOfExpertsLSTM",
     "MultiTaskLoss",
     "MultiTaskModel",
+    "Output",
     "Pooling",
     "Prediction",
     "RegressionHeads",
+    "Samples",
     "SharedLSTM",
     "SharedPrivateLSTM",
     "SharedPrivateState",
     "SharedState",
     "StarGraphLSTM",
     "TaggingHeads",
+    "TaggingModel",
     "TaskAttentionConv",
+    "Trainable",
     "WordEmbedding",
     "allowed_transitions",
     "balanced_backward",
