@@ -162,29 +162,31 @@ def log_likelihood(scores: Scores, y: Tensor, lengths: Tensor) -> Tensor:
     Raises:
         ValueError: If a label is out of range, or no allowed path has the labels.
     """
-    there = y != NO_LABEL
     real = torch.arange(y.size(2), device=y.device) < lengths.unsqueeze(2)
+    there = real & (y != NO_LABEL)
+    wrong = there & ((y < 0) | (y >= scores.emissions.size(3)))
+    path = torch.where(there & ~wrong, y, 0)
     own = (scores.start > -torch.inf) | (scores.transitions > -torch.inf).any(1)
-    known = own.unsqueeze(1).expand(-1, y.size(1), -1)
-    inside = (y >= 0) & (y < scores.emissions.size(3))
-    inside &= known.gather(2, torch.where(inside, y, 0))
-    if bool((real & there & ~inside).any()):
-        wrong = sorted(set(y[real & there & ~inside].tolist()))
-        raise ValueError(f"expected labels of tags that there are, or {NO_LABEL}, got {wrong[:5]}")
-    labelled = (real & there).any(2)
+    wrong |= there & ~own.unsqueeze(1).expand(-1, y.size(1), -1).gather(2, path)
+    labelled = there.any(2)
     partial = labelled & (real & ~there).any(2)
-    path = torch.where(real & there, y, 0)
     score = chain.path_score(scores, path, lengths)
-    if bool(partial.any()):
+    impossible = labelled & ~partial & (score == -torch.inf)
+    flags = torch.stack([wrong.any(), partial.any(), impossible.any()]).tolist()  # one look
+    if flags[0]:
+        found = sorted(set(y[wrong].tolist()))
+        raise ValueError(f"expected labels of tags that there are, or {NO_LABEL}, got {found[:5]}")
+    if flags[1]:
         score = torch.where(partial, _partial_score(scores, y, lengths, partial), score)
-    total = chain.log_partition(scores, lengths)
-    if bool((labelled & (score == -torch.inf)).any()):
-        wrong = (labelled & (score == -torch.inf)).nonzero()[0].tolist()
+        impossible = labelled & (score == -torch.inf)
+        flags[2] = bool(impossible.any())
+    if flags[2]:
+        n, s = impossible.nonzero()[0].tolist()
+        labels = y[n, s, : int(lengths[n, s])].tolist()
         raise ValueError(
-            "expected labels that the transitions allow, got "
-            f"{y[tuple(wrong)][: int(lengths[tuple(wrong)])].tolist()} in sentence {wrong[1]}"
+            f"expected labels that the transitions allow, got {labels} in sentence {s}"
         )
-    return torch.where(labelled, score - total, 0)
+    return torch.where(labelled, score - chain.log_partition(scores, lengths), 0)
 
 
 def decode(scores: Scores, lengths: Tensor) -> Tensor:

@@ -164,6 +164,11 @@ class MultiTaskModel(nn.Module):
         """Whether the encoder wants anything added to the loss."""
         return hasattr(self.encoder, "auxiliary_losses")
 
+    def own_tables(self) -> list[nn.Module]:
+        """Tables of vectors in which every row is one task's own; see :func:`split_parameters`."""
+        several = self.embedding.num_embeddings > len(self.vocabulary)
+        return [self.embedding] if several else []
+
     def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
         """The rows of the table to look up; padding is row 0 of every task's."""
         if self._options["embedding"] == "shared":

@@ -21,7 +21,8 @@ class TaggingHeads(nn.Module):
     """One linear tagger a task; over its scores a softmax a word, or a CRF over the sentence.
 
     The CRFs of all tasks run at once, and each keeps its own tags. With ``task``, the head and CRF
-    of a task that is in no sentence keep ``grad is None``.
+    of a task that is in no sentence keep ``grad is None``; without, all heads are computed, and
+    that of a task without labels has a gradient of zeros.
 
     Args:
         in_channels: Size F of a word's vector.

@@ -169,6 +169,10 @@ class TaggingModel(nn.Module):
         """Whether the encoder wants anything added to the loss."""
         return hasattr(self.encoder, "auxiliary_losses")
 
+    def own_tables(self) -> list[nn.Module]:
+        """None: all tasks share the words' vectors; see :func:`split_parameters`."""
+        return []
+
     # Training ------------------------------------------------------------------------------------
 
     def read(self, batch: Any) -> Output:

@@ -1,5 +1,7 @@
 """Scores of tag sequences: exactly of all sentences, whatever the batches."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -56,6 +58,21 @@ def test_a_missing_label_ends_a_sequence() -> None:
     scores.update(torch.ones_like(y), y, torch.tensor([0, 0]))
     assert scores.compute() == {"chunk": 1.0}
     assert seen == [([["O", "O"], ["O", "O"]], [["B-X", "I-X"], ["I-X", "O"]])]
+
+
+def test_processes_are_asked(tmp_path: Path) -> None:
+    """One process, but through the collective call."""
+    predicted, y = sentences()
+    scores = TagScores(CLASSES, {"chunk": f1})
+    scores.update(predicted, y, torch.ones(len(y), dtype=torch.long))
+    expected = scores.compute()
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/ranks", rank=0, world_size=1
+    )
+    try:
+        assert scores.compute() == expected
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_errors() -> None:

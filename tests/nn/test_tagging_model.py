@@ -17,6 +17,7 @@ from mtgnn.nn import (
     SharedLSTM,
     TaggingModel,
     allowed_transitions,
+    split_parameters,
 )
 
 TAGS = {"pos": ["DT", "NN", "VB"], "v1.0": ["O", "B-X", "I-X", "B-Y", "I-Y"], "ner": ["O", "B-Z"]}
@@ -181,6 +182,20 @@ def test_an_absent_task_keeps_no_gradient(encoder: str, crf: bool) -> None:
         assert all(p.grad is None for p in part["pos"].parameters())
         assert all(p.grad is not None for p in part["ner"].parameters())
     assert all(p.grad.any() for p in net.words.parameters())
+
+
+def test_heads_and_nodes_that_send_to_none_are_a_task_s_own() -> None:
+    net = model("star", crf=True)
+    shared, own = split_parameters(net)
+    assert len(shared) + len(own) == len(list(net.parameters()))
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = {names[id(p)] for p in own}
+    assert found == {
+        name
+        for name in names.values()
+        if name.startswith("heads.") or ("encoder.nodes." in name and ".shared." not in name)
+    }
+    assert any(name.startswith("heads.crfs.v1") for name in found)
 
 
 def test_auxiliary_losses_in_training_alone() -> None:
