@@ -4,7 +4,7 @@ Scores are ``emissions [N, S, T, C]`` of S sequences for each of N chains, ``tra
 (from row to column), ``start [N, C]`` and ``end [N, C]``; −∞ forbids. ``lengths [N, S]`` are at
 least 1, and what stands beyond them counts for nothing.
 
-Sums run over scaled probabilities in float64, whose range is 600 nats and more, with three small
+Sums run over scaled probabilities in float64, whose range is 600 nats and more, with two or three small
 kernels a step, forwards and backwards in one loop. Where a score goes beyond that range, which is
 noticed, the plain recursion of log sums takes over: it is slower, and never loses a path.
 """
@@ -244,8 +244,10 @@ def _reachable(transitions: Tensor, start: Tensor, steps: int) -> Tensor:
     if bool(allowed.all()) and bool(now.all()):
         return now.expand(steps, -1, -1)
     rows = [now]
-    for _ in range(1, steps):
+    while len(rows) < steps:
         rows.append((rows[-1].unsqueeze(2) & allowed).any(1))
+        if torch.equal(rows[-1], rows[-2]):  # and so for ever; in tag schemes after a step or two
+            rows += [rows[-1]] * (steps - len(rows))
     return torch.stack(rows)
 
 
