@@ -4,9 +4,9 @@ Scores are ``emissions [N, S, T, C]`` of S sequences for each of N chains, ``tra
 (from row to column), ``start [N, C]`` and ``end [N, C]``; −∞ forbids. ``lengths [N, S]`` are at
 least 1, and what stands beyond them counts for nothing.
 
-Sums run over scaled probabilities in float64, whose range is 600 nats and more, with two or three small
-kernels a step, forwards and backwards in one loop. Where a score goes beyond that range, which is
-noticed, the plain recursion of log sums takes over: it is slower, and never loses a path.
+Sums run over scaled probabilities in float64, whose range is 600 nats and more, with two or three
+small kernels a step, forwards and backwards in one loop. Where a score goes beyond that range,
+which is noticed, the plain recursion of log sums takes over: it is slower, and never loses a path.
 """
 
 from __future__ import annotations
@@ -188,10 +188,11 @@ def _scan(scores: Scores, lengths: Tensor, backwards: bool) -> _Scan:
     norm = norm[:, :num_chains].permute(1, 2, 0, 3)
     total = torch.where(real, norm.log() + tag_shift, 0).sum((2, 3)) + ending.log()
     total = total + (lengths - 1) * pair_shift.view(-1, 1) + start_shift + end_shift
-    # Whatever falls below the least number is lost. Each sum has at most C terms, each at most 1
-    # times the one before, so a sum above this floor has lost less than it rounds away.
+    # What falls below the least number is lost. A sum has C terms, each a product with a factor of
+    # at most 1, and grows by C a step at most until it is scaled down: above this floor, less is
+    # lost than is rounded away.
     info = torch.finfo(forward.dtype)
-    floor = forward.size(3) * info.tiny / info.eps
+    floor = float(forward.size(3)) ** RESCALED * info.tiny / info.eps
     reach = _reachable(transitions, start, steps).transpose(0, 1).unsqueeze(1) & real
     fine = [((forward >= floor) | ~reach).all(), (ending >= floor).all()]
     if backwards:
