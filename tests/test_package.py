@@ -15,7 +15,15 @@ import mtgnn
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mtgnn"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-OPTIONAL = {"lightning", "matplotlib", "networkx", "tensorboard", "torchjd", "torchmetrics"}
+OPTIONAL = {
+    "lightning",
+    "matplotlib",
+    "networkx",
+    "seqeval",
+    "tensorboard",
+    "torchjd",
+    "torchmetrics",
+}
 
 LOADED = """
 import importlib, sys
@@ -141,6 +149,7 @@ def test_imports_are_read_in_every_form(tmp_path: Path, monkeypatch: pytest.Monk
         ("mtgnn.nn", ["datasets", "explain", "lightning", "testing"]),
         ("mtgnn.data", ["explain", "lightning", "nn", "ops", "testing"]),
         ("mtgnn.datasets", ["explain", "lightning", "nn", "ops", "testing"]),
+        ("mtgnn.metrics", ["datasets", "explain", "lightning", "nn", "ops", "testing"]),
         ("mtgnn.explain", ["lightning"]),
     ],
 )

@@ -33,17 +33,17 @@ class TokenBatch:
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TokenBatch:
         """This batch with everything but ``lengths`` on ``device``."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.lengths)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TokenBatch:
         """This batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
-        return self._map(lambda tensor: tensor.pin_memory(), self.lengths.pin_memory())
+        return self._map(Tensor.pin_memory)
 
-    def _map(self, change: Callable[[Tensor], Tensor], lengths: Tensor) -> TokenBatch:
+    def _map(self, change: Callable[[Tensor], Tensor]) -> TokenBatch:
         return TokenBatch(
             change(self.tokens),
             change(self.characters),
-            lengths,
+            self.lengths,
             None if self.task is None else change(self.task),
             change(self.y),
             None if self.unknown is None else change(self.unknown),

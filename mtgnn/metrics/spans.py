@@ -134,7 +134,8 @@ class SpanF1:
     def counts(self) -> Tensor:
         """Correct, predicted and true spans of each type ``[types, 3]``, to sum over processes."""
         columns = (self._counts.correct, self._counts.predicted, self._counts.true)
-        return torch.tensor([[column[kind] for column in columns] for kind in self.types])
+        rows = [[column[kind] for column in columns] for kind in self.types]
+        return torch.tensor(rows, dtype=torch.long).reshape(-1, 3)
 
     def load_counts(self, counts: Tensor) -> None:
         """Take ``counts`` ``[types, 3]`` in place of what was counted."""

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data, InMemoryDataset
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder, TokenBatch
+from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder
 
 CLASSES = {"pos": ["DT", "NN"], "chunk": ["B-NP", "I-NP", "O"], "ner": ["O", "B-PER"]}
 CHUNKED = [  # a corpus with two tasks; "other" is none of the encoder's
@@ -157,18 +157,6 @@ def test_loads_in_buckets_with_two_processes() -> None:
     )
     lengths = [length for batch in loader for length in batch.lengths.tolist()]
     assert sorted(lengths) == sorted(encoded.lengths.tolist())
-
-
-def test_a_batch_moves_but_lengths_stay() -> None:
-    for by_task in (False, True):
-        batch = EncodedSentences.collate(
-            list(EncodedSentences(DATA, ENCODER, by_task, known=()))
-        ).to("meta")
-        assert isinstance(batch, TokenBatch)
-        assert batch.lengths.device.type == "cpu"
-        moved = [batch.tokens, batch.characters, batch.y, batch.unknown, batch.task]
-        assert {t.device.type for t in moved if t is not None} == {"meta"}
-        assert (batch.task is None) == (not by_task)
 
 
 def test_pickles() -> None:

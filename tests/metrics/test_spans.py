@@ -125,6 +125,7 @@ def test_nothing_scores_zero() -> None:
     zero = SpanScore(0.0, 0.0, 0.0, 0, 0, 0)
     assert score_spans([], []) == (zero, {})
     assert SpanF1(["O", "B-X", "I-X"]).compute() == (zero, {"X": zero})
+    assert SpanF1(["O"]).counts().shape == (0, 3)
 
 
 def test_a_span_ends_with_its_sentence() -> None:

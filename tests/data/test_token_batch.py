@@ -1,0 +1,36 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+import torch
+
+from mtgnn.data import TokenBatch
+
+
+def batch(task: bool, unknown: bool) -> TokenBatch:
+    return TokenBatch(
+        tokens=torch.ones(2, 3, dtype=torch.long),
+        characters=torch.ones(2, 3, 4, dtype=torch.long),
+        lengths=torch.tensor([3, 1]),
+        task=torch.tensor([0, 1]) if task else None,
+        y=torch.zeros(2, 3, dtype=torch.long) if task else torch.zeros(2, 3, 2, dtype=torch.long),
+        unknown=torch.zeros(2, 3, dtype=torch.bool) if unknown else None,
+    )
+
+
+@pytest.mark.parametrize("task", [False, True])
+@pytest.mark.parametrize("unknown", [False, True])
+def test_moves_but_lengths_stay(task: bool, unknown: bool) -> None:
+    before = batch(task, unknown)
+    after = before.to("meta")
+    assert isinstance(after, TokenBatch) and len(before) == len(after) == 2
+    assert after.lengths is before.lengths
+    for name in ("tokens", "characters", "task", "y", "unknown"):
+        old, new = getattr(before, name), getattr(after, name)
+        assert (old is None) == (new is None)
+        assert new is None or (new.device.type == "meta" and new.shape == old.shape)
+    assert (after.task is None) == (not task) and (after.unknown is None) == (not unknown)
+
+
+def test_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        batch(True, True).y = torch.zeros(1)  # type: ignore[misc]
