@@ -27,8 +27,8 @@ class AdversarialLSTM(SharedPrivateLSTM):
         \gamma \, \bigl\| \tfrac{1}{T} \mathbf{S}^\top \mathbf{P} \bigr\|_F^2
 
     where R is the identity, whose gradient has its sign reversed, and the rows of S and P are the
-    shared and private states of the sequence's steps. The paper has no 1/T: with it,
-    :math:`\gamma` means the same for sequences of any length, and the paper's value is of a use.
+    shared and private states of the sequence's steps. The paper has no 1/T. Without it the penalty
+    grows with the square of the length, and drowns the task loss on long texts.
 
     These are auxiliary losses, one a sequence (:meth:`auxiliary_losses`): whoever trains adds
     their mean over the batch to the loss, as :class:`mtgnn.lightning.MultiTaskModule` does. They
@@ -48,6 +48,14 @@ class AdversarialLSTM(SharedPrivateLSTM):
 
     Raises:
         ValueError: Also for an unknown ``pooling``, or a weight that is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> rnn = AdversarialLSTM(3, 4, ["books", "dvd"])
+        >>> lengths, task = torch.tensor([5, 2]), torch.tensor([0, 1])
+        >>> out, _ = rnn(torch.randn(2, 5, 3), lengths, task)
+        >>> rnn.auxiliary_losses(out, lengths, task).shape  # loss = task loss + their mean
+        torch.Size([2])
     """
 
     def __init__(
