@@ -13,11 +13,13 @@ from .data import MultiTaskDataModule
 from .fit import FitResult, fit
 from .metrics import TaskMean
 from .module import MultiTaskModule
+from .tag_scores import TagScores
 
 __all__ = [
     "FitResult",
     "MultiTaskDataModule",
     "MultiTaskModule",
+    "TagScores",
     "TaskMean",
     "fit",
     "load_model",

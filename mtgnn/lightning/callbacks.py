@@ -11,8 +11,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-from ..data import SequenceBatch
-
 
 class Throughput(Callback):
     """Counts the tokens that all ranks read in training, and the seconds this took.
@@ -49,7 +47,7 @@ class Throughput(Callback):
         trainer: L.Trainer,
         module: L.LightningModule,
         outputs: Any,
-        batch: SequenceBatch,
+        batch: Any,
         batch_index: int,
     ) -> None:
         """Count; a GPU's clock stops when it is done."""
@@ -87,11 +85,12 @@ class RunProgressBar(ProgressBar):
 
     Args:
         description: What stands before the bar.
+        monitor: Name of the dev score.
     """
 
-    def __init__(self, description: str = "training") -> None:
+    def __init__(self, description: str = "training", monitor: str = "dev/accuracy") -> None:
         super().__init__()
-        self.description = description
+        self.description, self.monitor = description, monitor
         self._bar: Tqdm | None = None
         self._best = 0.0
         self._enabled = True
@@ -126,7 +125,7 @@ class RunProgressBar(ProgressBar):
         trainer: L.Trainer,
         module: L.LightningModule,
         outputs: Any,
-        batch: SequenceBatch,
+        batch: Any,
         batch_index: int,
     ) -> None:
         """Move on by one batch."""
@@ -135,7 +134,7 @@ class RunProgressBar(ProgressBar):
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the scores of the epoch."""
-        score = trainer.callback_metrics.get("dev/accuracy")
+        score = trainer.callback_metrics.get(self.monitor)
         if self._bar is None or score is None:
             return
         self._best = max(self._best, float(score))

@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from ..nn import MultiTaskModel
+from ..nn import MultiTaskModel, TaggingModel, Trainable
+from ..nn.saved import format_name
 
+MODELS = {format_name(model): model for model in (MultiTaskModel, TaggingModel)}
 WEIGHTS = "state_dict"
 
 
-def describe(model: MultiTaskModel) -> dict[str, Any]:
-    """What :meth:`MultiTaskModel.save` writes, without the weights: plain values."""
+def describe(model: Trainable) -> dict[str, Any]:
+    """What the model's ``save`` writes, without the weights: plain values."""
     file = io.BytesIO()
     model.save(file)
     file.seek(0)
@@ -27,8 +29,8 @@ def describe(model: MultiTaskModel) -> dict[str, Any]:
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The content of a checkpoint of :func:`fit`; no pickled code is run.
 
-    ``["mtgnn"]`` has ``"epoch"`` (number of epochs trained), ``"dev_accuracy"`` (of each task,
-    then) and ``"notes"``.
+    ``["mtgnn"]`` has ``"epoch"`` (number of epochs trained), ``"dev_accuracy"`` and
+    ``"dev_score"`` (of each task, then) and ``"notes"``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -47,7 +49,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def load_model(
     path: str | os.PathLike[str], encoder: torch.nn.Module | None = None
-) -> MultiTaskModel:
+) -> MultiTaskModel | TaggingModel:
     """The model in a checkpoint of :func:`fit`.
 
     Args:
@@ -59,6 +61,9 @@ def load_model(
         ValueError: If it is not such a checkpoint.
     """
     content = read_checkpoint(path)
+    kind = content["mtgnn"]["model"]["format"]
+    if kind not in MODELS:
+        raise ValueError(f"expected a checkpoint of {list(MODELS)}, got one of {kind}")
     prefix = "model."
     weights = {
         name.removeprefix(prefix): value
@@ -68,4 +73,4 @@ def load_model(
     file = io.BytesIO()
     torch.save({**content["mtgnn"]["model"], WEIGHTS: weights}, file)
     file.seek(0)
-    return MultiTaskModel.load(file, encoder=encoder)
+    return MODELS[kind].load(file, encoder=encoder)

@@ -11,9 +11,17 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 from torch_geometric.data import Data
 
-from ..data import BucketBatchSampler, EncodedText, EncodedTexts, SequenceBatch, Vocabulary
+from ..data import (
+    BucketBatchSampler,
+    EncodedSentences,
+    EncodedTexts,
+    SequenceBatch,
+    TokenBatch,
+    Vocabulary,
+)
 
-Texts = Sequence[Data] | EncodedTexts
+Encoded = EncodedTexts | EncodedSentences
+Texts = Sequence[Data] | Encoded
 
 
 class MultiTaskDataModule(L.LightningDataModule):
@@ -24,10 +32,11 @@ class MultiTaskDataModule(L.LightningDataModule):
     batches are bucketed too, and not shuffled.
 
     Args:
-        train: Items with ``text``, ``task`` and ``y``, or texts that are encoded already.
+        train: Items with ``text``, ``task`` and ``y``, or texts or sentences that are encoded
+            already.
         dev: Texts that choose the epoch; may be left out where one only tests.
         test: Texts to test on.
-        vocabulary: Built from training texts alone.
+        vocabulary: Built from training texts alone; what is encoded already needs none.
         batch_size: Examples in a global batch, over all ranks together.
         max_length: Keep at most this many tokens of a text (default: all); what is cut is logged.
         num_workers: Processes that form batches.
@@ -39,7 +48,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         train: Texts | None,
         dev: Texts | None,
         test: Texts | None,
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | None = None,
         batch_size: int = 64,
         max_length: int | None = None,
         num_workers: int = 0,
@@ -51,21 +60,23 @@ class MultiTaskDataModule(L.LightningDataModule):
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
 
-    def encoded(self, part: str) -> EncodedTexts:
+    def encoded(self, part: str) -> Encoded:
         """The texts of ``"train"``, ``"dev"`` or ``"test"``, encoded at the first call.
 
         Raises:
-            ValueError: If there are none.
+            ValueError: If there are none, or no vocabulary to encode them by.
         """
         texts = self._texts.get(part)
         if texts is None:
             there = [name for name, value in self._texts.items() if value is not None]
             raise ValueError(f"expected texts for {part!r}, got texts for {there}")
-        if not isinstance(texts, EncodedTexts):
+        if not isinstance(texts, Encoded):
+            if self.vocabulary is None:
+                raise ValueError(f"the texts for {part!r} are not encoded: expected a vocabulary")
             texts = self._texts[part] = EncodedTexts(texts, self.vocabulary, self.max_length)
         return texts
 
-    def loader(self, part: str, shuffle: bool = False) -> DataLoader[EncodedText]:
+    def loader(self, part: str, shuffle: bool = False) -> DataLoader[Any]:
         """Batches of a part: of this rank where a trainer runs, else of all."""
         texts = self.encoded(part)
         trainer = self.trainer
@@ -85,20 +96,20 @@ class MultiTaskDataModule(L.LightningDataModule):
         )
 
     def transfer_batch_to_device(
-        self, batch: SequenceBatch, device: torch.device, dataloader_idx: int
-    ) -> SequenceBatch:
+        self, batch: SequenceBatch | TokenBatch, device: torch.device, dataloader_idx: int
+    ) -> SequenceBatch | TokenBatch:
         """Move a batch, but not its tasks: the model reads them on the CPU, like the lengths."""
-        return replace(batch.to(device, non_blocking=True), task=batch.task)
+        return replace(batch.to(device, non_blocking=True), task=batch.task)  # type: ignore[arg-type]
 
-    def train_dataloader(self) -> DataLoader[EncodedText]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the epoch that the trainer is in."""
         return self.loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[EncodedText]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Batches of the dev texts, longest first."""
         return self.loader("dev")
 
-    def test_dataloader(self) -> DataLoader[EncodedText]:
+    def test_dataloader(self) -> DataLoader[Any]:
         """Batches of the test texts, longest first."""
         return self.loader("test")
 

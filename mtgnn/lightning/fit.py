@@ -12,15 +12,14 @@ import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from ..nn import MultiTaskLoss, MultiTaskModel, is_labelled
+from ..nn import MultiTaskLoss, Trainable, is_labelled
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
 from .data import MultiTaskDataModule
 from .module import MultiTaskModule
 from .quiet import flags_kept, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
-
-SCORE = "dev/accuracy"
+from .tag_scores import TagScore
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class FitResult:
         tokens_per_second: Tokens read a second in training, padding not counted.
         checkpoint: The best epoch's checkpoint.
         last_checkpoint: The last epoch's checkpoint, to resume from.
+        dev_score: Like ``dev_accuracy``, of what chose the epoch: the same without ``scores``.
+        dev_score_by_task: The same of each task.
     """
 
     dev_accuracy: float
@@ -46,10 +47,12 @@ class FitResult:
     tokens_per_second: float
     checkpoint: Path
     last_checkpoint: Path
+    dev_score: float
+    dev_score_by_task: dict[str, float]
 
 
 def fit(
-    model: MultiTaskModel,
+    model: Trainable,
     data: MultiTaskDataModule,
     *,
     max_epochs: int,
@@ -67,12 +70,14 @@ def fit(
     deterministic: bool = True,
     callbacks: Sequence[Callback] = (),
     notes: Mapping[str, Any] | None = None,
+    scores: Mapping[str, TagScore] | None = None,
 ) -> FitResult:
     """Train a model; at the end it holds the weights of the epoch with the best dev accuracy.
 
-    After every epoch the dev texts are classified. ``log_dir`` gets ``best.ckpt`` and
-    ``last.ckpt``, each of which holds the whole model (see :func:`load_model`) and can be resumed,
-    and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are there are replaced.
+    After every epoch the dev texts are classified, or the dev sentences tagged. ``log_dir`` gets
+    ``best.ckpt`` and ``last.ckpt``, each of which holds the whole model (see :func:`load_model`)
+    and can be resumed, and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are
+    there are replaced.
 
     Args:
         model: The model.
@@ -97,6 +102,8 @@ def fit(
             where it has none.
         callbacks: Further callbacks.
         notes: Plain values to keep in every checkpoint, such as a program's options.
+        scores: Scores of tasks of tags that then take the place of the accuracy, such as
+            ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
 
     Raises:
         ValueError: If ``max_epochs`` or ``patience`` is below 1, ``clip`` or ``learning_rate`` is
@@ -113,18 +120,21 @@ def fit(
     _check_labels(data, "train")
     _check_labels(data, "dev")
     batches = -(-len(data.encoded("train")) // data.batch_size)
-    module = MultiTaskModule(model, learning_rate, weight_decay, loss, seed=seed, notes=notes)
+    module = MultiTaskModule(
+        model, learning_rate, weight_decay, loss, seed=seed, notes=notes, scores=scores
+    )
     folder = Path(log_dir)
     if resume is not None:
         check_resume(resume, max_epochs, model)
         bring_best(resume, folder)
-    best = keep(BEST, folder, SCORE)
+    monitor = "dev/score" if scores else "dev/accuracy"
+    best = keep(BEST, folder, monitor)
     throughput = Throughput()
     own: list[Callback] = [best, keep(LAST, folder, None), throughput, *callbacks]
     if patience is not None:
-        own.append(Patience(SCORE, mode="max", patience=patience))
+        own.append(Patience(monitor, mode="max", patience=patience))
     if progress:
-        own.append(RunProgressBar(progress if isinstance(progress, str) else "training"))
+        own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
     with quietly(), flags_kept():
         trainer = L.Trainer(
             accelerator=accelerator,
@@ -145,21 +155,24 @@ def fit(
         trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
     content = read_checkpoint(best.best_model_path)
     module.load_state_dict(content["state_dict"])
-    scores = content["mtgnn"]["dev_accuracy"]
+    accuracy, score = content["mtgnn"]["dev_accuracy"], content["mtgnn"]["dev_score"]
     return FitResult(
-        dev_accuracy=sum(scores.values()) / len(scores),
-        dev_accuracy_by_task=scores,
+        dev_accuracy=sum(accuracy.values()) / len(accuracy),
+        dev_accuracy_by_task=accuracy,
         best_epoch=content["mtgnn"]["epoch"],
         epochs=_epochs(trainer),
         seconds=throughput.seconds,
         tokens_per_second=throughput.tokens_per_second,
         checkpoint=Path(best.best_model_path),
         last_checkpoint=folder / f"{LAST}.ckpt",
+        dev_score=sum(score.values()) / len(score),
+        dev_score_by_task=score,
     )
 
 
 def _check_labels(data: MultiTaskDataModule, part: str) -> None:
-    if not is_labelled(data.encoded(part).y).any():
+    items = data.encoded(part)
+    if not any(bool(is_labelled(items[i].y).any()) for i in range(len(items))):
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
 
 

@@ -9,14 +9,18 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
-from ..nn import MultiTaskLoss, MultiTaskModel, is_labelled
+from ..nn import MultiTaskLoss, Output, Samples, Trainable
+from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
+from .tag_scores import TagScore, TagScores
 
 
 class MultiTaskModule(L.LightningModule):
-    """Trains a :class:`~mtgnn.nn.MultiTaskModel` with Adam.
+    """Trains a :class:`~mtgnn.nn.MultiTaskModel` or a :class:`~mtgnn.nn.TaggingModel` with Adam.
+
+    Any :class:`~mtgnn.nn.Trainable` will do. A sample is what its ``losses`` give one loss for: a
+    text, or a sentence's labels for one task. Accuracy is over single labels.
 
     The loss of a step is that of the *global* batch: the sum over its labelled samples, divided by
     their number on all ranks. DDP averages gradients over the ranks, so each rank multiplies its
@@ -27,7 +31,8 @@ class MultiTaskModule(L.LightningModule):
     count in ``train/loss`` and, alone, in ``train/auxiliary_loss``, and in no other score.
 
     Logged are ``train/loss`` (a step), ``{train,dev,test}/loss`` and ``/accuracy`` (an epoch, mean
-    over the tasks, each counting once) and ``/accuracy/TASK``, over all ranks.
+    over the tasks, each counting once) and ``/accuracy/TASK``, over all ranks; with ``scores``
+    also ``{dev,test}/score`` and ``/score/TASK``.
 
     Dropout is drawn anew from ``seed``, the epoch and the rank when an epoch starts, so that
     training that goes on from a checkpoint draws what uninterrupted training would have drawn.
@@ -41,6 +46,8 @@ class MultiTaskModule(L.LightningModule):
         loss: How the samples' losses are joined; by default all count alike.
         seed: Seed of dropout.
         notes: Plain values to keep in every checkpoint, such as a program's options.
+        scores: For tasks that are to be scored by something else than accuracy, a function of
+            predicted and true tag sequences (see :class:`TagScores`), such as the F1 of spans.
 
     Raises:
         ValueError: If ``learning_rate`` is not positive, ``weight_decay`` is negative, or ``loss``
@@ -53,13 +60,14 @@ class MultiTaskModule(L.LightningModule):
 
     def __init__(
         self,
-        model: MultiTaskModel,
+        model: Trainable,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         loss: MultiTaskLoss | None = None,
         *,
         seed: int = 0,
         notes: Mapping[str, Any] | None = None,
+        scores: Mapping[str, TagScore] | None = None,
     ) -> None:
         super().__init__()
         if not learning_rate > 0:
@@ -75,28 +83,28 @@ class MultiTaskModule(L.LightningModule):
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.seed, self.notes = seed, dict(notes or {})
+        self.tag_scores = TagScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
+        self.dev_score: dict[str, float] = {}
         self._description: dict[str, Any] | None = None
         for part in ("train", "dev", "test"):
             for name in ("accuracy", "mean_loss"):
                 setattr(self, f"{part}_{name}_metric", TaskMean(len(self.tasks)))
 
-    def forward(self, tokens: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
-        """Logits ``[B, C]`` of the model."""
-        return self.model(tokens, lengths, task)
+    def forward(self, batch: Any) -> Output:
+        """What the model makes of a batch."""
+        return self.model.read(batch)
 
     # Steps --------------------------------------------------------------------------------------
 
-    def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """This rank's share of the global batch's loss, times the number of ranks."""
-        logits, auxiliary = self.model(
-            batch.tokens, batch.lengths, batch.task, return_auxiliary_losses=True
-        )
-        losses, labelled = self._score(logits, batch, "train")
-        task = batch.task.to(losses.device)
+        output = self(batch)
+        losses, task, labelled = self._score(output, batch, "train")
         count = self._over_ranks(self.loss.count(task, labelled))
         loss = self.loss(losses, task, count, labelled=labelled) * self.trainer.world_size
-        if self.model.has_auxiliary_losses:
+        auxiliary = output.auxiliary
+        if auxiliary is not None:
             size = self._over_ranks(torch.tensor(float(len(auxiliary)), device=auxiliary.device))
             added = auxiliary.sum() / size * self.trainer.world_size
             self.log("train/auxiliary_loss", added.detach(), on_step=True, on_epoch=False)
@@ -110,21 +118,23 @@ class MultiTaskModule(L.LightningModule):
         assert isinstance(total, Tensor)
         return total
 
-    def validation_step(self, batch: SequenceBatch, batch_index: int) -> None:
+    def validation_step(self, batch: Any, batch_index: int) -> None:
         """Count what is right."""
-        self._score(self(batch.tokens, batch.lengths, batch.task), batch, "dev")
+        self._score(self(batch), batch, "dev")
 
-    def test_step(self, batch: SequenceBatch, batch_index: int) -> None:
+    def test_step(self, batch: Any, batch_index: int) -> None:
         """Count what is right."""
-        self._score(self(batch.tokens, batch.lengths, batch.task), batch, "test")
+        self._score(self(batch), batch, "test")
 
-    def _score(self, logits: Tensor, batch: SequenceBatch, part: str) -> tuple[Tensor, Tensor]:
-        """Loss of each sample, and which have a label ``[B]``; the metrics of ``part`` count."""
-        losses = self.model.loss_per_sample(logits, batch)
-        labelled, task = is_labelled(batch.y), batch.task.to(losses.device)
-        self._metric(part, "accuracy").update(logits.argmax(-1) == batch.y, task, labelled)
-        self._metric(part, "mean_loss").update(losses, task, labelled)
-        return losses, labelled
+    def _score(self, output: Output, batch: Any, part: str) -> Samples:
+        """The loss of each sample; the metrics of ``part`` count."""
+        losses = self.model.losses(output, batch)
+        predicted = self.model.predicted(output, batch)
+        self._metric(part, "accuracy").update(*hits(predicted, batch.y, batch.task))
+        self._metric(part, "mean_loss").update(*losses)
+        if part != "train":
+            self.tag_scores.update(predicted, batch.y, batch.task)
+        return losses
 
     def _metric(self, part: str, name: str) -> TaskMean:
         metric = getattr(self, f"{part}_{name}_metric")
@@ -146,10 +156,11 @@ class MultiTaskModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the epoch."""
         self.dev_accuracy = self._log_epoch("dev")
+        self.dev_score = self._log_scores("dev", self.dev_accuracy)
 
     def on_test_epoch_end(self) -> None:
         """Log the epoch."""
-        self._log_epoch("test")
+        self._log_scores("test", self._log_epoch("test"))
 
     def _log_epoch(self, part: str) -> dict[str, float]:
         """Log and forget the scores of an epoch; they are of all ranks, and equal on all."""
@@ -163,6 +174,23 @@ class MultiTaskModule(L.LightningModule):
         loss_name = "train/epoch_loss" if part == "train" else f"{part}/loss"
         values = {f"{part}/accuracy": scores.nanmean(), loss_name: loss.macro()}
         values |= {f"{part}/accuracy/{task}": torch.tensor(s) for task, s in per_task.items()}
+        self._log_all(values)
+        accuracy.reset()
+        loss.reset()
+        return per_task
+
+    def _log_scores(self, part: str, accuracy: dict[str, float]) -> dict[str, float]:
+        """The score of each task: its own where it has one, else its accuracy."""
+        scores = accuracy | self.tag_scores.compute()
+        if self.tag_scores.scores:
+            values = {f"{part}/score/{task}": torch.tensor(s) for task, s in scores.items()}
+            mean = torch.tensor(sum(scores.values()) / max(1, len(scores)))
+            self._log_all({f"{part}/score": mean, **values})
+        self.tag_scores.reset()
+        return scores
+
+    def _log_all(self, values: dict[str, Tensor]) -> None:
+        """Log values of an epoch that are of all ranks already."""
         self.log_dict(
             {name: value.to(self.device) for name, value in values.items()},
             on_step=False,
@@ -170,9 +198,6 @@ class MultiTaskModule(L.LightningModule):
             batch_size=1,
             sync_dist=True,
         )
-        accuracy.reset()
-        loss.reset()
-        return per_task
 
     # The rest -----------------------------------------------------------------------------------
 
@@ -192,6 +217,7 @@ class MultiTaskModule(L.LightningModule):
         checkpoint["mtgnn"] = {
             "model": self._description,
             "dev_accuracy": dict(self.dev_accuracy),
+            "dev_score": dict(self.dev_score),
             "epoch": self.current_epoch + 1,
             "notes": self.notes,
         }

@@ -11,13 +11,13 @@ import lightning.pytorch as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from ..nn import MultiTaskModel
+from ..nn import Trainable
 from .checkpoint import describe, read_checkpoint
 
 BEST, LAST = "best", "last"
 
 
-def check_resume(path: str | os.PathLike[str], max_epochs: int, model: MultiTaskModel) -> None:
+def check_resume(path: str | os.PathLike[str], max_epochs: int, model: Trainable) -> None:
     """Raise unless training of ``model`` can go on from a checkpoint up to ``max_epochs``."""
     saved = read_checkpoint(path)["mtgnn"]
     if saved["epoch"] >= max_epochs:
@@ -26,7 +26,7 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, model: MultiTask
             f"that, got {max_epochs}"
         )
     own, other = describe(model), saved["model"]
-    for part in ("vocabulary", "classes", "graph", "encoder"):
+    for part in own.keys() - {"options"} if own["format"] == other["format"] else ["format"]:
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
         if _ordered(own[part]) != _ordered(other[part]):
             raise ValueError(
@@ -36,7 +36,9 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, model: MultiTask
 
 
 def _ordered(value: Any) -> Any:
-    return list(value.items()) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return [(name, _ordered(part)) for name, part in value.items()]
+    return value
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from .adversarial import AdversarialLSTM
 from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
 from .complete import CompleteGraphLSTM
+from .crf import LinearChainCRF
 from .cross_stitch import CrossStitchLSTM
 from .encoders import build_encoder
 from .freezing import freeze, freeze_except_task, parameter_groups, unfreeze
@@ -18,10 +19,18 @@ from .shared import SharedLSTM, SharedState
 from .shared_private import SharedPrivateLSTM, SharedPrivateState
 from .star import StarGraphLSTM
 from .state import GraphState
+from .tag_scheme import AllowedTransitions, allowed_transitions
+from .tagging import TaggingHeads
+from .tagging_model import TaggingModel
+from .trainable import Output, Samples, Trainable
 from .transfer import add_task
+from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 __all__ = [
     "AdversarialLSTM",
+    "AllowedTransitions",
+    "CharacterCNN",
+    "CharacterLSTM",
     "ClassificationHeads",
     "CompleteGraphLSTM",
     "CrossStitchLSTM",
@@ -29,19 +38,27 @@ __all__ = [
     "GraphState",
     "HierarchicalLSTM",
     "HierarchicalState",
+    "LinearChainCRF",
     "MixtureOfExpertsLSTM",
     "MultiTaskLoss",
     "MultiTaskModel",
+    "Output",
     "Pooling",
     "Prediction",
     "RegressionHeads",
+    "Samples",
     "SharedLSTM",
     "SharedPrivateLSTM",
     "SharedPrivateState",
     "SharedState",
     "StarGraphLSTM",
+    "TaggingHeads",
+    "TaggingModel",
     "TaskAttentionConv",
     "add_task",
+    "Trainable",
+    "WordEmbedding",
+    "allowed_transitions",
     "balanced_backward",
     "build_encoder",
     "freeze",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .model import MultiTaskModel
+    from .tagging_model import TaggingModel
 
 Aggregator = Callable[[Tensor], Tensor]
 
@@ -72,7 +73,9 @@ def balanced_backward(
             _accumulate(parameter, torch.stack(reached).sum(0))
 
 
-def split_parameters(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(
+    model: MultiTaskModel | TaggingModel,
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Divide a model's parameters into shared ones and those that one task's loss alone reaches.
 
     Own are the heads, tables with ``embedding="task"``, and the nodes of tasks that send to none,
@@ -82,9 +85,7 @@ def split_parameters(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn
         ``(shared, own)`` for :func:`balanced_backward`.
     """
     graph, nodes = model.graph, getattr(model.encoder, "nodes", None)
-    private: list[nn.Module] = [model.heads]
-    if model.embedding.num_embeddings > len(model.vocabulary):
-        private.append(model.embedding)
+    private: list[nn.Module] = [model.heads, *model.own_tables()]
     if nodes is not None:
         senders = set() if getattr(model.encoder, "detach", False) else {i for i, _ in graph.edges}
         private += [nodes[name] for name in graph.tasks if name not in senders]

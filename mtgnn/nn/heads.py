@@ -1,4 +1,4 @@
-"""Heads: one linear layer a task, on one vector a sequence."""
+"""Heads: one linear layer a task, on one vector a sequence, or one a step."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class ClassificationHeads(nn.Module):
     costs a GPU no synchronisation.
 
     Args:
-        in_channels: Size F of a sequence's vector.
+        in_channels: Size F of a vector.
         num_classes: Number of classes of each task.
         tasks: Task names; by default ``task0``, ``task1``, ….
 
     Shapes:
-        - **input:** :math:`(B, F)` and task :math:`(B)`; or :math:`(B, K, F)` without ``task``
-        - **output:** logits :math:`(B, C)`, or :math:`(B, K, C)`, with C the largest number of
+        - **input:** :math:`(B, F)`, or with steps :math:`(B, T, F)`, and task :math:`(B)`; or
+          :math:`(B, K, F)`, :math:`(B, T, K, F)` without ``task``
+        - **output:** logits :math:`(…, C)` in the place of F, with C the largest number of
           classes and :math:`-\\infty` beyond a task's own
 
     Raises:
@@ -69,8 +70,8 @@ class ClassificationHeads(nn.Module):
         _check(h, task, self.in_channels, len(self.tasks))
         width = max(self.num_classes)
         if task is None:
-            every = [self._head(k)(h[:, k]) for k in range(len(self.tasks))]
-            return torch.stack([_widen(own, width) for own in every], 1)
+            every = [self._head(k)(own) for k, own in enumerate(h.unbind(-2))]
+            return torch.stack([_widen(own, width) for own in every], -2)
         present, slot = torch.unique(task.cpu(), return_inverse=True)
         heads = [self._head(k) for k in present.tolist()]
         sizes = torch.tensor([head.out_features for head in heads])
@@ -82,8 +83,11 @@ class ClassificationHeads(nn.Module):
         # Each sequence takes its own head's columns; the product of all is one small kernel.
         column = torch.arange(width)
         index = (sizes.cumsum(0) - sizes)[slot, None] + column.clamp(max=sizes[slot, None] - 1)
-        own = logits.gather(1, index.to(h.device, non_blocking=True))
         beyond = column >= sizes[slot, None]
+        if h.dim() == 3:
+            index, beyond = index.unsqueeze(1), beyond.unsqueeze(1)
+        index = index.to(h.device, non_blocking=True).expand(*h.shape[:-1], width)
+        own = logits.gather(-1, index)
         return own.masked_fill(beyond.to(h.device, non_blocking=True), -torch.inf)
 
     def _head(self, k: int) -> nn.Linear:
@@ -102,8 +106,9 @@ class RegressionHeads(nn.Module):
         tasks: Task names, or their number.
 
     Shapes:
-        - **input:** :math:`(B, F)` and task :math:`(B)`; or :math:`(B, K, F)` without ``task``
-        - **output:** :math:`(B)`, or :math:`(B, K)`
+        - **input:** :math:`(B, F)`, or with steps :math:`(B, T, F)`, and task :math:`(B)`; or
+          :math:`(B, K, F)`, :math:`(B, T, K, F)` without ``task``
+        - **output:** the input without F
 
     Raises:
         ValueError: If there is no task, or ``in_channels`` is below 1.
@@ -131,14 +136,16 @@ def _widen(logits: Tensor, width: int) -> Tensor:
 
 def _check(h: Tensor, task: Tensor | None, channels: int, num_tasks: int) -> None:
     if task is None:
-        if h.dim() != 3 or h.shape[1:] != (num_tasks, channels):
+        if h.dim() not in (3, 4) or h.shape[-2:] != (num_tasks, channels):
             raise ValueError(
-                f"expected h of shape [B, {num_tasks}, {channels}] for all tasks, "
-                f"got {list(h.shape)}"
+                f"expected h of shape [B, {num_tasks}, {channels}] or "
+                f"[B, T, {num_tasks}, {channels}] for all tasks, got {list(h.shape)}"
             )
         return
-    if h.dim() != 2 or h.size(1) != channels:
-        raise ValueError(f"expected h of shape [B, {channels}], got {list(h.shape)}")
+    if h.dim() not in (2, 3) or h.size(-1) != channels:
+        raise ValueError(
+            f"expected h of shape [B, {channels}] or [B, T, {channels}], got {list(h.shape)}"
+        )
     if task.shape != (h.size(0),) or task.is_floating_point():
         raise ValueError(f"expected integer tasks of shape [{h.size(0)}], got {task!r}")
     if task.device.type == "cpu" and bool(((task < 0) | (task >= num_tasks)).any()):

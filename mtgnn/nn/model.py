@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
+from ..graph import TaskGraph
 from . import saved
 from .check import check_option
-from .check_model import check_classes, check_encoder, check_labels, check_tokens
-from .encoders import build_encoder
+from .check_model import check_classes, check_labels, check_tokens
 from .heads import ClassificationHeads
+from .losses import is_labelled
 from .modes import evaluating
 from .pooling import Pooling
+from .trainable import LabelledTexts, Output, Samples
+from .whole import encode, in_batches, take_encoder
+from .words import load_vectors
 
 
 class Prediction(NamedTuple):
@@ -23,18 +27,6 @@ class Prediction(NamedTuple):
 
     label: str
     probability: float
-
-
-class Labelled(Protocol):
-    """What :meth:`MultiTaskModel.loss_per_sample` reads of a batch."""
-
-    @property
-    def task(self) -> Tensor:
-        """Task of each sequence ``[B]``."""
-
-    @property
-    def y(self) -> Tensor:
-        """Class of each sequence ``[B]``, −100 where there is none."""
 
 
 class MultiTaskModel(nn.Module):
@@ -112,31 +104,24 @@ class MultiTaskModel(nn.Module):
         self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)
         if vectors is not None:
             self.load_vectors(vectors)
-        if isinstance(encoder, str):
-            options = dict(encoder_options or {})
-            encoder = build_encoder(encoder, embedding_size, hidden_size, self.tasks, **options)
-        self.encoder = encoder
-        self.graph = check_encoder(encoder, self.tasks, embedding_size)
-        size: int = encoder.output_size  # type: ignore[assignment]
-        bidirectional = bool(getattr(encoder, "bidirectional", False))
+        self.encoder = take_encoder(
+            encoder, encoder_options, embedding_size, hidden_size, self.tasks
+        )
+        self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
+        size: int = self.encoder.output_size  # type: ignore[assignment]
+        bidirectional = bool(getattr(self.encoder, "bidirectional", False))
         self.pooling = Pooling(pooling, size, bidirectional=bidirectional)
         sizes = [len(labels) for labels in self.classes.values()]
         self.heads = ClassificationHeads(size, sizes, self.tasks)
         self.dropout = nn.Dropout(dropout)
 
-    @torch.no_grad()
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, E]`` in the order of the vocabulary; that of padding stays 0.
 
         Raises:
             ValueError: If they are of another size.
         """
-        size = (len(self.vocabulary), self.embedding.embedding_dim)
-        if tuple(vectors.shape) != size:
-            raise ValueError(f"expected vectors of shape {list(size)}, got {list(vectors.shape)}")
-        tables = self.embedding.weight.view(-1, *size)
-        tables.copy_(vectors)
-        tables[0, 0] = 0
+        load_vectors(self.embedding, vectors, len(self.vocabulary))
 
     def forward(
         self,
@@ -169,11 +154,9 @@ class MultiTaskModel(nn.Module):
         check_tokens(tokens, len(self.vocabulary))
         lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
         x = self.dropout(self.embedding(self._rows(tokens, task)))
-        asked = {"return_attention_weights": True} if return_attention_weights else {}
-        out, _, *rest = self.encoder(x, lengths, task, **asked)
+        asked = return_attention_weights, return_auxiliary_losses
+        out, rest = encode(self.encoder, x, lengths, task, *asked)
         logits = self.heads(self.dropout(self.pooling(out, lengths)), task)
-        if return_auxiliary_losses:
-            rest.append(self._auxiliary_losses(out, lengths, task))
         return (logits, *rest) if rest else logits
 
     @property
@@ -181,10 +164,10 @@ class MultiTaskModel(nn.Module):
         """Whether the encoder wants anything added to the loss."""
         return hasattr(self.encoder, "auxiliary_losses")
 
-    def _auxiliary_losses(self, out: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
-        if not self.has_auxiliary_losses:
-            return out.new_zeros(len(out))
-        return self.encoder.auxiliary_losses(out, lengths, task)  # type: ignore[operator]
+    def own_tables(self) -> list[nn.Module]:
+        """Tables of vectors in which every row is one task's own; see :func:`split_parameters`."""
+        several = self.embedding.num_embeddings > len(self.vocabulary)
+        return [self.embedding] if several else []
 
     def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
         """The rows of the table to look up; padding is row 0 of every task's."""
@@ -193,7 +176,9 @@ class MultiTaskModel(nn.Module):
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
         return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
 
-    def loss_per_sample(self, logits: Tensor, batch: Labelled, validate: bool = False) -> Tensor:
+    def loss_per_sample(
+        self, logits: Tensor, batch: LabelledTexts, validate: bool = False
+    ) -> Tensor:
         """The cross entropy of each sequence ``[B]``; 0, without gradient, where there is no label.
 
         Args:
@@ -210,6 +195,22 @@ class MultiTaskModel(nn.Module):
             check_labels(batch.y.cpu(), batch.task.cpu(), self.tasks, self.heads.num_classes)
         y = batch.y.to(logits.device, non_blocking=True)
         return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
+
+    def read(self, batch: Any) -> Output:
+        """Compute the logits of a batch with ``tokens``, ``lengths`` and ``task``."""
+        if self.training and self.has_auxiliary_losses:
+            given = self(batch.tokens, batch.lengths, batch.task, return_auxiliary_losses=True)
+            return Output(*given)
+        return Output(self(batch.tokens, batch.lengths, batch.task))
+
+    def losses(self, output: Output, batch: LabelledTexts) -> Samples:
+        """The loss of each sample, which is a text; see :meth:`loss_per_sample`."""
+        losses = self.loss_per_sample(output.logits, batch)
+        return Samples(losses, batch.task.to(losses.device), is_labelled(batch.y))
+
+    def predicted(self, output: Output, batch: Any = None) -> Tensor:
+        """The likeliest class of each text ``[B]``."""
+        return output.logits.argmax(-1)
 
     def predict(
         self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
@@ -235,11 +236,9 @@ class MultiTaskModel(nn.Module):
                 f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
             )
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))  # spares padding
         answers: dict[int, Prediction] = {}
         with evaluating(self), torch.no_grad():
-            for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
+            for chosen in in_batches([len(tokens) for tokens in encoded], batch_size):
                 answers.update(
                     zip(chosen, self._predict([encoded[i] for i in chosen], task), strict=True)
                 )
@@ -274,7 +273,7 @@ class MultiTaskModel(nn.Module):
             "options": self._options,
             "state_dict": dict(self.state_dict()),
         }
-        saved.write(content, path)
+        saved.write(content, path, MultiTaskModel)
 
     @classmethod
     def load(cls, path: saved.File, encoder: nn.Module | None = None) -> MultiTaskModel:
@@ -290,7 +289,7 @@ class MultiTaskModel(nn.Module):
             ValueError: If it is no saved model or is damaged, or an encoder is needed and missing,
                 not needed but given, or does not fit.
         """
-        content = saved.read(path)
+        content = saved.read(path, MultiTaskModel)
         with saved.damage(path):
             vocabulary = Vocabulary(content["vocabulary"])
             given = saved.restore_encoder(content, encoder)

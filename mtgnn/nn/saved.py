@@ -13,7 +13,6 @@ from torch import nn
 
 from ..graph import TaskGraph
 
-FORMAT = "mtgnn.MultiTaskModel"
 VERSION = 1
 File = str | PathLike[str] | IO[bytes]
 
@@ -87,27 +86,33 @@ def damage(path: File) -> Iterator[None]:
         raise ValueError(f"the saved model in {path} does not fit: {error}") from error
 
 
-def write(content: dict[str, Any], path: File) -> None:
+def format_name(model: type[nn.Module]) -> str:
+    """How a file says which class it is of."""
+    return f"mtgnn.{model.__name__}"
+
+
+def write(content: dict[str, Any], path: File, model: type[nn.Module]) -> None:
     """Write ``content`` with the format's name and version."""
-    torch.save({"format": FORMAT, "version": VERSION, **content}, path)
+    torch.save({"format": format_name(model), "version": VERSION, **content}, path)
 
 
-def read(path: File) -> dict[str, Any]:
+def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
     """Read what :func:`write` wrote, onto the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is something else, is damaged, or is of a later version.
     """
+    expected = f"expected a file of {model.__name__}.save"
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # torch raises whatever its unpickler and archive reader meet
-        raise ValueError(f"expected a file of MultiTaskModel.save, cannot read {path}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"expected a file of MultiTaskModel.save, got something else in {path}")
+        raise ValueError(f"{expected}, cannot read {path}") from error
+    if not isinstance(content, dict) or content.get("format") != format_name(model):
+        raise ValueError(f"{expected}, got something else in {path}")
     if content.get("version") != VERSION:
         raise ValueError(
             f"expected version {VERSION} of the format, got {content.get('version')} in {path}"

@@ -1,0 +1,109 @@
+"""Scores of tag sequences over an epoch and over all processes, each task by a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..data import NO_LABEL
+
+Tags = list[list[str]]
+TagScore = Callable[[Tags, Tags], float]
+"""Predicted and true tags of sentences to a score, more is better."""
+
+
+class TagScores:
+    """Keeps predicted and true tags, and scores all of them at the end.
+
+    So a score that is no mean over sentences, such as F1, is exact, on several processes too. A
+    word without a label ends a sequence: its neighbours stand in different ones.
+
+    Args:
+        classes: The tags of each task, in the order of their numbers.
+        scores: A function for each task that is to be scored.
+
+    Raises:
+        ValueError: For an unknown task.
+
+    Example:
+        >>> def share(predicted, true):
+        ...     return sum(map(list.__eq__, predicted, true)) / len(true)
+        >>> scores = TagScores({"pos": ["N", "V"], "ner": ["O", "B"]}, {"ner": share})
+        >>> y = torch.tensor([[1, 0, -100], [1, 1, 1]])
+        >>> scores.update(torch.tensor([[1, 0, 0], [1, 1, 0]]), y, torch.tensor([1, 1]))
+        >>> scores.compute()
+        {'ner': 0.5}
+    """
+
+    def __init__(
+        self, classes: Mapping[str, Sequence[str]], scores: Mapping[str, TagScore]
+    ) -> None:
+        if not scores.keys() <= classes.keys():
+            raise ValueError(f"expected scores of tasks {list(classes)}, got {list(scores)}")
+        self.tasks, self.classes, self.scores = list(classes), classes, dict(scores)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all sentences."""
+        self._kept: dict[str, list[tuple[list[int], list[int]]]] = {k: [] for k in self.scores}
+
+    def update(self, predicted: Tensor, y: Tensor, task: Tensor | None) -> None:
+        """Add sentences.
+
+        Args:
+            predicted: Numbers of tags ``[B, T]``, or without ``task`` ``[B, T, K]``.
+            y: The true ones, −100 where there is no label.
+            task: ``[B]``, task of each sentence.
+
+        Raises:
+            ValueError: If there is a task to be scored, and labels are not of words.
+        """
+        if not self.scores:
+            return
+        if y.dim() != (3 if task is None else 2):
+            raise ValueError(f"expected labels of words to score tags, got {list(y.shape)}")
+        if task is None:
+            task = torch.arange(y.size(2)).repeat(len(y))
+            predicted, y = predicted.transpose(1, 2).flatten(0, 1), y.transpose(1, 2).flatten(0, 1)
+        rows = zip(task.tolist(), predicted.tolist(), y.tolist(), strict=True)
+        for number, found, true in rows:
+            if self.tasks[number] in self._kept:
+                self._kept[self.tasks[number]] += _pieces(found, true)
+
+    def compute(self) -> dict[str, float]:
+        """The score of each task that has labels, over all processes."""
+        answers = {}
+        for task, score in self.scores.items():
+            kept = _over_ranks(self._kept[task])
+            names = self.classes[task]
+            predicted, true = ([[names[i] for i in pair[side]] for pair in kept] for side in (0, 1))
+            if true:
+                answers[task] = float(score(predicted, true))
+        return answers
+
+
+def _pieces(predicted: list[int], true: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Predicted and true tags of each stretch of labelled words."""
+    pieces: list[tuple[list[int], list[int]]] = []
+    is_open = False
+    for found, label in zip(predicted, true, strict=True):
+        if label != NO_LABEL and not is_open:
+            pieces.append(([], []))
+        is_open = label != NO_LABEL
+        if is_open:
+            pieces[-1][0].append(found)
+            pieces[-1][1].append(label)
+    return pieces
+
+
+def _over_ranks(
+    kept: list[tuple[list[int], list[int]]],
+) -> list[tuple[list[int], list[int]]]:
+    """Those of all processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return kept
+    every: list[list[tuple[list[int], list[int]]]] = [[]] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(every, kept)
+    return [pair for own in every for pair in own]

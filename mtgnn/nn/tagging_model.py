@@ -1,0 +1,288 @@
+"""A whole model that tags: words and characters, encoder, tagging heads, with all their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ..data import NO_LABEL, EncodedWords, SentenceEncoder
+from ..graph import TaskGraph
+from . import saved
+from .check_model import check_tokens
+from .modes import evaluating
+from .tag_scheme import allowed_transitions
+from .tagging import TaggingHeads
+from .trainable import Output, Samples
+from .whole import encode, in_batches, take_encoder
+from .words import WordEmbedding, build_characters
+
+
+class TaggingModel(nn.Module):
+    """Tags sentences for several tasks: words and characters, encoder, one tagging head a task.
+
+    A sentence is tagged for all tasks at once, or for one.
+
+    In a bidirectional encoder each direction has its own exchange: what a task hears at a word
+    from the forward side has read up to that word or, in a star's mailbox, is a forward state of
+    any word; and likewise backwards. There are two mailboxes: position j of the forward one has
+    read words 1…j, position j of the backward one has read words T…j, and with ``memory="past"``
+    the backward task at word t reads positions j ≥ t.
+
+    Args:
+        sentences: Numbers of words, characters and tags; its tasks are those of the model.
+        encoder: A name (see :func:`build_encoder`), or a module that is called like
+            :class:`GraphLSTM`, with ``graph`` and ``output_size``.
+        embedding_size: Size of a word's own vector.
+        characters: What reads the characters: ``"cnn"``, ``"lstm"`` or ``"none"``.
+        character_size: Size of the vector made of them.
+        hidden_size: Size H of a state; for a named encoder.
+        crf: Whether tags are scored as whole sentences, by a :class:`LinearChainCRF` a task.
+        schemes: Tag schemes of tasks whose tags are spans, such as ``{"chunk": "IOB2"}``: with a
+            CRF, what a scheme forbids then has probability 0. ``schemes`` of a dataset fits.
+        dropout: Dropout on word vectors and on the encoder's output.
+        encoder_options: Options of a named encoder; ``bidirectional=True`` unless they say
+            otherwise.
+        vectors: ``[V, embedding_size]``, vectors of words to start from.
+
+    Attributes:
+        tasks: Names of the tasks.
+        classes: The tags of each task, in the order of their numbers.
+        graph: The encoder's task graph.
+
+    Raises:
+        ValueError: For an unknown option, tasks that differ from the encoder's, a scheme of an
+            unknown task or one that its tags are not of, or vectors of another size.
+
+    Example:
+        >>> tags = {"pos": ["DT", "NN", "VBZ"], "chunk": ["O", "B-NP", "I-NP"]}
+        >>> sentences = SentenceEncoder.build([["A", "dog", "barks"]], tags)
+        >>> model = TaggingModel(sentences, "star", hidden_size=4, crf=True)
+        >>> [tagged] = model.predict([["A", "dog"]])
+        >>> {task: len(found) for task, found in tagged.items()}
+        {'pos': 2, 'chunk': 2}
+    """
+
+    def __init__(
+        self,
+        sentences: SentenceEncoder,
+        encoder: str | nn.Module = "complete",
+        *,
+        embedding_size: int = 100,
+        characters: str = "cnn",
+        character_size: int = 30,
+        hidden_size: int = 100,
+        crf: bool = False,
+        schemes: Mapping[str, str] | None = None,
+        dropout: float = 0.0,
+        encoder_options: Mapping[str, Any] | None = None,
+        vectors: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.sentences = sentences
+        self.classes = sentences.classes
+        self.tasks = tuple(self.classes)
+        rules = dict(schemes or {})
+        if not rules.keys() <= self.classes.keys():
+            raise ValueError(f"expected schemes of tasks {list(self.tasks)}, got {list(rules)}")
+        self._options: dict[str, Any] = {
+            "embedding_size": embedding_size,
+            "characters": characters,
+            "character_size": character_size,
+            "hidden_size": hidden_size,
+            "crf": crf,
+            "schemes": rules,
+            "dropout": dropout,
+        }
+        if isinstance(encoder, str):
+            encoder_options = {"bidirectional": True, **(encoder_options or {})}
+        self._encoder = saved.describe_encoder(encoder, encoder_options)
+        reader = build_characters(characters, len(sentences.characters), character_size)
+        self.words = WordEmbedding(
+            len(sentences.words), embedding_size, reader, dropout=dropout, vectors=vectors
+        )
+        self.encoder = take_encoder(
+            encoder, encoder_options, self.words.output_size, hidden_size, self.tasks
+        )
+        self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
+        allowed = [
+            allowed_transitions(tags, rules[task]) if crf and task in rules else None
+            for task, tags in self.classes.items()
+        ]
+        size: int = self.encoder.output_size  # type: ignore[assignment]
+        sizes = [len(tags) for tags in self.classes.values()]
+        self.heads = TaggingHeads(size, sizes, self.tasks, crf=crf, allowed=allowed)
+        self.dropout = nn.Dropout(dropout)
+
+    def load_vectors(self, vectors: Tensor) -> None:
+        """Start from vectors ``[V, embedding_size]`` of words; that of padding stays 0.
+
+        Raises:
+            ValueError: If they are of another size.
+        """
+        self.words.load_vectors(vectors)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        characters: Tensor | None,
+        lengths: Tensor,
+        task: Tensor | None = None,
+        return_attention_weights: bool = False,
+        return_auxiliary_losses: bool = False,
+    ) -> Any:
+        """Compute logits.
+
+        Args:
+            tokens: ``[B, T]``, word numbers, 0 beyond the lengths.
+            characters: ``[B, T, C]``, character numbers, 0 beyond a word's own; or ``None`` where
+                none are read.
+            lengths: ``[B]``, real words. Like ``task`` it is read on the CPU: there it costs a GPU
+                no synchronisation.
+            task: ``[B]``, task of each sentence; by default all tasks.
+            return_attention_weights: Also returns the encoder's attention.
+            return_auxiliary_losses: Also returns what the encoder wants added to the loss of each
+                sentence ``[B]``; zeros where it wants nothing.
+
+        Returns:
+            Logits ``[B, T, C]`` or, of all tasks, ``[B, T, K, C]``, −∞ beyond a task's own tags;
+            or a tuple ``(logits[, attention][, auxiliary_losses])`` of what was asked for.
+
+        Raises:
+            ValueError: For wrong sizes, or words (where they are on the CPU), lengths or tasks
+                out of range.
+        """
+        check_tokens(tokens, len(self.sentences.words))
+        lengths = lengths.cpu()
+        task = None if task is None else task.cpu()
+        x = self.words(tokens, characters)
+        asked = return_attention_weights, return_auxiliary_losses
+        out, rest = encode(self.encoder, x, lengths, task, *asked)
+        logits = self.heads(self.dropout(out), task)
+        return (logits, *rest) if rest else logits
+
+    @property
+    def has_auxiliary_losses(self) -> bool:
+        """Whether the encoder wants anything added to the loss."""
+        return hasattr(self.encoder, "auxiliary_losses")
+
+    def own_tables(self) -> list[nn.Module]:
+        """None: all tasks share the words' vectors; see :func:`split_parameters`."""
+        return []
+
+    # Training ------------------------------------------------------------------------------------
+
+    def read(self, batch: Any) -> Output:
+        """Compute the logits of a :class:`~mtgnn.data.TokenBatch`."""
+        given = batch.tokens, batch.characters, batch.lengths, batch.task
+        if self.training and self.has_auxiliary_losses:
+            return Output(*self(*given, return_auxiliary_losses=True))
+        return Output(self(*given))
+
+    def losses(self, output: Output, batch: Any) -> Samples:
+        """The loss of each sample, which is a sentence that has labels in a task.
+
+        It is the negative log-likelihood of these labels, a sum over the words: so within a batch
+        every label counts the same, and a CRF's loss compares with that of a softmax. A sentence
+        with labels in several tasks is as many samples.
+        """
+        losses = self.heads.loss(output.logits, batch.y, batch.lengths, batch.task)
+        y = batch.y.to(losses.device, non_blocking=True)
+        if batch.task is not None:
+            return Samples(losses, batch.task.to(losses.device), (y != NO_LABEL).any(1))
+        task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
+        return Samples(losses.flatten(), task.flatten(), (y != NO_LABEL).any(1).flatten())
+
+    def predicted(self, output: Output, batch: Any) -> Tensor:
+        """The tags of each word, shaped like ``batch.y``; −100 beyond the lengths."""
+        return self.heads.decode(output.logits.detach(), batch.lengths, batch.task)
+
+    # Prediction ----------------------------------------------------------------------------------
+
+    def predict(
+        self, sentences: Sequence[Sequence[str]], task: str | None = None, batch_size: int = 64
+    ) -> list[dict[str, list[str]]]:
+        """Tag sentences, in evaluation mode.
+
+        Args:
+            sentences: The words of each sentence.
+            task: The one task to tag for; by default all.
+            batch_size: Number of sentences read at once.
+
+        Returns:
+            For each sentence, the tags of its words by task.
+
+        Raises:
+            ValueError: For an unknown task, a string in the place of a sentence, a sentence without
+                words, or a ``batch_size`` below 1.
+        """
+        if task is not None and task not in self.tasks:
+            raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
+        if isinstance(sentences, str):
+            raise ValueError(f"expected sentences as lists of words, got {sentences[:40]!r}")
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
+        encoded = [self.sentences.encode(words) for words in sentences]
+        answers: dict[int, dict[str, list[str]]] = {}
+        with evaluating(self), torch.no_grad():
+            for chosen in in_batches([len(words.tokens) for words in encoded], batch_size):
+                found = self._predict([encoded[i] for i in chosen], task)
+                answers.update(zip(chosen, found, strict=True))
+        return [answers[i] for i in range(len(encoded))]
+
+    def _predict(self, encoded: list[EncodedWords], task: str | None) -> list[dict[str, list[str]]]:
+        device = self.words.embedding.weight.device
+        lengths = torch.tensor([len(words.tokens) for words in encoded])
+        tokens = pad_sequence([words.tokens for words in encoded], batch_first=True)
+        spelt = [pad_sequence(_split(words), batch_first=True) for words in encoded]
+        width = max(word.size(1) for word in spelt)
+        characters = pad_sequence(
+            [nn.functional.pad(word, (0, width - word.size(1))) for word in spelt], batch_first=True
+        )
+        number = None if task is None else torch.full_like(lengths, self.tasks.index(task))
+        logits = self(tokens.to(device), characters.to(device), lengths, number)
+        tags = self.heads.decode(logits, lengths, number).cpu()
+        names = self.tasks if task is None else (task,)
+        tags = tags.view(*tokens.shape, len(names))
+        return [
+            {
+                name: self.sentences.decode_tags(own[:length, k], name)
+                for k, name in enumerate(names)
+            }
+            for own, length in zip(tags, lengths.tolist(), strict=True)
+        ]
+
+    # Files ---------------------------------------------------------------------------------------
+
+    def save(self, path: saved.File) -> None:
+        """Save everything that prediction needs; see :meth:`MultiTaskModel.save`."""
+        content = {
+            "sentences": self.sentences.state(),
+            "graph": saved.graph_to_plain(self.graph),
+            "encoder": self._encoder,
+            "options": self._options,
+            "state_dict": dict(self.state_dict()),
+        }
+        saved.write(content, path, TaggingModel)
+
+    @classmethod
+    def load(cls, path: saved.File, encoder: nn.Module | None = None) -> TaggingModel:
+        """Load a saved model onto the CPU, in evaluation mode; no code in the file is run.
+
+        Arguments and errors are those of :meth:`MultiTaskModel.load`.
+        """
+        content = saved.read(path, TaggingModel)
+        with saved.damage(path):
+            sentences = SentenceEncoder.restore(content["sentences"])
+            given = saved.restore_encoder(content, encoder)
+            model = cls(sentences, **given, **content["options"])
+            model.load_state_dict(content["state_dict"], assign=True)
+        return model.eval()
+
+
+def _split(words: EncodedWords) -> list[Tensor]:
+    """The characters of each word."""
+    return list(words.characters.tensor_split(words.ends[:-1]))

@@ -1,0 +1,55 @@
+"""What whole models have in common: their encoder, and prediction batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from .check_model import check_encoder
+from .encoders import build_encoder
+
+
+def take_encoder(
+    encoder: str | nn.Module,
+    options: Mapping[str, Any] | None,
+    input_size: int,
+    hidden_size: int,
+    tasks: tuple[str, ...],
+) -> nn.Module:
+    """The encoder itself, or one built by its name.
+
+    Raises:
+        ValueError: For an unknown name or option, or an encoder of another size or other tasks.
+    """
+    if isinstance(encoder, str):
+        encoder = build_encoder(encoder, input_size, hidden_size, tasks, **dict(options or {}))
+    check_encoder(encoder, tasks, input_size)
+    return encoder
+
+
+def encode(
+    encoder: nn.Module,
+    x: Tensor,
+    lengths: Tensor,
+    task: Tensor | None,
+    attention: bool,
+    auxiliary: bool,
+) -> tuple[Tensor, list[Any]]:
+    """States, and a list of what else was asked for: attention, auxiliary losses."""
+    asked = {"return_attention_weights": True} if attention else {}
+    out, _, *rest = encoder(x, lengths, task, **asked)
+    if auxiliary:
+        if hasattr(encoder, "auxiliary_losses"):
+            rest.append(encoder.auxiliary_losses(out, lengths, task))  # type: ignore[operator]
+        else:
+            rest.append(out.new_zeros(len(out)))
+    return out, rest
+
+
+def in_batches(sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Batches of items, the shortest first, which spares padding."""
+    order = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

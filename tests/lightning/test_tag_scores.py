@@ -1,0 +1,82 @@
+"""Scores of tag sequences: exactly of all sentences, whatever the batches."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtgnn.lightning import TagScores
+from mtgnn.metrics import score_spans
+
+CLASSES = {"pos": ["N", "V"], "chunk": ["O", "B-X", "I-X"]}
+
+
+def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
+    return score_spans(predicted, true).overall.f1
+
+
+def sentences() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (30, 8), generator=generator)
+    predicted = torch.where(torch.rand(30, 8, generator=generator) < 0.7, y, 2 - y)
+    for row, length in zip(y, torch.randint(1, 9, (30,), generator=generator), strict=True):
+        row[length:] = -100
+    return predicted, y
+
+
+@pytest.mark.parametrize("size", [1, 7, 30])
+def test_f1_is_that_of_all_sentences(size: int) -> None:
+    predicted, y = sentences()
+    names = CLASSES["chunk"]
+    sides = [
+        [
+            [names[i] for i, t in zip(a, b, strict=True) if t >= 0]
+            for a, b in zip(side, y, strict=True)
+        ]
+        for side in (predicted, y)
+    ]
+    expected = f1(*sides)
+    assert 0.2 < expected < 0.9
+    for every in (False, True):
+        scores = TagScores(CLASSES, {"chunk": f1})
+        for own, true in zip(predicted.split(size), y.split(size), strict=True):
+            if every:  # beside a task that nobody scores
+                own, true = (torch.stack([part % 2, part], 2) for part in (own, true))
+                scores.update(own, true, None)
+            else:
+                scores.update(own, true, torch.ones(len(true), dtype=torch.long))
+        assert scores.compute() == {"chunk": pytest.approx(expected)}
+        scores.reset()
+        assert scores.compute() == {}
+
+
+def test_a_missing_label_ends_a_sequence() -> None:
+    seen = []
+    scores = TagScores(CLASSES, {"chunk": lambda *sides: seen.append(sides) or 1.0})
+    y = torch.tensor([[1, 2, -100, 2, 0], [-100] * 5])
+    scores.update(torch.zeros_like(y), y, torch.tensor([1, 1]))
+    scores.update(torch.ones_like(y), y, torch.tensor([0, 0]))
+    assert scores.compute() == {"chunk": 1.0}
+    assert seen == [([["O", "O"], ["O", "O"]], [["B-X", "I-X"], ["I-X", "O"]])]
+
+
+def test_processes_are_asked(tmp_path: Path) -> None:
+    """One process, but through the collective call."""
+    predicted, y = sentences()
+    scores = TagScores(CLASSES, {"chunk": f1})
+    scores.update(predicted, y, torch.ones(len(y), dtype=torch.long))
+    expected = scores.compute()
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/ranks", rank=0, world_size=1
+    )
+    try:
+        assert scores.compute() == expected
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match=r"tasks \['pos', 'chunk'\], got \['ner'\]"):
+        TagScores(CLASSES, {"ner": f1})
+    with pytest.raises(ValueError, match="labels of words"):
+        TagScores(CLASSES, {"chunk": f1}).update(torch.ones(3), torch.ones(3), torch.ones(3))

@@ -1,0 +1,348 @@
+"""The whole tagging model: logits, losses, predictions, files."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from mtgnn import TaskGraph
+from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch, WordForm
+from mtgnn.nn import (
+    AdversarialLSTM,
+    MultiTaskLoss,
+    MultiTaskModel,
+    SharedLSTM,
+    TaggingModel,
+    allowed_transitions,
+    split_parameters,
+)
+
+TAGS = {"pos": ["DT", "NN", "VB"], "v1.0": ["O", "B-X", "I-X", "B-Y", "I-Y"], "ner": ["O", "B-Z"]}
+SENTENCES = [
+    ["A", "dog", "barks", "loudly"],
+    ["dog", "Rex"],
+    ["barks"],
+    ["the", "20 000", "dogs"],
+]
+ENCODER = SentenceEncoder.build(SENTENCES[:3], TAGS, WordForm(lower=True), max_characters=4)
+ENCODERS = ["single", "shared", "hierarchical", "complete", "star"]
+
+
+def model(encoder: str | torch.nn.Module = "complete", **options: object) -> TaggingModel:
+    torch.manual_seed(0)
+    if encoder == "hierarchical":
+        graph = TaskGraph.from_edges([("pos", "v1.0")], list(TAGS))
+        options = {"encoder_options": {"graph": graph}, **options}
+    sizes: dict = {"embedding_size": 4, "character_size": 6, "hidden_size": 3, **options}
+    net = TaggingModel(ENCODER, encoder, **sizes)
+    for parameter in net.parameters():
+        parameter.data *= 3  # so that predictions are not all alike
+    return net.double()
+
+
+def batch(every: bool = True) -> TokenBatch:
+    """The sentences, with random allowed labels, some missing."""
+    torch.manual_seed(1)
+    encoded = [ENCODER.encode(words) for words in SENTENCES]
+    lengths = torch.tensor([len(words) for words in SENTENCES])
+    tokens, characters = torch.zeros(4, 4, dtype=torch.long), torch.zeros(4, 4, 5, dtype=torch.long)
+    for b, words in enumerate(encoded):
+        tokens[b, : lengths[b]] = words.tokens
+        start = 0
+        for t, end in enumerate(words.ends.tolist()):
+            characters[b, t, : end - start] = words.characters[start:end]
+            start = end
+    y = torch.stack([torch.randint(len(tags), (4, 4)) for tags in TAGS.values()], 2)
+    y[..., 1] = torch.tensor([[1, 2, 2, 0], [0, 3, 9, 9], [3, 9, 9, 9], [3, 4, 1, 9]])
+    y[1, :, 0] = y[0, 2] = -100
+    y[torch.arange(4) >= lengths.unsqueeze(1)] = -100
+    task = torch.tensor([2, 1, 1, 0])
+    if every:
+        return TokenBatch(tokens, characters, lengths, None, y)
+    return TokenBatch(tokens, characters, lengths, task, y[torch.arange(4), :, task])
+
+
+def logits(net: TaggingModel, own: TokenBatch) -> Tensor:
+    return net(own.tokens, own.characters, own.lengths, own.task)
+
+
+# Forward ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("characters", ["cnn", "lstm", "none"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_is_its_parts_in_a_row(encoder: str, characters: str) -> None:
+    net, own = model(encoder, characters=characters).eval(), batch(every=False)
+    x = net.words(own.tokens, own.characters)
+    assert x.size(2) == net.words.output_size == (4 if characters == "none" else 10)
+    out, _ = net.encoder(x, own.lengths, own.task)
+    assert out.shape == (4, 4, 6) and net.encoder.bidirectional
+    torch.testing.assert_close(logits(net, own), net.heads(out, own.task))
+    if encoder in ("complete", "star"):
+        got, attention = net(own.tokens, own.characters, own.lengths, own.task, True)
+        assert len(attention) == 2 and torch.equal(got, logits(net, own))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_all_tasks_equal_single(encoder: str) -> None:
+    net, own = model(encoder).eval(), batch()
+    every = logits(net, own)
+    assert every.shape == (4, 4, 3, 5)
+    real = torch.arange(4) < own.lengths.unsqueeze(1)
+    for k in range(3):
+        single = net(own.tokens, own.characters, own.lengths, torch.full((4,), k))
+        torch.testing.assert_close(every[:, :, k][real], single[real])
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("characters", ["cnn", "lstm"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_padding_and_companions_count_for_nothing(encoder: str, characters: str, crf: bool) -> None:
+    net = model(encoder, characters=characters, crf=crf).eval()
+    own = batch()
+    losses = net.losses(net.read(own), own).value.view(4, 3)
+    tags = net.predicted(net.read(own), own)
+    for b, length in enumerate(own.lengths.tolist()):
+        alone = TokenBatch(
+            own.tokens[b : b + 1, :length],
+            own.characters[b : b + 1, :length],
+            own.lengths[b : b + 1],
+            None,
+            own.y[b : b + 1, :length],
+        )
+        torch.testing.assert_close(net.losses(net.read(alone), alone).value, losses[b])
+        assert torch.equal(net.predicted(net.read(alone), alone)[0], tags[b, :length])
+
+
+def test_encoder_options_may_ask_for_one_direction() -> None:
+    net = model("star", encoder_options={"bidirectional": False, "memory": "past"})
+    assert net.encoder.output_size == 3 and net.encoder.memory == "past"
+
+
+def test_each_direction_has_its_own_mailbox() -> None:
+    """The forward half of an output hears the forward run of the virtual node and no other."""
+    net, own = model("star").eval(), batch(every=False)
+    x = net.words(own.tokens, own.characters)
+    before, _ = net.encoder(x, own.lengths, own.task)
+    virtual = net.encoder.nodes["shared"]
+    changed = [p for name, p in virtual.named_parameters() if "reverse" in name]
+    assert 0 < len(changed) < len(list(virtual.parameters()))
+    for parameter in changed:
+        parameter.data += 0.5
+    after, _ = net.encoder(x, own.lengths, own.task)
+    assert torch.equal(after[..., :3], before[..., :3])
+    assert not torch.allclose(after[..., 3:], before[..., 3:])
+
+
+# Losses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("every", [False, True])
+def test_a_sample_is_a_sentence_with_labels_in_a_task(every: bool, crf: bool) -> None:
+    net, own = model(crf=crf).eval(), batch(every)
+    losses = net.losses(net.read(own), own)
+    assert losses.value.shape == losses.task.shape == losses.labelled.shape
+    if every:
+        assert losses.task.tolist() == [0, 1, 2] * 4
+        assert losses.labelled.tolist() == [True] * 3 + [False, True, True] + [True] * 6
+    else:
+        assert torch.equal(losses.task, own.task) and losses.labelled.all()
+    assert (losses.value[losses.labelled] > 0).all() and not losses.value[~losses.labelled].any()
+    expected = losses.value.sum() / losses.labelled.sum()
+    loss = MultiTaskLoss(3)(losses.value, losses.task, labelled=losses.labelled)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_softmax_loss_is_the_cross_entropy_of_each_word() -> None:
+    net, own = model().eval(), batch()
+    found = logits(net, own)
+    losses = net.losses(net.read(own), own).value.view(4, 3)
+    for b, length in enumerate(own.lengths.tolist()):
+        for k, tags in enumerate(TAGS.values()):
+            total = torch.zeros(())
+            for t in range(length):
+                if own.y[b, t, k] >= 0:
+                    total = total - found[b, t, k, : len(tags)].log_softmax(0)[own.y[b, t, k]]
+            torch.testing.assert_close(losses[b, k], total.double())
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("encoder", ["single", "star"])
+def test_an_absent_task_keeps_no_gradient(encoder: str, crf: bool) -> None:
+    net, own = model(encoder, crf=crf), batch(every=False)
+    own = TokenBatch(own.tokens, own.characters, own.lengths, own.task, own.y)
+    own.task[3], own.y[3, :3] = 1, torch.tensor([3, 4, 1])  # none of task 0
+    net.losses(net.read(own), own).value.sum().backward()
+    parts = [net.encoder.nodes, net.heads.scores.heads] + ([net.heads.crfs] if crf else [])
+    for part in parts:
+        assert all(p.grad is None for p in part["pos"].parameters())
+        assert all(p.grad is not None for p in part["ner"].parameters())
+    assert all(p.grad.any() for p in net.words.parameters())
+
+
+def test_heads_and_nodes_that_send_to_none_are_a_task_s_own() -> None:
+    net = model("star", crf=True)
+    shared, own = split_parameters(net)
+    assert len(shared) + len(own) == len(list(net.parameters()))
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = {names[id(p)] for p in own}
+    assert found == {
+        name
+        for name in names.values()
+        if name.startswith("heads.") or ("encoder.nodes." in name and ".shared." not in name)
+    }
+    assert any(name.startswith("heads.crfs.v1") for name in found)
+
+
+def test_auxiliary_losses_in_training_alone() -> None:
+    encoder = AdversarialLSTM(10, 3, list(TAGS), bidirectional=True)
+    net, own = model(encoder), batch(every=False)
+    output = net.read(own)
+    assert output.auxiliary is not None and output.auxiliary.shape == (4,)
+    assert output.auxiliary.any()
+    assert net.eval().read(own).auxiliary is None and model().read(own).auxiliary is None
+
+
+def test_dropout_is_on_words_and_states() -> None:
+    net, own = model(dropout=0.5, characters="none"), batch()
+    assert not torch.equal(logits(net, own), logits(net, own))
+    net.words.eval()
+    assert not torch.equal(logits(net, own), logits(net, own))
+    net.dropout.eval()
+    assert torch.equal(logits(net, own), logits(net, own))
+
+
+def test_starts_from_vectors() -> None:
+    vectors = torch.randn(len(ENCODER.words), 4)
+    net = TaggingModel(ENCODER, embedding_size=4, vectors=vectors)
+    assert torch.equal(net.words.embedding.weight[1:], vectors[1:])
+
+
+# Prediction ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_predicts_what_it_would_of_each_sentence_alone(crf: bool) -> None:
+    net = model("star", crf=crf, dropout=0.5, schemes={"v1.0": "IOB2"})
+    net.encoder.eval()
+    found = net.predict(SENTENCES, batch_size=3)
+    assert net.training and not net.encoder.training  # each part is in the mode it was in
+    assert len({tag for tags in found for tag in tags["pos"]}) > 1
+    net.eval()
+    own = batch()
+    numbers = net.predicted(net.read(own), own)
+    for b, (words, tagged) in enumerate(zip(SENTENCES, found, strict=True)):
+        assert list(tagged) == list(TAGS)
+        for k, task in enumerate(TAGS):
+            expected = [TAGS[task][i] for i in numbers[b, : len(words), k].tolist()]
+            assert tagged[task] == expected
+            assert net.predict([words], task) == [{task: expected}]
+    assert net.predict([]) == []
+
+
+def test_schemes_hold_in_what_is_predicted() -> None:
+    torch.manual_seed(0)
+    words = [[f"w{int(i)}" for i in torch.randint(30, (12,))] for _ in range(20)]
+    encoder = SentenceEncoder.build(words, TAGS)
+    allowed = allowed_transitions(TAGS["v1.0"], "IOB2")
+    broken = []
+    for schemes in (None, {"v1.0": "IOB2"}):
+        torch.manual_seed(0)
+        net = TaggingModel(encoder, "single", hidden_size=8, crf=True, schemes=schemes)
+        for parameter in net.parameters():
+            parameter.data *= 4
+        rows = [encoder.encode_tags(found["v1.0"], "v1.0") for found in net.predict(words)]
+        broken.append(sum(int((~allowed.between[r[:-1], r[1:]]).sum()) for r in rows))
+        broken[-1] += sum(int(not allowed.start[r[0]]) for r in rows)
+    assert broken[0] > 0 and broken[1] == 0
+
+
+def test_encoded_sentences_are_what_it_reads() -> None:
+    items = [
+        Data(words=SENTENCES[0], tags={"pos": ["DT", "NN", "VB", "VB"], "ner": ["O", "B-Z"] * 2}),
+        Data(words=SENTENCES[1], tags={"v1.0": ["B-X", "I-X"]}),
+    ]
+    net = model(crf=True, schemes={"v1.0": "IOB2"}).eval()
+    kept = []
+    for by_task in (False, True):
+        encoded = EncodedSentences(items, ENCODER, by_task)
+        own = encoded.collate(list(encoded))
+        losses = net.losses(net.read(own), own)
+        assert int(losses.labelled.sum()) == 3
+        kept.append(losses.value[losses.labelled])
+    torch.testing.assert_close(*kept)
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"crf": True, "schemes": {"v1.0": "IOB2"}, "characters": "lstm", "dropout": 0.5},
+        {"characters": "none", "encoder_options": {"num_layers": 2, "bidirectional": False}},
+    ],
+)
+@pytest.mark.parametrize("encoder", ["single", "star"])
+def test_a_loaded_model_predicts_the_same(tmp_path: Path, encoder: str, options: dict) -> None:
+    net = model(encoder, **options)
+    net.save(tmp_path / "model.pt")
+    allowed = torch.serialization.get_safe_globals()  # torch_geometric has classes of its own there
+    torch.serialization.clear_safe_globals()
+    try:
+        loaded = TaggingModel.load(tmp_path / "model.pt")
+    finally:
+        torch.serialization.add_safe_globals(allowed)
+    assert loaded.predict(SENTENCES) == net.predict(SENTENCES)
+    assert loaded.classes == TAGS and list(loaded.classes) == list(TAGS)
+    assert loaded.graph == net.graph and not loaded.training
+    own = batch()
+    assert torch.equal(logits(loaded, own), logits(net.eval(), own))
+
+
+def test_files_of_other_models_and_encoders_of_one_s_own() -> None:
+    file = io.BytesIO()
+    net = model(SharedLSTM(10, 3, list(TAGS), bidirectional=True))
+    net.save(file)
+    file.seek(0)
+    with pytest.raises(ValueError, match=r"load\(path, encoder=…\)"):
+        TaggingModel.load(file)
+    file.seek(0)
+    again = SharedLSTM(10, 3, list(TAGS), bidirectional=True)
+    assert TaggingModel.load(file, again).predict(SENTENCES) == net.predict(SENTENCES)
+    file.seek(0)
+    with pytest.raises(ValueError, match="a file of MultiTaskModel.save, got something else"):
+        MultiTaskModel.load(file)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: model("circle"), "'complete'"),
+        (lambda: model(characters="rnn"), "'lstm'"),
+        (lambda: model(characters="lstm", character_size=5), "even"),
+        (lambda: model(dropout=1.0), "dropout"),
+        (lambda: model(embedding_size=0), "at least 1"),
+        (lambda: model(schemes={"chunk": "IOB2"}), r"\['chunk'\]"),
+        (lambda: model(crf=True, schemes={"pos": "IOB2"}), "'DT'"),
+        (lambda: model(crf=True, schemes={"v1.0": "IOB"}), "scheme"),
+        (lambda: model(vectors=torch.ones(3, 4)), "vectors of shape"),
+        (lambda: model(SharedLSTM(10, 3, 3)), "'pos'"),
+        (lambda: model(SharedLSTM(4, 3, list(TAGS))), "input_size 10"),
+        (lambda: model(SharedLSTM(10, 3, list(TAGS)), encoder_options={}), "by name"),
+        (lambda: model()(batch().tokens, None, batch().lengths), "got None"),
+        (lambda: model()(batch().tokens + 90, batch().characters, batch().lengths), "tokens in"),
+        (lambda: model().predict(SENTENCES, "films"), "'films'"),
+        (lambda: model().predict("A dog"), "lists of words"),
+        (lambda: model().predict(["A dog"]), "sentence as its words"),
+        (lambda: model().predict([[]]), "at least one"),
+        (lambda: model().predict(SENTENCES, batch_size=0), "batch_size"),
+    ],
+)
+def test_errors(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
