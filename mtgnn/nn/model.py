@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -15,6 +14,7 @@ from .check import check_option
 from .check_model import check_classes, check_encoder, check_labels, check_tokens
 from .encoders import build_encoder
 from .heads import ClassificationHeads
+from .mode import evaluating
 from .pooling import Pooling
 
 
@@ -221,7 +221,7 @@ class MultiTaskModel(nn.Module):
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))  # spares padding
         answers: dict[int, Prediction] = {}
-        with _evaluating(self), torch.no_grad():
+        with evaluating(self), torch.no_grad():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 answers.update(
@@ -281,15 +281,3 @@ class MultiTaskModel(nn.Module):
             model = cls(vocabulary, content["classes"], **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
         return model.eval()
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; each part returns to the mode it was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
