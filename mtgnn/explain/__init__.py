@@ -1,7 +1,12 @@
 """Read task graphs off trained models."""
 
+from .ablation import edge_ablation
+from .agreement import Agreement, graph_agreement
 from .average import EdgeMean, average_attention
 from .collect import collect_attention, mean_weights
+from .cut import without_edges
+from .effects import EdgeEffects
+from .gradient import edge_gradient
 from .heatmap import plot_sentence
 from .mailbox import MailboxByWord, MailboxWords
 from .plot import plot_task_graphs
@@ -11,8 +16,10 @@ from .sentences import SentenceSample, SentenceWeights
 from .words import EdgeByWord, WordWeight, WordWeights
 
 __all__ = [
+    "Agreement",
     "EdgeByPosition",
     "EdgeByWord",
+    "EdgeEffects",
     "EdgeMean",
     "MailboxByWord",
     "MailboxWords",
@@ -24,7 +31,11 @@ __all__ = [
     "WordWeights",
     "average_attention",
     "collect_attention",
+    "edge_ablation",
+    "edge_gradient",
+    "graph_agreement",
     "mean_weights",
     "plot_sentence",
     "plot_task_graphs",
+    "without_edges",
 ]
