@@ -3,9 +3,11 @@
 from .ablation import edge_ablation
 from .agreement import Agreement, graph_agreement
 from .average import EdgeMean, average_attention
+from .clusters import task_affinity, task_clusters, task_embedding
 from .collect import collect_attention, mean_weights
 from .cut import without_edges
 from .effects import EdgeEffects
+from .export import read_graphml, write_graphml
 from .gradient import edge_gradient
 from .heatmap import plot_sentence
 from .mailbox import MailboxByWord, MailboxWords
@@ -37,5 +39,10 @@ __all__ = [
     "mean_weights",
     "plot_sentence",
     "plot_task_graphs",
+    "read_graphml",
+    "task_affinity",
+    "task_clusters",
+    "task_embedding",
     "without_edges",
+    "write_graphml",
 ]
