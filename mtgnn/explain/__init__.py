@@ -15,10 +15,12 @@ from .plot import plot_task_graphs
 from .position import EdgeByPosition, PositionWeights
 from .readout import Readout
 from .sentences import SentenceSample, SentenceWeights
+from .step import AttentionStep
 from .words import EdgeByWord, WordWeight, WordWeights
 
 __all__ = [
     "Agreement",
+    "AttentionStep",
     "EdgeByPosition",
     "EdgeByWord",
     "EdgeEffects",
