@@ -14,6 +14,8 @@ from .mailbox import MailboxByWord, MailboxWords
 from .plot import plot_task_graphs
 from .position import EdgeByPosition, PositionWeights
 from .readout import Readout
+from .recovery import Recovery, graph_recovery
+from .report import report
 from .sentences import SentenceSample, SentenceWeights
 from .step import AttentionStep
 from .words import EdgeByWord, WordWeight, WordWeights
@@ -29,6 +31,7 @@ __all__ = [
     "MailboxWords",
     "PositionWeights",
     "Readout",
+    "Recovery",
     "SentenceSample",
     "SentenceWeights",
     "WordWeight",
@@ -38,10 +41,12 @@ __all__ = [
     "edge_ablation",
     "edge_gradient",
     "graph_agreement",
+    "graph_recovery",
     "mean_weights",
     "plot_sentence",
     "plot_task_graphs",
     "read_graphml",
+    "report",
     "task_affinity",
     "task_clusters",
     "task_embedding",

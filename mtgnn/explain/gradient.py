@@ -68,8 +68,10 @@ def edge_gradient(
                 _change(alpha, g, encoder.graph, instead) for alpha, g in tap.gradients(losses)
             )
             assert isinstance(change, Tensor)
-            for edge in range(encoder.graph.num_edges):
-                sums.add_change(change.cpu()[rows, edge], torch.full_like(task, edge), task)
+            edge, row = torch.cartesian_prod(
+                torch.arange(encoder.graph.num_edges), torch.arange(len(rows))
+            ).unbind(1)
+            sums.add_change(change.cpu()[rows[row], edge], edge, task[row])
     return sums.compute()
 
 
