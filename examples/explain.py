@@ -130,7 +130,8 @@ def main() -> None:
             parser.error(f"expected a complete or a star graph, got {options['model']}")
         texts, model = read_texts(options), load_model(given.checkpoint)
     else:
-        options = DEFAULTS | PLANTED | vars(given)
+        small = {"hidden_size": 8, "embedding_size": 8} if given.quick else {}
+        options = DEFAULTS | PLANTED | small | vars(given)
         texts = read_texts(options)
         model = train(options, texts, out)
     explain(model.cpu(), options, texts, out)

@@ -54,7 +54,7 @@ def report(
             generator.
         path: Where the page goes.
         title: Its title.
-        truth: The true task graph, where it is known.
+        truth: The true task graph, where it is known; a star has no edges to compare with it.
         cluster_by: The weights that the clusters come from: ``"attention"``, ``"ablation"`` or
             ``"gradient"``; tasks without edges between them have no clusters.
         num_clusters: Number of clusters, see :func:`task_clusters`.
@@ -107,9 +107,9 @@ def report(
 ABOUT = {
     "attention": "Mean attention weight at the words of a task's own sentences. The circle shows "
     "the edges that weigh more than equal attention would.",
-    "ablation": "How much the loss of the receiver rises when the edge is cut and its other "
-    "senders take its share. The circle shows the edges where this is more than two standard "
-    "errors.",
+    "ablation": "How much the loss of the receiver rises when the edge is cut: its other senders "
+    "take its share, and where there is none, no message comes. The circle shows the edges where "
+    "this is more than two standard errors.",
     "gradient": "The rise of the loss when the edge is cut, to first order: the gradient of the "
     "loss along the change of the message. The circle shows more than two standard errors.",
 }

@@ -27,10 +27,11 @@ function agreementTable() {
 function scatter() {
   const [first, second] = ["attention", "ablation"].map((key) => data.readouts.find((r) => r.key === key));
   const width = 460, height = 320, [left, bottom] = [64, 46];
-  const [xs, ys] = [range(first.weight), range(second.weight)];
+  const [xs, ys] = [range(compared(first.weight)), range(compared(second.weight))];
   const x = (v) => left + ((v - xs[0]) / (xs[1] - xs[0])) * (width - left - 24) + 8;
   const y = (v) => height - bottom - ((v - ys[0]) / (ys[1] - ys[0])) * (height - bottom - 26) - 8;
-  const dots = data.edges.map(([sender, receiver], e) => [receiver === chosen.task, sender, receiver, e]);
+  const dots = data.edges.map(([sender, receiver], e) => [receiver === chosen.task, sender, receiver, e])
+    .filter((dot) => rivals[dot[3]]);
   dots.sort((a, b) => a[0] - b[0]);
   const marks = dots.map(([picked, sender, receiver, e]) => {
     const [cx, cy] = [x(first.weight[e]), y(second.weight[e])];

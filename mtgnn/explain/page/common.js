@@ -56,11 +56,14 @@ function range(values) {
   return high - low > 1e-12 ? [low, high] : [low - 1e-9, low + 1e-9];
 }
 function shown(value) {
-  if (Math.abs(value) < 5e-5) return "0";
+  if (Math.abs(value) < 5e-4) return "0";
   const size = Math.abs(value);
   if (size >= 100) return value.toFixed(0);
   return value.toFixed(size >= 0.095 ? 2 : 3).replace(/^(-?)0\./, "$1.").replace("-", "−");
 }
+// Edges whose receiver has other senders, too: a lone one always has all the weight.
+const rivals = data.edges.map(([, receiver]) => data.edges.filter((edge) => edge[1] === receiver).length > 1);
+const compared = (values) => values.filter((_, e) => rivals[e] || !rivals.includes(true));
 const group = (node) => (data.clusters && node < data.clusters.length ? data.clusters[node] : 0);
 const tint = (node) => (node < data.tasks.length ? GROUPS[group(node) % GROUPS.length] : "#444444");
 // Tasks of a cluster stand side by side; virtual nodes come last.

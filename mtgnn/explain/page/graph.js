@@ -13,8 +13,8 @@ function graphPicture() {
     spot[node] = [middle + 50 * (i - (virtual.length - 1) / 2), middle];
   });
   const above = readout.weight.map((weight, e) => weight - readout.bar[e]);
-  const most = Math.max(1e-9, ...above);
-  const drawn = data.edges.map((edge, e) => [e, edge, above[e] / most]).filter((x) => x[2] > 0);
+  const most = Math.max(1e-9, ...compared(above));
+  const drawn = data.edges.map((edge, e) => [e, edge, Math.min(1, above[e] / most)]).filter((x) => x[2] > 0);
   drawn.sort((a, b) => (a[1][1] === chosen.task) - (b[1][1] === chosen.task) || a[2] - b[2]);
   const arrows = drawn.map(([e, [sender, receiver], share]) =>
     arrow(spot[sender], spot[receiver], share, receiver === chosen.task,
@@ -68,9 +68,9 @@ function matrixPicture() {
   const rows = order.filter((node) => data.edges.some((edge) => edge[1] === node));
   const columns = order.filter((node) => data.edges.some((edge) => edge[0] === node));
   const cell = Math.max(22, Math.min(42, 380 / columns.length));
-  const left = 12 + 7.4 * Math.max(...rows.map((node) => data.nodes[node].length));
-  const top = 12 + 7 * Math.max(...columns.map((node) => data.nodes[node].length));
-  const [low, high] = range(readout.weight);
+  const left = 16 + 8.2 * Math.max(...rows.map((node) => data.nodes[node].length));
+  const top = 16 + 8 * Math.max(...columns.map((node) => data.nodes[node].length));
+  const [low, high] = range(compared(readout.weight));
   const cells = data.edges.map(([sender, receiver], e) => {
     const x = left + cell * columns.indexOf(sender), y = top + cell * rows.indexOf(receiver);
     const share = (readout.weight[e] - low) / (high - low);

@@ -30,8 +30,8 @@ function wordLine(sentence) {
 
 function heatMap(sentence) {
   const rows = sentence.senders || sentence.words, cell = 25, high = 20;
-  const left = 12 + 7.4 * Math.max(...rows.map((name) => name.length));
-  const top = 14 + 5.6 * Math.max(...sentence.words.map((word) => word.length));
+  const left = 16 + 8.2 * Math.max(...rows.map((name) => name.length));
+  const longest = Math.max(...sentence.words.map((word) => word.length)), top = 16 + 6.5 * longest;
   const most = Math.max(1e-9, ...sentence.weights.flat());
   const cells = sentence.weights.map((row, i) => row.map((weight, t) =>
     svg("rect", { x: left + cell * t, y: top + high * i, width: cell - 1, height: high - 1, class: "pickable",
@@ -44,7 +44,7 @@ function heatMap(sentence) {
     transform: `translate(${left + cell * (t + 0.5)} ${top - 6}) rotate(-50)` }, word));
   const frame = svg("rect", { x: left + cell * chosen.word - 1.5, y: top - 1.5, width: cell + 2, fill: "none",
     height: high * rows.length + 2, stroke: "#d55e00", "stroke-width": 2 });
-  const width = left + cell * sentence.words.length + 70;
+  const width = left + cell * sentence.words.length + 24 + 5.4 * longest;
   return [html("div", { class: "scroll" }, picture(width, top + high * rows.length + 6,
     "weights at every word", cells, names, heads, frame)),
   html("div", { style: `margin-left:${left}px` }, scale(0, most, "weight"))];
@@ -55,7 +55,7 @@ function bars(sentence) {
   const names = sentence.senders;
   if (names === null) return null;
   const weights = names.map((_, i) => sentence.weights[i][chosen.word]);
-  const most = Math.max(1e-9, ...sentence.weights.flat()), left = 12 + 7.4 * Math.max(...names.map((n) => n.length));
+  const most = Math.max(1e-9, ...sentence.weights.flat()), left = 16 + 8.2 * Math.max(...names.map((n) => n.length));
   const lines = names.map((name, i) => [
     svg("text", { x: left - 8, y: 22 * i + 15, "text-anchor": "end", "font-size": 13 }, name),
     svg("rect", { x: left, y: 22 * i + 3, height: 16, width: (190 * weights[i]) / most, rx: 2,
@@ -79,6 +79,7 @@ function sentenceSection() {
     at.textContent = `${subject} “${sentence.words[chosen.word]}” (word ${chosen.word + 1} of ${sentence.words.length})`;
     words.replaceChildren(wordLine(sentence));
     map.replaceChildren(...heatMap(sentence));
+    side.hidden = sentence.senders === null;
     side.replaceChildren(...[bars(sentence)].filter(Boolean));
   });
   document.addEventListener("keydown", (event) => {
