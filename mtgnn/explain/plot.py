@@ -126,6 +126,7 @@ def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
     axes.set(xlabel="sender", ylabel="receiver")
     if len(tasks) <= 10:
         middle = (float(weights.max()) + min(0.0, float(weights.min()))) / 2
+        size = 8 if float(weights.min()) >= 0 else 7  # the sign needs room
         for k in range(len(tasks)):
             for i in range(len(tasks)):
                 if i != k:
@@ -136,7 +137,7 @@ def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
                         _short(float(weights[k, i])),
                         ha="center",
                         va="center",
-                        fontsize=8,
+                        fontsize=size,
                         color=ink,
                     )
     return image

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from reader import WORDS, make_batches, reader
@@ -26,3 +28,15 @@ def test_a_sentence_is_drawn(ending: str, tmp_path) -> None:
     plot_sentence(sentence, tmp_path / f"sentence.{ending}")
     start = {"png": b"\x89PNG", "svg": b"<?xml"}[ending]
     assert (tmp_path / f"sentence.{ending}").read_bytes().startswith(start)
+
+
+def test_negative_weights_are_drawn_and_written(tmp_path) -> None:
+    graph = TaskGraph.complete(["a", "b", "c"])
+    effects = graph.with_weight(torch.tensor([0.02, -0.004, -0.3, 0.0001, 0.5, 0.1]))
+    plot_task_graphs({"ablation": effects}, tmp_path / "graph.svg")
+    text = (tmp_path / "graph.svg").read_text(encoding="utf-8")
+    for label in (".020", "−.004", "−.30", "0", ".50", ".10"):
+        assert f"<!-- {label} -->" in text
+    # Drawn in the circle: what weighs more than the mean of its receiver's, and more than 0.
+    circle = text[text.index('id="axes_1"') : text.index('id="axes_2"')]
+    assert len(set(re.findall(r'id="(patch_\d+)"', circle))) == 3
