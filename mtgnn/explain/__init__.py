@@ -1,6 +1,55 @@
 """Read task graphs off trained models."""
 
-from .average import average_attention
+from .ablation import edge_ablation
+from .agreement import Agreement, graph_agreement
+from .average import EdgeMean, average_attention
+from .clusters import task_affinity, task_clusters, task_embedding
+from .collect import collect_attention, mean_weights
+from .cut import without_edges
+from .effects import EdgeEffects
+from .export import read_graphml, write_graphml
+from .gradient import edge_gradient
+from .heatmap import plot_sentence
+from .mailbox import MailboxByWord, MailboxWords
 from .plot import plot_task_graphs
+from .position import EdgeByPosition, PositionWeights
+from .readout import Readout
+from .recovery import Recovery, graph_recovery
+from .report import report
+from .sentences import SentenceSample, SentenceWeights
+from .step import AttentionStep
+from .words import EdgeByWord, WordWeight, WordWeights
 
-__all__ = ["average_attention", "plot_task_graphs"]
+__all__ = [
+    "Agreement",
+    "AttentionStep",
+    "EdgeByPosition",
+    "EdgeByWord",
+    "EdgeEffects",
+    "EdgeMean",
+    "MailboxByWord",
+    "MailboxWords",
+    "PositionWeights",
+    "Readout",
+    "Recovery",
+    "SentenceSample",
+    "SentenceWeights",
+    "WordWeight",
+    "WordWeights",
+    "average_attention",
+    "collect_attention",
+    "edge_ablation",
+    "edge_gradient",
+    "graph_agreement",
+    "graph_recovery",
+    "mean_weights",
+    "plot_sentence",
+    "plot_task_graphs",
+    "read_graphml",
+    "report",
+    "task_affinity",
+    "task_clusters",
+    "task_embedding",
+    "without_edges",
+    "write_graphml",
+]

@@ -24,8 +24,9 @@ def plot_task_graphs(
 ) -> None:
     """Draw task graphs side by side, each as a circle of tasks and as a matrix.
 
-    The circle shows the edges that weigh more than equal attention would, the thicker the more;
-    the matrix shows all weights, a row for each receiver.
+    The circle shows the edges that weigh more than the mean of their receiver's (for attention:
+    than equal attention would), the thicker the more; the matrix shows all weights, a row for
+    each receiver.
 
     Args:
         graphs: Titles and graphs over the same tasks. Where a graph has no weights, the edges
@@ -79,11 +80,13 @@ def _draw_circle(axes: Axes, tasks: Sequence[str], weights: Tensor, groups: list
     order = sorted(range(count), key=lambda k: groups[k])
     angle = {k: math.pi / 2 - 2 * math.pi * place / count for place, k in enumerate(order)}
     spot = {k: (math.cos(a), math.sin(a)) for k, a in angle.items()}
-    degree = (weights > 0).sum(1)
+    # Zeros count where others are negative: there they are weights, not missing edges.
+    there = weights != 0 if (weights >= 0).all() else ~torch.eye(count, dtype=torch.bool)
+    bar = 0.999 * weights.sum(1) / there.sum(1).clamp(min=1)
     scale = float(weights.max()) or 1.0
     for k in range(count):
         for i in range(count):
-            if weights[k, i] > 0 and weights[k, i] >= 0.999 / int(degree[k]):
+            if weights[k, i] > 0 and weights[k, i] >= bar[k]:
                 _draw_edge(axes, spot[i], spot[k], float(weights[k, i]) / scale, groups[i])
     for k, (x, y) in spot.items():
         axes.scatter(x, y, s=260, color=_colour(groups[k]), edgecolor="white", zorder=3)
@@ -117,19 +120,35 @@ def _draw_edge(
 def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
     off_diagonal = ~torch.eye(len(tasks), dtype=torch.bool)
     shown = weights.masked_fill(~off_diagonal, torch.nan)
-    image = axes.imshow(shown.numpy(), cmap="cividis", vmin=0.0)
+    image = axes.imshow(shown.numpy(), cmap="cividis", vmin=min(0.0, float(weights.min())))
     axes.set_xticks(range(len(tasks)), list(tasks), rotation=90)
     axes.set_yticks(range(len(tasks)), list(tasks))
     axes.set(xlabel="sender", ylabel="receiver")
     if len(tasks) <= 10:
-        middle = float(weights.max()) / 2
+        middle = (float(weights.max()) + min(0.0, float(weights.min()))) / 2
+        size = 8 if float(weights.min()) >= 0 else 7  # the sign needs room
         for k in range(len(tasks)):
             for i in range(len(tasks)):
                 if i != k:
                     ink = "black" if weights[k, i] > middle else "white"
-                    label = f"{weights[k, i]:.2f}".removeprefix("0")
-                    axes.text(i, k, label, ha="center", va="center", fontsize=8, color=ink)
+                    axes.text(
+                        i,
+                        k,
+                        _short(float(weights[k, i])),
+                        ha="center",
+                        va="center",
+                        fontsize=size,
+                        color=ink,
+                    )
     return image
+
+
+def _short(value: float) -> str:
+    """Two digits of a number below one, without the leading zero."""
+    if abs(value) < 5e-4:
+        return "0"
+    text = f"{abs(value):.2f}" if abs(value) >= 0.095 else f"{abs(value):.3f}"
+    return ("−" if value < 0 else "") + text.removeprefix("0")
 
 
 def _colour(group: int) -> str:

@@ -1,0 +1,112 @@
+"""What edges do to the loss of each task, summed up batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data import SequenceBatch
+from ..graph import TaskGraph
+from ..nn import GraphLSTM, is_labelled
+
+LossPerSample = Callable[[Any, SequenceBatch], Tensor]
+"""From a model's answer and the batch to the loss of each sequence ``[B]``."""
+
+
+@dataclass(frozen=True)
+class EdgeEffects:
+    """How much the loss rises where an edge is cut.
+
+    Attributes:
+        graph: The task graph; an edge weighs the rise of its receiver's loss, an edge into a
+            virtual node the mean rise over tasks. What helps weighs more than 0.
+        loss: ``[K]``, mean loss of each task with all edges.
+        change: ``[E, K]``, mean rise of each task's loss.
+        error: ``[E, K]``, standard error of that mean over sequences.
+        count: ``[K]``, number of labelled sequences.
+    """
+
+    graph: TaskGraph
+    loss: Tensor
+    change: Tensor
+    error: Tensor
+    count: Tensor
+
+
+class EffectSums:
+    """Sums for :class:`EdgeEffects`."""
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        self._loss, self._count = torch.zeros(2, graph.num_tasks, dtype=torch.float64)
+        size = (2, graph.num_edges, graph.num_tasks)
+        self._first, self._second = torch.zeros(size, dtype=torch.float64)
+
+    def add_loss(self, losses: Tensor, task: Tensor) -> None:
+        """Losses ``[n]`` of sequences of the tasks ``[n]``."""
+        self._loss.index_add_(0, task, losses.double())
+        self._count.index_add_(0, task, torch.ones_like(task).double())
+
+    def add_change(self, change: Tensor, edge: Tensor, task: Tensor) -> None:
+        """By how much cutting the edges ``[n]`` raises the losses of sequences: ``[n]``."""
+        self._first.index_put_((edge, task), change.double(), accumulate=True)
+        self._second.index_put_((edge, task), change.double() ** 2, accumulate=True)
+
+    def compute(self) -> EdgeEffects:
+        """Means and standard errors.
+
+        Raises:
+            ValueError: If a task that receives has no labelled sequence.
+        """
+        receivers = self.graph.edge_index[1].unique()
+        own = receivers[receivers < self.graph.num_tasks]
+        missing = [self.graph.tasks[int(k)] for k in own if self._count[k] == 0]
+        if missing or not self._count.any():
+            raise ValueError(f"no labelled sequence belongs to {missing or list(self.graph.tasks)}")
+        count = self._count.clamp(min=1)
+        change = self._first / count
+        spread = (self._second / count - change**2).clamp(min=0)
+        error = (spread / (count - 1).clamp(min=1)).sqrt()
+        tasks = self._count > 0
+        receiver = self.graph.edge_index[1]
+        at_receiver = change.gather(1, receiver.clamp(max=self.graph.num_tasks - 1).unsqueeze(1))
+        virtual = receiver >= self.graph.num_tasks
+        weight = torch.where(virtual, change[:, tasks].mean(1), at_receiver.squeeze(1))
+        graph = self.graph.with_weight(weight.float())
+        return EdgeEffects(graph, self._loss / count, change, error, self._count.long())
+
+
+def find_encoder(model: Any) -> GraphLSTM:
+    """The model's encoder.
+
+    Raises:
+        ValueError: If it runs on no task graph, or has no edges.
+    """
+    encoder = getattr(model, "encoder", model)
+    if not isinstance(encoder, GraphLSTM):
+        raise ValueError(f"expected a GraphLSTM as the encoder, got {type(encoder).__name__}")
+    if encoder.graph.num_edges == 0:
+        raise ValueError("the encoder's graph has no edges")
+    return encoder
+
+
+def find_loss(model: Any, loss: LossPerSample | None) -> LossPerSample:
+    """The given loss, or the model's own.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    found = loss or getattr(model, "loss_per_sample", None)
+    if found is None:
+        raise ValueError(f"{type(model).__name__} has no loss_per_sample: give a loss")
+    return found
+
+
+def labelled(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+    """Rows with a label, and their tasks, on the CPU."""
+    rows = is_labelled(batch.y).cpu().nonzero().flatten()
+    return rows, batch.task.cpu()[rows]

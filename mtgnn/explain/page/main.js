@@ -1,0 +1,13 @@
+const page = document.getElementById("page");
+page.replaceChildren(
+  html("h1", {}, data.title),
+  html("p", { class: "soft" }, data.summary),
+  ...[
+    data.readouts.length ? graphSection() : null,
+    data.agreements.length ? agreementSection() : null,
+    data.clusters ? mapSection() : null,
+    wordSection(),
+    sentenceSection(),
+  ].filter(Boolean));
+choose({});
+document.body.dataset.ready = "true";

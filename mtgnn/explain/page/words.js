@@ -1,0 +1,30 @@
+// Which words make a task listen.
+function wordList(title, dot, entries, most) {
+  const lines = entries.map(([word, weight, times]) =>
+    html("div", { class: "word", title: `${word}: ${shown(weight)}, ${times} times` }, html("span", {}, word),
+      html("span", {}, html("i", { style: `width:${(100 * weight) / most}%` })), html("span", { class: "soft" }, shown(weight))));
+  return html("div", {}, html("h3", {}, dot, title),
+    lines.length ? lines : html("span", { class: "soft" }, "no word is frequent enough"));
+}
+
+function wordCards() {
+  if (data.kind === "mailbox") {
+    const entries = data.words[chosen.task];
+    return [wordList(data.tasks[chosen.task], null, entries, Math.max(...entries.map((x) => x[1]), 1e-9))];
+  }
+  const into = order.flatMap((sender) => data.edges
+    .map((edge, e) => [edge, e]).filter(([edge]) => edge[0] === sender && edge[1] === chosen.task));
+  const most = Math.max(1e-9, ...into.flatMap(([, e]) => data.words[e].map((x) => x[1])));
+  return into.map(([[sender], e]) => wordList(data.nodes[sender],
+    html("span", { class: "dot", style: `background:${tint(sender)}` }), data.words[e], most));
+}
+
+function wordSection() {
+  const cards = html("div", { class: "cards" });
+  drawers.push(() => cards.replaceChildren(...wordCards()));
+  const about = data.kind === "mailbox"
+    ? `The words of the mailbox that a task reads most, of those it has seen at least ${data.min_count} times. The bar is the weight in units of equal attention.`
+    : `For each sender, the words at which the task listens to it most, of those it has read at least ${data.min_count} times. The bar is the mean weight.`;
+  return section("Words that make a task listen", about, html("div", { class: "bar" },
+    "task", taskMenu("task whose words are shown")), cards);
+}

@@ -1,0 +1,66 @@
+"""What reads attention as it passes: a readout takes batch after batch and keeps sums."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..data import SequenceBatch
+from ..graph import TaskGraph
+
+EDGES, MAILBOX = "edges", "mailbox"
+
+
+class Readout(Protocol):
+    """Takes the attention of batch after batch, see :func:`collect_attention`.
+
+    Attributes:
+        reads: What it takes, ``"edges"`` or ``"mailbox"``.
+    """
+
+    reads: str
+
+    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+        """Take a batch.
+
+        Args:
+            batch: The sequences.
+            weights: Attention weights, averaged over heads, layers and directions, zero beyond
+                the lengths: on edges ``[B, T, num_edges]``, in a mailbox ``[B, T, T]`` (step,
+                position that is read).
+        """
+
+    def compute(self) -> Any:
+        """What came of all batches."""
+
+
+def own_edges(graph: TaskGraph, task: Tensor) -> Tensor:
+    """Edges that count in a sequence ``[B, num_edges]``: into its task, or a virtual node."""
+    receiver = graph.edge_index[1].to(task.device)
+    return (receiver == task.unsqueeze(1)) | (receiver >= graph.num_tasks)
+
+
+def real_steps(batch: SequenceBatch, device: torch.device) -> Tensor:
+    """Which steps are real, ``[B, T]``."""
+    steps = torch.arange(batch.tokens.size(1), device=device)
+    return steps < batch.lengths.to(device).unsqueeze(1)
+
+
+def check_edges(weights: Tensor, graph: TaskGraph) -> None:
+    """Raise where weights are not one an edge."""
+    if weights.dim() != 3 or weights.size(2) != graph.num_edges:
+        raise ValueError(
+            f"expected weights [B, T, {graph.num_edges}] on the graph's edges, "
+            f"got {list(weights.shape)}"
+        )
+
+
+def receivers_of(graph: TaskGraph, counts: Tensor) -> Tensor:
+    """From counts ``[..., K]`` of tasks' own steps to those of each edge's receiver ``[..., E]``.
+
+    A virtual node hears in every sequence.
+    """
+    virtual = counts.sum(-1, keepdim=True).expand(*counts.shape[:-1], len(graph.virtual))
+    return torch.cat([counts, virtual], -1)[..., graph.edge_index[1].to(counts.device)]

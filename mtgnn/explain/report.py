@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data import SequenceBatch
+from ..graph import TaskGraph
+from ..nn import MultiTaskModel
+from ..nn.check import check_option
+from .ablation import edge_ablation
+from .agreement import graph_agreement
+from .average import EdgeMean
+from .clusters import task_clusters, task_embedding
+from .collect import collect_attention
+from .effects import EdgeEffects, find_encoder
+from .gradient import edge_gradient
+from .mailbox import MailboxByWord, MailboxWords
+from .recovery import graph_recovery
+from .render import render_page
+from .sentences import SentenceSample, SentenceWeights
+from .words import EdgeByWord, WordWeight, WordWeights, heaviest
+
+CLUSTER_BY = ("attention", "ablation", "gradient")
+
+
+def report(
+    model: MultiTaskModel,
+    batches: Iterable[SequenceBatch],
+    path: str | PathLike[str],
+    *,
+    title: str = "What the tasks learn from each other",
+    truth: TaskGraph | None = None,
+    cluster_by: str = "ablation",
+    num_clusters: int | None = None,
+    per_task: int = 5,
+    num_words: int = 8,
+    min_count: int = 5,
+) -> None:
+    """Write one HTML page about a model: it needs no network, and no other file.
+
+    It shows the task graph and the matrix of its weights, by attention, by what cutting an edge
+    does to the loss and by its first-order estimate, and how far these agree; clusters of tasks;
+    the words at which a task listens; and sentences to step through. For a star it shows the words
+    that tasks read in the mailbox. It stays readable for the colour-blind.
+
+    Args:
+        model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges.
+        batches: Batches of labelled sequences, on the model's device; read more than once, so no
+            generator.
+        path: Where the page goes.
+        title: Its title.
+        truth: The true task graph, where it is known; a star has no edges to compare with it.
+        cluster_by: The weights that the clusters come from: ``"attention"``, ``"ablation"`` or
+            ``"gradient"``; tasks without edges between them have no clusters.
+        num_clusters: Number of clusters, see :func:`task_clusters`.
+        per_task: Sentences a task.
+        num_words: Words shown a pair of tasks.
+        min_count: Words that are rarer are not shown among these.
+
+    Raises:
+        ValueError: If the batches are a generator, the encoder runs on no graph with edges, a
+            receiving task has no labelled sequence, or ``truth`` has other tasks or edges.
+    """
+    check_option("cluster_by", cluster_by, CLUSTER_BY)
+    if isinstance(batches, Iterator):
+        raise ValueError("batches are read more than once: expected a loader, got an iterator")
+    encoder = find_encoder(model)
+    memory = getattr(encoder, "memory", "current")
+    mailbox, graph = memory != "current", encoder.graph
+    words: Any = (
+        MailboxByWord(graph, model.vocabulary, memory == "past")
+        if mailbox
+        else EdgeByWord(graph, model.vocabulary)
+    )
+    sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
+    readouts = [words, sample] if mailbox else [words, sample, EdgeMean(graph)]
+    table, sentences, *averaged = collect_attention(model, batches, readouts)
+    weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
+    effects = {"ablation": edge_ablation(model, batches)}
+    if not mailbox and encoder.score != "uniform":
+        effects["gradient"] = edge_gradient(model, batches)
+    weights |= {name: effect.graph for name, effect in effects.items()}
+    content = {
+        "title": title,
+        "summary": _summary(model, effects["ablation"]),
+        "kind": "mailbox" if mailbox else "edges",
+        "tasks": list(graph.tasks),
+        "nodes": list(graph.nodes),
+        "edges": graph.edge_index.t().tolist(),
+        "readouts": [_readout(name, weights[name], effects.get(name), truth) for name in weights],
+        "agreements": _agreements(weights),
+        "words": _words(table, num_words, min_count),
+        "min_count": min_count,
+        "sentences": _sentences(model, sentences, mailbox),
+        **_map(weights.get(cluster_by), cluster_by, num_clusters),
+    }
+    if truth is not None and not mailbox:
+        content["readouts"].append(_planted(graph, truth))
+    Path(path).write_text(render_page(content), encoding="utf-8")
+
+
+ABOUT = {
+    "attention": "Mean attention weight at the words of a task's own sentences. The circle shows "
+    "the edges that weigh more than equal attention would.",
+    "ablation": "How much the loss of the receiver rises when the edge is cut: its other senders "
+    "take its share, and where there is none, no message comes. The circle shows the edges where "
+    "this is more than two standard errors.",
+    "gradient": "The rise of the loss when the edge is cut, to first order: the gradient of the "
+    "loss along the change of the message. The circle shows more than two standard errors.",
+}
+UNITS = {"attention": "weight", "ablation": "rise of the loss", "gradient": "rise of the loss"}
+
+
+def _readout(
+    name: str, graph: TaskGraph, effects: EdgeEffects | None, truth: TaskGraph | None
+) -> dict[str, Any]:
+    """A way to weigh the edges, and above which bar an edge is drawn."""
+    assert graph.edge_weight is not None
+    receiver, about = graph.edge_index[1], ABOUT[name]
+    error = None
+    if effects is None:
+        bar = 1 / receiver.bincount(minlength=graph.num_nodes)[receiver].double()
+        bar = torch.where(bar == 1, 0, bar)  # the only sender has all the weight
+    else:
+        own = receiver.clamp(max=graph.num_tasks - 1).unsqueeze(1)
+        error = effects.error.gather(1, own).squeeze(1)
+        bar = 2 * error
+    if truth is not None and set(truth.edges) <= set(graph.edges):
+        found = graph_recovery(graph, truth)
+        about += f" A true edge weighs more than another with probability {found.auroc:.2f}."
+    return {
+        "key": name,
+        "name": name,
+        "about": about,
+        "unit": UNITS[name],
+        "weight": _rounded(graph.edge_weight),
+        "error": None if error is None else _rounded(error),
+        "bar": _rounded(bar),
+    }
+
+
+def _planted(graph: TaskGraph, truth: TaskGraph) -> dict[str, Any]:
+    true = set(truth.edges)
+    weight = [float(edge in true) for edge in graph.edges]
+    about = "The true edges."
+    named = {"key": "truth", "name": "truth", "about": about, "unit": "is there"}
+    return {**named, "weight": weight, "error": None, "bar": [0.5] * len(weight)}
+
+
+def _agreements(weights: dict[str, TaskGraph]) -> list[dict[str, Any]]:
+    """Each pair of readouts; where no receiver can be ranked, without numbers."""
+    if "attention" not in weights:
+        return []
+    names, found = list(weights), []
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            row: dict[str, Any] = {"pair": f"{first} and {second}", "mean": None}
+            with suppress(ValueError):  # a single sender each, or equal weights
+                row |= graph_agreement(weights[first], weights[second])._asdict()
+            found.append(row)
+    return found
+
+
+def _map(graph: TaskGraph | None, name: str, num_clusters: int | None) -> dict[str, Any]:
+    tasks = None if graph is None else graph.edge_index < graph.num_tasks
+    if graph is None or graph.num_tasks < 3 or tasks is None or not tasks.all(0).any():
+        return {"clusters": None}
+    return {
+        "clusters": task_clusters(graph, num_clusters),
+        "clustered_by": name,
+        "embedding": [_rounded(place) for place in task_embedding(graph)],
+    }
+
+
+def _words(table: WordWeights | MailboxWords, number: int, min_count: int) -> list[Any]:
+    """For each edge, or each task of a star, its heaviest words."""
+    columns = range(table.weight.size(1))
+    heavy = [
+        heaviest(table.words, table.weight[:, i], table.count[:, i], number, min_count)
+        for i in columns
+    ]
+    return [[_word(entry) for entry in entries] for entries in heavy]
+
+
+def _word(entry: WordWeight) -> list[Any]:
+    return [entry.word, float(f"{entry.weight:.4g}"), entry.occurrences]
+
+
+def _sentences(
+    model: MultiTaskModel, sentences: list[SentenceWeights], mailbox: bool
+) -> list[dict[str, Any]]:
+    found = []
+    for sentence in sentences:
+        [prediction] = model.predict([" ".join(sentence.words)], sentence.task)
+        names = model.classes[sentence.task]
+        found.append(
+            {
+                "task": sentence.task,
+                "words": sentence.words,
+                "senders": None if mailbox else sentence.senders,
+                "weights": [_rounded(row) for row in sentence.weights],
+                "label": None if sentence.label is None else names[sentence.label],
+                "prediction": prediction.label,
+                "probability": float(f"{prediction.probability:.4g}"),
+            }
+        )
+    return found
+
+
+def _summary(model: MultiTaskModel, effects: EdgeEffects) -> str:
+    number, graph = int(effects.count.sum()), model.graph
+    loss = float((effects.loss * effects.count).sum() / number)
+    return (
+        f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, {graph.num_edges} edges; "
+        f"read off {number:,} labelled sentences, whose mean loss is {loss:.3f}."
+    )
+
+
+def _rounded(values: torch.Tensor) -> list[float]:
+    """Four digits are enough for a picture, and keep the page small."""
+    return [float(f"{value:.4g}") for value in values.tolist()]

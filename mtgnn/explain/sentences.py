@@ -1,0 +1,97 @@
+"""Single sentences with the weights at every word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from torch import Tensor
+
+from ..data import SequenceBatch, Vocabulary
+from ..graph import TaskGraph
+from .readout import EDGES, MAILBOX, check_edges
+
+
+@dataclass(frozen=True)
+class SentenceWeights:
+    """A sentence and the weights at every word.
+
+    Attributes:
+        task: Name of its task.
+        words: Its T words.
+        senders: Names of those that the task listens to; in a mailbox the words once more.
+        weights: ``[len(senders), T]``: how much it listens to each at each word.
+        label: The number of its label, or ``None``.
+    """
+
+    task: str
+    words: list[str]
+    senders: list[str]
+    weights: Tensor
+    label: int | None
+
+
+class SentenceSample:
+    """Readout: some sentences of each task, drawn at random from all (reservoir sampling).
+
+    Args:
+        graph: The graph that the model's encoder runs on.
+        vocabulary: The words.
+        per_task: Sentences a task.
+        mailbox: Whether the encoder is a star that reads a mailbox.
+        seed: Seed of the drawing.
+
+    Raises:
+        ValueError: If ``per_task`` is below 1.
+    """
+
+    def __init__(
+        self,
+        graph: TaskGraph,
+        vocabulary: Vocabulary,
+        per_task: int = 5,
+        *,
+        mailbox: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if per_task < 1:
+            raise ValueError(f"expected per_task of at least 1, got {per_task}")
+        self.graph, self.words, self.per_task = graph, vocabulary.tokens, per_task
+        self.reads = MAILBOX if mailbox else EDGES
+        self._random = Random(seed)
+        self._seen = [0] * graph.num_tasks
+        self._kept: list[list[SentenceWeights]] = [[] for _ in graph.tasks]
+
+    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+        """Take a batch, see :class:`Readout`."""
+        for row, task in enumerate(batch.task.tolist()):
+            kept = self._kept[task]
+            place = self._random.randint(0, self._seen[task])
+            if self._seen[task] < self.per_task:
+                kept.append(self._sentence(batch, weights, row, task))
+            elif place < self.per_task:
+                kept[place] = self._sentence(batch, weights, row, task)
+            self._seen[task] += 1
+
+    def compute(self) -> list[SentenceWeights]:
+        """The sentences, task after task."""
+        return [sentence for kept in self._kept for sentence in kept]
+
+    def _sentence(
+        self, batch: SequenceBatch, weights: Tensor, row: int, task: int
+    ) -> SentenceWeights:
+        if self.reads == EDGES:
+            check_edges(weights, self.graph)
+        steps = int(batch.lengths[row])
+        words = [self.words[token] for token in batch.tokens[row, :steps].tolist()]
+        own = weights[row, :steps].cpu()
+        if self.reads == MAILBOX:
+            senders, own = words, own[:, :steps]
+        else:
+            edges = self.graph.incoming(task)
+            senders = [self.graph.nodes[sender] for _, sender in edges]
+            own = own[:, [edge for edge, _ in edges]]
+        y = batch.y[row]
+        known = not y.is_floating_point() and int(y) >= 0
+        label = int(y) if known else None
+        return SentenceWeights(self.graph.tasks[task], words, senders, own.t().clone(), label)

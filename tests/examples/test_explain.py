@@ -1,0 +1,62 @@
+"""``examples/explain.py`` writes a page and pictures about a model."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[..., str]]:
+    """A program of ``examples/`` in this process: what it prints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "examples"))
+
+        def start(name: str, *arguments: str) -> str:
+            patch.setattr(sys, "argv", [name, *arguments])
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+                importlib.import_module(name).main()
+            return printed.getvalue()
+
+        yield start
+
+
+def test_planted_tasks_and_their_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    printed = run("explain", "--quick", "--epochs", "1", "--out", str(first))
+    assert re.search(r"^ablation: a true edge weighs .* probability [01]\.\d\d$", printed, re.M)
+    assert re.search(r"^rank correlation .*: -?\d\.\d\d ± \d\.\d\d over receivers$", printed, re.M)
+    names = {"report.html", "attention.graphml"}
+    names |= {f"{name}.{end}" for name in ("task_graphs", "sentence") for end in ("png", "svg")}
+    assert {path.name for path in first.iterdir() if path.is_file()} == names
+    run("explain", "--checkpoint", str(first / "complete" / "best.ckpt"), "--out", str(second))
+    page = (first / "report.html").read_text(encoding="utf-8")
+    assert page == (second / "report.html").read_text(encoding="utf-8")
+    assert '"key":"truth"' in page
+
+
+def test_a_star_from_a_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:
+    options = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
+    run("text_classification", *options, "--model", "star", "--out", str(tmp_path))
+    run("explain", "--checkpoint", str(tmp_path / "star" / "best.ckpt"), "--out", str(tmp_path))
+    assert '"kind":"mailbox"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "task_graphs.png").exists()
+
+
+def test_other_models_are_refused(
+    run: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
+    run("text_classification", *options, "--model", "shared", "--out", str(tmp_path))
+    with pytest.raises(SystemExit):
+        run("explain", "--checkpoint", str(tmp_path / "shared" / "best.ckpt"))

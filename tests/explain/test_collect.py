@@ -1,0 +1,228 @@
+"""Readouts against plain loops over single sentences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reader import WORDS, make_batches, reader, steps
+from torch import Tensor
+
+from mtgnn import TaskGraph
+from mtgnn.data import SequenceBatch
+from mtgnn.explain import (
+    EdgeByPosition,
+    EdgeByWord,
+    EdgeMean,
+    MailboxByWord,
+    SentenceSample,
+    average_attention,
+    collect_attention,
+    mean_weights,
+)
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+
+TASKS = ["a", "b", "c"]
+# Edges in no particular order; the virtual node hears, too.
+EDGES = [("c", "a"), ("shared", "b"), ("b", "a"), ("a", "shared"), ("a", "c"), ("c", "shared")]
+GRAPH = TaskGraph.from_edges([*EDGES, ("b", "c")], TASKS, ("shared",))
+MODELS = {
+    "read": lambda: CompleteGraphLSTM(4, 3, TASKS, heads=2, num_layers=2),
+    "mutual": lambda: GraphLSTM(4, 3, GRAPH, heads=2),
+    "both ways": lambda: CompleteGraphLSTM(4, 3, TASKS, bidirectional=True),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    return reader(MODELS[request.param]())
+
+
+def hears(graph: TaskGraph, edge: int, task: int) -> bool:
+    receiver = int(graph.edge_index[1, edge])
+    return receiver == task or receiver >= graph.num_tasks
+
+
+def assert_means(graph: TaskGraph, weight: Tensor, count: Tensor, groups: list) -> None:
+    """``weight [G, E]`` and ``count [G, E]`` are those of the steps in each group."""
+    for group, members in enumerate(groups):
+        for edge in range(graph.num_edges):
+            own = [weights[edge] for task, weights in members if hears(graph, edge, task)]
+            assert int(count[group, edge]) == len(own)
+            mean = torch.stack(own).mean() if own else torch.zeros(()).double()
+            torch.testing.assert_close(weight[group, edge], mean)
+
+
+def test_mean_over_words_of_the_receivers_own_sentences(model: torch.nn.Module) -> None:
+    graph = average_attention(model, make_batches(3))
+    assert graph.edge_weight is not None
+    (expected,) = collect_attention(model, make_batches(3), [EdgeMean(model.encoder.graph)])
+    assert graph == expected
+    found = steps(model, make_batches(3))
+    for edge in range(graph.num_edges):
+        own = [weights[edge] for task, _, _, weights in found if hears(graph, edge, task)]
+        torch.testing.assert_close(graph.edge_weight[edge], torch.stack(own).mean().float())
+    sums = torch.zeros(graph.num_nodes).index_add(0, graph.edge_index[1], graph.edge_weight)
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+    assert graph.edge_weight.std() > 0.01
+
+
+def test_mean_by_word(model: torch.nn.Module) -> None:
+    graph = model.encoder.graph
+    (words,) = collect_attention(model, make_batches(3), [EdgeByWord(graph, WORDS)])
+    found = steps(model, make_batches(3))
+    groups = [[(k, w) for k, _, token, w in found if token == v] for v in range(len(WORDS))]
+    assert_means(graph, words.weight, words.count, groups)
+    assert words.weight[words.count > 0].std() > 0.01
+
+
+def test_mean_by_position(model: torch.nn.Module) -> None:
+    graph = model.encoder.graph
+    readouts = [EdgeByPosition(graph, number) for number in (9, 4)]
+    everything, cut = collect_attention(model, make_batches(3), readouts)
+    found = steps(model, make_batches(3))
+    groups = [[(k, w) for k, t, _, w in found if t == place] for place in range(6)]
+    assert_means(graph, everything.weight, everything.count, groups)
+    last = [(k, w) for k, t, _, w in found if t >= 3]
+    assert_means(graph, cut.weight, cut.count, [*groups[:3], last])
+
+
+def test_top_words_are_sorted_and_frequent() -> None:
+    model = reader(MODELS["read"]())
+    (words,) = collect_attention(
+        model, make_batches(3, (30, 30)), [EdgeByWord(model.encoder.graph, WORDS)]
+    )
+    edge = words.graph.edges.index(("c", "a"))
+    rare = int(words.count[words.count[:, edge] > 0, edge].min())
+    entries = words.top("a", "c", number=99, min_count=rare + 1)
+    expected = {
+        (WORDS.tokens[v], float(words.weight[v, edge]), int(words.count[v, edge]))
+        for v in range(len(WORDS))
+        if words.count[v, edge] > rare
+    }
+    assert {tuple(entry) for entry in entries} == expected
+    assert [e.weight for e in entries] == sorted((e.weight for e in entries), reverse=True)
+    assert words.top("a", "c", number=2, min_count=rare + 1) == entries[:2]
+    with pytest.raises(ValueError, match="no edge 'a' → 'a'"):
+        words.top("a", "a")
+    with pytest.raises(ValueError, match="at least 1"):
+        words.top("a", "c", min_count=0)
+
+
+@pytest.mark.parametrize("memory", ["all", "past"])
+def test_words_of_the_mailbox(memory: str) -> None:
+    model = reader(StarGraphLSTM(4, 3, TASKS, memory, heads=2, bidirectional=memory == "all"))
+    graph, batches = model.encoder.graph, make_batches(3)
+    (words,) = collect_attention(model, batches, [MailboxByWord(graph, WORDS, memory == "past")])
+    read, equal = torch.zeros(2, len(WORDS), 3, dtype=torch.float64)
+    count = torch.zeros(len(WORDS), 3, dtype=torch.long)
+    sentence: list[int] = []
+    rows = steps(model, batches)
+    for number, (task, t, token, beta) in enumerate(rows):
+        if t == 0:
+            sentence = [token]
+            for _, later, other, _ in rows[number + 1 :]:
+                if later == 0:
+                    break
+                sentence.append(other)
+        count[token, task] += 1
+        readable = t + 1 if memory == "past" else len(sentence)
+        for j in range(readable):
+            read[sentence[j], task] += beta[j]
+            equal[sentence[j], task] += 1 / readable
+    assert torch.equal(words.count, count)
+    there = count > 0
+    torch.testing.assert_close(words.weight[there], (read / equal)[there])
+    assert not words.weight[~there].any()
+    assert words.weight[there].std() > 0.01
+    assert words.top("b", 1, 1)[0].weight == pytest.approx(float(words.weight[:, 1].max()))
+    with pytest.raises(ValueError, match="a task among"):
+        words.top("shared")
+
+
+@pytest.mark.parametrize("mailbox", [False, True])
+def test_sentences_hold_the_weights_of_their_words(mailbox: bool) -> None:
+    model = reader(StarGraphLSTM(4, 3, TASKS) if mailbox else MODELS["mutual"]())
+    graph, batches = model.encoder.graph, make_batches(3)
+    (kept,) = collect_attention(model, batches, [SentenceSample(graph, WORDS, 99, mailbox=mailbox)])
+    sentences: list[tuple[int, list[int], list[Tensor]]] = []
+    for task, t, token, weights in steps(model, batches):
+        if t == 0:
+            sentences.append((task, [], []))
+        sentences[-1][1].append(token)
+        sentences[-1][2].append(weights)
+    expected = {(task, *tokens): torch.stack(own) for task, tokens, own in sentences}
+    assert len(kept) == sum(len(batch) for batch in batches)
+    assert [s.task for s in kept] == ["a"] * 3 + ["b"] * 3 + ["c"] * 2
+    assert {s.label for s in kept} == {0, 1}
+    for s in kept:
+        k = TASKS.index(s.task)
+        own = expected[(k, *(WORDS.tokens.index(word) for word in s.words))]
+        if mailbox:
+            assert s.senders == s.words
+        else:
+            edges = graph.incoming(k)
+            assert s.senders == [graph.nodes[sender] for _, sender in edges]
+            own = own[:, [edge for edge, _ in edges]]
+        torch.testing.assert_close(s.weights, own.t())
+
+
+def test_sampling_is_fair_and_small() -> None:
+    graph = TaskGraph.complete(2)
+    tokens = torch.arange(3, 9).view(6, 1)
+    ones = torch.ones(6, dtype=torch.long)
+    batch = SequenceBatch(tokens, ones, torch.zeros_like(ones), torch.full((6,), -100))
+    weights = torch.ones(6, 1, 2)
+    counts = dict.fromkeys(WORDS.tokens[3:], 0)
+    for seed in range(300):
+        sample = SentenceSample(graph, WORDS, per_task=2, seed=seed)
+        sample.update(batch, weights)
+        kept = sample.compute()
+        assert len({s.words[0] for s in kept}) == 2
+        assert all(s.label is None for s in kept)
+        for s in kept:
+            counts[s.words[0]] += 1
+    assert all(70 <= count <= 130 for count in counts.values())  # 100 expected, four deviations
+
+
+def test_memory_does_not_grow_with_the_batches() -> None:
+    model = reader(MODELS["read"]())
+    graph = model.encoder.graph
+    readouts = [EdgeMean(graph), EdgeByWord(graph, WORDS), EdgeByPosition(graph, 4)]
+
+    def held() -> int:
+        return sum(
+            value.numel()
+            for readout in readouts
+            for value in vars(readout).values()
+            if isinstance(value, Tensor)
+        )
+
+    before = held()
+    collect_attention(model, make_batches(3, (6,) * 9), readouts)
+    assert held() == before
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = reader(CompleteGraphLSTM(4, 3, TASKS, num_layers=2, dropout=0.5)).train()
+    model.embedding.eval()
+    first, second = (average_attention(model, make_batches(3)) for _ in range(2))
+    assert first == second  # no dropout
+    assert model.encoder.training and not model.embedding.training
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    star, complete = reader(StarGraphLSTM(4, 3, 6)), reader(CompleteGraphLSTM(4, 3, 4))
+    with pytest.raises(ValueError, match="EdgeMean reads edges.*hands out mailbox.*not to edges"):
+        average_attention(star, make_batches(2))
+    with pytest.raises(ValueError, match="MailboxByWord reads mailbox"):
+        collect_attention(complete, make_batches(2), [MailboxByWord(complete.encoder.graph, WORDS)])
+    with pytest.raises(ValueError, match="task3"):
+        average_attention(complete, make_batches(3))
+    with pytest.raises(ValueError, match="on the graph's edges"):
+        average_attention(complete, make_batches(3), TaskGraph.complete(3))
+    with pytest.raises(ValueError, match="at least one batch"):
+        average_attention(complete, [])
+    with pytest.raises(ValueError, match="no attention"):
+        mean_weights([])
+    with pytest.raises(ValueError, match="heads"):
+        mean_weights([(complete.encoder.graph.edge_index, torch.zeros(2, 3, 4))])

@@ -1,0 +1,104 @@
+"""A layer with edges cut is the layer on the smaller graph."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reader import make_batches, reader
+
+from mtgnn import TaskGraph
+from mtgnn.explain.cut import CutGraph, without_edges
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.testing import assert_heard, random_batch, randomise
+
+E, H, TASKS = 3, 4, ("a", "b", "c")
+EDGES = [("c", "a"), ("shared", "b"), ("b", "c"), ("b", "a"), ("a", "shared"), ("a", "b")]
+CYCLIC = TaskGraph.from_edges(EDGES, TASKS, ("shared",))
+ACYCLIC = TaskGraph.from_edges([EDGES[0], EDGES[1], EDGES[2], EDGES[3]], TASKS, ("shared",))
+OPTIONS = [
+    {},
+    {"score": "static", "heads": 2},
+    {"score": "dot", "score_owner": "receiver", "fusion": "gated"},
+    {"num_layers": 2, "bidirectional": True},
+]
+
+
+def smaller(layer: GraphLSTM, cut: set[int], **options: object) -> GraphLSTM:
+    """A new layer on the graph without the edges, with the same parameters."""
+    graph = layer.graph
+    left = [e for e in range(graph.num_edges) if e not in cut]
+    few = TaskGraph(graph.tasks, graph.edge_index[:, left], graph.virtual)
+    new = GraphLSTM(E, H, few, layer.exchange, **options).double()
+    state = layer.state_dict()
+    state = {k: v[left] if k.endswith("logit") else v for k, v in state.items()}
+    new.load_state_dict({k: state[k] for k in new.state_dict()})
+    return new
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "plain")
+@pytest.mark.parametrize("exchange", ["mutual", "read", "cascade"])
+@pytest.mark.parametrize("cut", [{0}, {3}, {1}, {0, 3}], ids=str)
+def test_it_is_the_layer_on_the_smaller_graph(cut: set[int], exchange: str, options: dict) -> None:
+    graph = ACYCLIC if exchange == "cascade" else CYCLIC
+    layer = randomise(GraphLSTM(E, H, graph, exchange, **options))
+    x, lengths, task = random_batch(E, 3, batch_size=5)
+    assert_heard(layer, x, lengths, task)
+    fewer = without_edges(layer, cut)
+    out, _, attention = fewer(x, lengths, task, return_attention_weights=True)
+    expected, _, other = smaller(layer, cut, **options)(
+        x, lengths, task, return_attention_weights=True
+    )
+    torch.testing.assert_close(out, expected)
+    assert not torch.allclose(out, layer(x, lengths, task)[0])
+    left = [e for e in range(graph.num_edges) if e not in cut]
+    for (edge_index, alpha), (_, few) in zip(attention, other, strict=True):
+        assert torch.equal(edge_index, graph.edge_index)  # edges keep their numbers
+        torch.testing.assert_close(alpha[:, :, left], few)
+        assert not alpha[:, :, sorted(cut)].any()
+    torch.testing.assert_close(fewer(x, lengths)[0], smaller(layer, cut, **options)(x, lengths)[0])
+
+
+@pytest.mark.parametrize("memory", ["all", "past", "current"])
+def test_a_task_without_its_mailbox_is_an_lstm(memory: str) -> None:
+    layer = randomise(StarGraphLSTM(E, H, TASKS, memory))
+    x, lengths, task = random_batch(E, 3, batch_size=5)
+    out = without_edges(layer, [1])(x, lengths, task)[0]
+    lstm = torch.nn.LSTM(E, H, batch_first=True).double()
+    own = layer.nodes["b"]
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    lstm.load_state_dict({f"{name}_l0": own.get(name, "l0") for name in names})
+    for b in range(5):
+        alone = layer(x, lengths, task)[0][b]
+        if task[b] == 1:
+            alone = torch.zeros_like(alone)
+            alone[: lengths[b]] = lstm(x[b : b + 1, : lengths[b]])[0][0]
+        torch.testing.assert_close(out[b], alone)
+
+
+def test_parameters_are_shared_and_the_model_is_left_alone() -> None:
+    model = reader(CompleteGraphLSTM(4, 3, TASKS))
+    graph = model.encoder.graph
+    (batch,) = make_batches(3, (6,))
+    before = model(batch.tokens, batch.lengths, batch.task)[0]
+    fewer = without_edges(model, [0])
+    assert [id(p) for p in fewer.parameters()] == [id(p) for p in model.parameters()]
+    assert not torch.equal(fewer(batch.tokens, batch.lengths, batch.task)[0], before)
+    assert model.encoder.graph is graph and fewer.encoder.graph.cut == {0}
+    assert torch.equal(model(batch.tokens, batch.lengths, batch.task)[0], before)
+    fewer(batch.tokens, batch.lengths, batch.task)[0].sum().backward()
+    assert model.encoder.nodes["a"].weight_ih_l0.grad is not None
+
+
+def test_a_cut_graph_says_so() -> None:
+    graph = CutGraph(TaskGraph.hierarchy({"c": ["a", "b"]}), [1])
+    assert repr(graph).endswith("edges=['a → c', 'b → c'], cut=['b → c'])")
+    assert graph.ancestors([graph.index("c")]) == {graph.index("a"), graph.index("c")}
+
+
+def test_what_cannot_be_cut_is_refused() -> None:
+    with pytest.raises(ValueError, match="edges in 0…5, got \\[6\\]"):
+        without_edges(CompleteGraphLSTM(E, H, TASKS), [0, 6])
+    with pytest.raises(ValueError, match="got Reader with a SharedLSTM"):
+        without_edges(reader(SharedLSTM(4, 3, 3)), [0])
+    with pytest.raises(ValueError, match="got Linear"):
+        without_edges(torch.nn.Linear(2, 2), [0])

@@ -1,0 +1,193 @@
+"""Ablation and gradient of edges, against loops that cut one edge of one sentence at a time."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reader import Reader, make_batches, reader
+from torch import Tensor
+
+from mtgnn import TaskGraph
+from mtgnn.data import SequenceBatch
+from mtgnn.explain import edge_ablation, edge_gradient
+from mtgnn.explain.cut import without_edges
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from mtgnn.testing import randomise
+
+LOOP = Path(__file__).parents[1] / "nn" / "test_properties_loop.py"
+spec = importlib.util.spec_from_file_location("plain_loop", LOOP)
+assert spec is not None and spec.loader is not None
+plain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plain)  # the formulas over words, nodes and heads, as a plain loop
+
+TASKS = ("a", "b", "c")
+GRAPHS = {
+    "read": TaskGraph.complete(TASKS),
+    "mutual": plain.CYCLIC,
+    "cascade": plain.ACYCLIC,
+}
+TILT = torch.linspace(-1, 1, 16).double()
+
+
+def loss(answer: Any, batch: SequenceBatch) -> Tensor:
+    """A loss that sees every state, and the label."""
+    states = answer[0] if isinstance(answer, tuple) else answer
+    return (states.sin() @ TILT[: states.size(-1)]).sum(1) * (batch.y + 1)
+
+
+def unlabel(batches: list[SequenceBatch]) -> list[SequenceBatch]:
+    for batch in batches:
+        batch.y[1] = -100
+    return batches
+
+
+@pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
+def test_ablation_is_the_mean_rise_of_the_loss(exchange: str) -> None:
+    graph = GRAPHS[exchange]
+    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2))
+    effects = edge_ablation(model, unlabel(make_batches(3, (7, 6))), loss)
+    rises: dict[tuple[int, int], list[Tensor]] = {}
+    base: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
+    for batch in unlabel(make_batches(3, (7, 6))):
+        for b in (b for b in range(len(batch)) if b != 1):
+            parts = (batch.tokens, batch.lengths, batch.task, batch.y)
+            one = SequenceBatch(*(part[b : b + 1] for part in parts))
+            inputs = (one.tokens, one.lengths, one.task)
+            whole = loss(model(*inputs), one)[0].detach()
+            base[int(one.task)].append(whole)
+            for edge in range(graph.num_edges):
+                cut = loss(without_edges(model, [edge])(*inputs), one)[0].detach()
+                rises.setdefault((edge, int(one.task)), []).append(cut - whole)
+    for k in range(3):
+        torch.testing.assert_close(effects.loss[k], torch.stack(base[k]).mean())
+        assert int(effects.count[k]) == len(base[k])
+    for (edge, k), own in rises.items():
+        values = torch.stack(own)
+        torch.testing.assert_close(effects.change[edge, k], values.mean())
+        torch.testing.assert_close(effects.error[edge, k], values.std() / len(own) ** 0.5)
+    assert effects.graph.edge_weight is not None
+    for edge, (_, receiver) in enumerate(graph.edge_index.t().tolist()):
+        change = effects.change[edge]
+        expected = change[receiver] if receiver < 3 else change.mean()
+        torch.testing.assert_close(effects.graph.edge_weight[edge], expected.float())
+    assert effects.change.std() > 0.01
+    if exchange == "read":
+        others = torch.ones_like(effects.change, dtype=torch.bool)
+        others[torch.arange(graph.num_edges), graph.edge_index[1]] = False
+        assert not effects.change[others].any()
+
+
+def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> None:
+    model = reader(CompleteGraphLSTM(4, 3, 5))
+    runs = []
+    model.embedding.register_forward_hook(lambda *_: runs.append(1))
+    effects = edge_ablation(model, iter(make_batches(5, (6, 7))), loss)
+    assert len(runs) == 2 * (1 + 4)  # not 2 * (1 + 20)
+    assert (effects.error[effects.change != 0] >= 0).all()
+
+
+class Gated(plain.Loop):
+    """The plain loop, with a gate of 1 before every message of every step and head."""
+
+    def __init__(self, layer: GraphLSTM, options: dict[str, Any]) -> None:
+        super().__init__(layer, options)
+        self.gates: dict[tuple[int, int, int, int], Tensor] = {}
+        self.seen: dict[tuple[int, int, int, int], float] = {}
+
+    def message(
+        self, key: str, node: int, t: int, h: Tensor, word: Tensor, sent: list[tuple[int, Tensor]]
+    ) -> Tensor:
+        super().message(key, node, t, h, word, sent)
+        parts = []
+        for p in range(self.heads):
+            total = torch.zeros(3).double()
+            for e, m in sent:
+                place = (len(self.alpha), t, e, p)
+                self.gates[place] = torch.ones((), dtype=torch.float64, requires_grad=True)
+                alpha = self.alpha[-1][t, e][p]
+                self.seen[place] = float(alpha.detach())
+                total = total + self.gates[place] * alpha * m
+            parts.append(total)
+        return torch.cat(parts)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "others"])
+@pytest.mark.parametrize("score", ["additive", "static"])
+@pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
+def test_gradient_is_that_of_gates_on_the_messages(exchange: str, score: str, instead: str) -> None:
+    graph, options = GRAPHS[exchange], {"score": score, "heads": 2}
+    layer = randomise(GraphLSTM(4, 3, graph, exchange, num_layers=2, bidirectional=True, **options))
+    model = randomise(Reader(layer))
+    batches = unlabel(make_batches(3, (5,)))
+    effects = edge_gradient(model, batches, loss, instead=instead)
+    expected = torch.zeros(graph.num_edges, 3).double()
+    count = torch.zeros(3)
+    for b in (0, 2, 3, 4):
+        task, steps = int(batches[0].task[b]), int(batches[0].lengths[b])
+        loop = Gated(layer, options)
+        states = loop(model.embedding(batches[0].tokens[b, :steps]).detach(), task)
+        value = (states.sin() @ TILT[:6]).sum() * (batches[0].y[b] + 1)
+        pulls = torch.autograd.grad(value, list(loop.gates.values()), materialize_grads=True)
+        pull = {place: float(g) for place, g in zip(loop.gates, pulls, strict=True)}
+        count[task] += 1
+        for (run, t, e, p), alpha in loop.seen.items():
+            change = -pull[run, t, e, p]
+            others = [f for f, _ in graph.incoming(int(graph.edge_index[1, e])) if f != e]
+            if instead == "others" and others:
+                # Without e, the weights of the others grow until they sum to one.
+                total = sum(loop.seen[run, t, f, p] for f in others)
+                for f in others:
+                    mine = loop.seen[run, t, f, p]
+                    change += pull[run, t, f, p] / mine * (mine / total - mine)
+            assert 0 < alpha <= 1
+            expected[e, task] += change
+    torch.testing.assert_close(effects.change, expected / count)
+    assert expected.abs().max() > 0.01
+
+
+def test_the_gradient_foretells_the_ablation_of_weak_messages() -> None:
+    """Exact where the loss is linear in the messages: the weaker they are, the truer."""
+    errors = []
+    for strength in (1e-1, 1e-3):
+        model = reader(CompleteGraphLSTM(4, 3, 4))
+        for node in model.encoder.nodes.values():
+            node.weight_rh_l0.data *= strength
+        truth = edge_ablation(model, make_batches(4, (8,)), loss).change
+        guess = edge_gradient(model, make_batches(4, (8,)), loss).change
+        errors.append(float((guess - truth).abs().max() / truth.abs().max()))
+    assert errors[1] < 0.02 and errors[1] < errors[0]
+
+
+def test_the_model_is_left_alone() -> None:
+    model = reader(CompleteGraphLSTM(4, 3, 3, num_layers=2, dropout=0.5)).train()
+    first, second = (edge_gradient(model, make_batches(3), loss) for _ in range(2))
+    assert torch.equal(first.change, second.change)
+    assert model.training and all(p.grad is None for p in model.parameters())
+    assert "attention" not in vars(model.encoder) and model.encoder.kernel == "auto"
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)  # frozen models can be explained, too
+    third = edge_gradient(model, make_batches(3), loss)
+    torch.testing.assert_close(first.change, third.change)
+
+
+def test_what_has_no_effect_to_measure_is_refused() -> None:
+    complete = reader(CompleteGraphLSTM(4, 3, 4))
+    for measure in (edge_ablation, edge_gradient):
+        with pytest.raises(ValueError, match="task3"):
+            measure(complete, make_batches(3), loss)
+        with pytest.raises(ValueError, match="Reader has no loss_per_sample"):
+            measure(complete, make_batches(4))
+        with pytest.raises(ValueError, match="expected a GraphLSTM"):
+            measure(torch.nn.Linear(2, 2), make_batches(4), loss)
+        with pytest.raises(ValueError, match="no edges"):
+            measure(reader(GraphLSTM(4, 3, TaskGraph.isolated(3))), make_batches(3), loss)
+    with pytest.raises(ValueError, match="positions, not edges"):
+        edge_gradient(reader(StarGraphLSTM(4, 3, 3)), make_batches(3), loss)
+    with pytest.raises(ValueError, match="no gradient"):
+        edge_gradient(reader(CompleteGraphLSTM(4, 3, 3, score="uniform")), make_batches(3), loss)
+    with pytest.raises(ValueError, match="expected instead"):
+        edge_gradient(complete, make_batches(4), loss, instead="zero")

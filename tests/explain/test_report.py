@@ -1,0 +1,231 @@
+"""The page, as text and in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtgnn import TaskGraph
+from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.datasets import PlantedTasks
+from mtgnn.explain import average_attention, edge_ablation, report
+from mtgnn.nn import MultiTaskModel
+from mtgnn.testing import randomise
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
+EVIL = "</script><script>bad()</script>"
+
+DATA = PlantedTasks(num_tasks=5, num_groups=2, num_train=12, seed=100)
+# One task's name and a word are nothing but trouble.
+VOCABULARY = Vocabulary([EVIL.replace(" ", ""), *Vocabulary.build(i.text for i in DATA).tokens[3:]])
+CLASSES = {task if k else "<i>&amp;'\"": DATA.classes[task] for k, task in enumerate(DATA.tasks)}
+TASKS = list(CLASSES)
+TRUTH = TaskGraph(TASKS, DATA.graph.edge_index)
+GRAPH = TaskGraph.from_edges(
+    [*TaskGraph.complete(TASKS).edges, ("shared", TASKS[1]), (TASKS[2], "shared")],
+    TASKS,
+    ("shared",),
+)
+
+
+class Texts(EncodedTexts):
+    """The first word of every text is the troublesome one."""
+
+    def __getitem__(self, index: int) -> Any:
+        item = super().__getitem__(index)
+        return item._replace(tokens=torch.cat([torch.tensor([3]), item.tokens]))
+
+
+def loader() -> torch.utils.data.DataLoader:
+    texts = Texts(DATA, VOCABULARY)
+    return torch.utils.data.DataLoader(texts, 20, collate_fn=texts.collate)
+
+
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "complete": ("complete", {}),
+    "graph": ("graph", {"graph": GRAPH, "exchange": "mutual"}),
+    "uniform": ("complete", {"score": "uniform"}),
+    "star": ("star", {}),
+    "past": ("star", {"memory": "past"}),
+    "current": ("star", {"memory": "current"}),
+}
+
+
+def make_model(name: str) -> MultiTaskModel:
+    encoder, options = MODELS[name]
+    sizes = {"embedding_size": 4, "hidden_size": 3}
+    return randomise(MultiTaskModel(VOCABULARY, CLASSES, encoder, encoder_options=options, **sizes))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    found = {name: folder / f"{name}.html" for name in MODELS}
+    for name, path in found.items():
+        truth = TRUTH if name in ("complete", "graph") else None
+        report(make_model(name), loader(), path, title="<Tasks> & $words", truth=truth)
+    return found
+
+
+def content(page: Path) -> dict[str, Any]:
+    text = page.read_text(encoding="utf-8")
+    [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(found)
+
+
+def test_the_numbers_are_those_of_the_readouts(pages: dict[str, Path]) -> None:
+    model, told = make_model("graph"), content(pages["graph"])
+    assert told["nodes"] == list(GRAPH.nodes) and told["tasks"] == TASKS
+    assert told["edges"] == GRAPH.edge_index.t().tolist()
+    attention, ablation, _, truth = told["readouts"]
+    assert [r["key"] for r in told["readouts"]] == ["attention", "ablation", "gradient", "truth"]
+    expected = average_attention(model, loader()).edge_weight
+    torch.testing.assert_close(torch.tensor(attention["weight"]), expected, rtol=1e-3, atol=1e-4)
+    cut = edge_ablation(model, loader())
+    torch.testing.assert_close(
+        torch.tensor(ablation["weight"]), cut.graph.edge_weight, rtol=1e-3, atol=1e-4
+    )
+    assert truth["weight"] == [float(edge in TRUTH.edges) for edge in GRAPH.edges]
+    assert [row["pair"] for row in told["agreements"]][0] == "attention and ablation"
+    assert len(told["clusters"]) == len(told["embedding"]) == len(TASKS)
+    assert len(told["words"]) == GRAPH.num_edges
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> None:
+    model, told = make_model(name), content(pages[name])
+    assert [s["task"] for s in told["sentences"]] == [task for task in TASKS for _ in range(5)]
+    texts = {EVIL.replace(" ", "") + " " + item.text for item in DATA}
+    for s in told["sentences"]:
+        assert " ".join(s["words"]) in texts
+        [prediction] = model.predict([" ".join(s["words"])], s["task"])
+        assert s["prediction"] == prediction.label
+        assert s["label"] in model.classes[s["task"]]
+        senders = s["words"] if s["senders"] is None else s["senders"]
+        assert [len(row) for row in s["weights"]] == [len(s["words"])] * len(senders)
+        sums = torch.tensor(s["weights"]).sum(0)
+        torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=5e-3)
+    assert (told["kind"] == "mailbox") == (name in ("star", "past"))
+    assert any(told["words"])
+
+
+def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> None:
+    keys = {name: [r["key"] for r in content(page)["readouts"]] for name, page in pages.items()}
+    assert keys["uniform"] == ["attention", "ablation"]
+    assert keys["star"] == keys["past"] == ["ablation"]
+    [row] = content(pages["uniform"])["agreements"]
+    assert row["mean"] is None  # equal weights have no order
+    assert content(pages["star"])["clusters"] is None
+
+
+def test_it_stands_alone_and_keeps_text_apart_from_code(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(r"https?://[^\s\"'<)]*", text)) == {"http://www.w3.org/2000/svg"}
+        assert not re.search(r"\b(src|href)=\"(?!data:,\")|@import|url\(|fetch\(|import ", text)
+        assert EVIL.replace(" ", "") not in text and "bad()" in text
+        assert "<title>&lt;Tasks&gt; &amp; $words</title>" in text
+
+
+def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
+    model = make_model("complete")
+    with pytest.raises(ValueError, match="got an iterator"):
+        report(model, iter(loader()), tmp_path / "no.html")
+    with pytest.raises(ValueError, match="expected cluster_by"):
+        report(model, loader(), tmp_path / "no.html", cluster_by="truth")
+    with pytest.raises(ValueError, match="no edges"):
+        single = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding_size=4, hidden_size=3)
+        report(single, loader(), tmp_path / "no.html")
+    assert not list(tmp_path.iterdir())
+
+
+# In a browser ---------------------------------------------------------------------------------
+
+LISTEN = """<script>
+const heard = [];
+addEventListener("error", (event) => heard.push(event.message));
+addEventListener("securitypolicyviolation", (event) => heard.push(event.blockedURI));
+for (const kind of ["error", "warn"]) console[kind] = (...all) => heard.push(all.join(" "));
+</script>"""
+PROBE = """<script>
+const told = [];
+const text = (id) => document.getElementById(id).textContent;
+const tell = (name) => told.push([name, text("place"), text("at"), text("said")]);
+const click = (id) => document.getElementById(id).click();
+const press = (key) =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+tell("start");
+click("next-word"); tell("next word");
+press("ArrowRight"); tell("right");
+click("previous-word"); tell("previous word");
+click("next-sentence"); tell("next sentence");
+press("p"); press("p"); tell("back over the first");
+for (const button of document.querySelectorAll("button")) button.click();
+for (const menu of document.querySelectorAll("select")) {
+  menu.value = "2"; menu.dispatchEvent(new Event("change"));
+}
+tell("third task");
+for (const one of document.querySelectorAll(".pickable")) one.dispatchEvent(new Event("click"));
+const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+const alone = document.querySelectorAll("script").length;
+const probe = document.createElement("pre");
+probe.id = "probe";
+probe.textContent = JSON.stringify({ told, heard, loaded, alone, ready: document.body.dataset.ready,
+  pictures: document.querySelectorAll("svg").length,
+  broken: page.innerHTML.match(/NaN|undefined|Infinity/g) });
+document.body.append(probe);
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_browser_shows_it_and_steps_through_sentences(
+    name: str, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    assert BROWSER is not None
+    page = tmp_path / "page.html"
+    text = pages[name].read_text(encoding="utf-8")
+    text = text.replace("<head>", f"<head>{LISTEN}").replace("</body>", f"{PROBE}</body>")
+    page.write_text(text, encoding="utf-8")
+    flags = ["--headless", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    done = subprocess.run(
+        [BROWSER, *flags, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    [found] = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        found = found.replace(entity, character)
+    probe = json.loads(found)
+    assert probe["heard"] == [] and probe["loaded"] == [] and probe["broken"] is None
+    assert probe["ready"] == "true" and probe["alone"] == 4  # none of the texts became a script
+    assert probe["pictures"] >= 3
+    sentences = content(pages[name])["sentences"]
+    places = {event: (place, at, said) for event, place, at, said in probe["told"]}
+    number = len(sentences)
+    for event, (sentence, word) in {
+        "start": (0, 0),
+        "next word": (0, 1),
+        "right": (0, 2),
+        "previous word": (0, 1),
+        "next sentence": (1, 0),
+        "back over the first": (number - 1, 0),
+        "third task": (10, 0),
+    }.items():
+        place, at, said = places[event]
+        own = sentences[sentence]
+        assert place == f"sentence {sentence + 1} of {number}", event
+        assert f"“{own['words'][word]}” (word {word + 1} of {len(own['words'])})" in at
+        assert said.startswith(f"task {own['task']}, labelled {own['label']}, predicted")
