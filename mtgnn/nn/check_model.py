@@ -41,6 +41,7 @@ def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -
     return graph
 
 
+@torch.compiler.disable  # looks at values
 def check_tokens(tokens: Tensor, size: int) -> None:
     """Raise where tokens are of a wrong shape, or, on the CPU, out of the vocabulary."""
     if tokens.dim() != 2 or tokens.is_floating_point():

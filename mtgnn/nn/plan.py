@@ -193,17 +193,19 @@ class _Planner:
         rows = [row for row, _ in blocks]
         layout = Layout(rows, [lengths[row][part] for row, part in blocks], self.device)
         pairs: list[Pair] = []
-        heard: list[list[Pair]] = []
-        own: dict[Pair, int] = {}
         for row, part in blocks:
-            node = nodes[row]
-            held = list(runs[node][part])
-            for b in [*held, *[held[0]] * (layout.width - len(held))]:
-                own.setdefault((node, b), self.slots + len(pairs))
-                pairs.append((node, b))
-                incoming = self.graph.incoming(node) if hears else []
-                heard.append([(e, self.memory[i, b]) for e, i in incoming])
-        stage = self._stage(nodes, layout, pairs, last, *_padded(heard))
+            held = runs[nodes[row]][part]
+            fillers = [held[0]] * (layout.width - len(held))
+            pairs += [(nodes[row], b) for b in (*held, *fillers)]
+        incoming = {node: self.graph.incoming(node) if hears else [] for node in nodes}
+        if any(incoming.values()):
+            heard = [[(e, self.memory[i, b]) for e, i in incoming[node]] for node, b in pairs]
+            known = _padded(heard)
+        else:
+            empty = torch.zeros(len(pairs), 0, dtype=torch.long)
+            known = (empty, empty, empty.bool())
+        stage = self._stage(nodes, layout, pairs, last, *known)
+        own = {pair: self.slots + slot for slot, pair in reversed([*enumerate(pairs)])}
         self.memory.update(own)
         self.slots += layout.num_slots
         return stage

@@ -44,7 +44,7 @@ def prepare(
 
 def bend(query: Tensor, keys: Tensor, room: Room) -> Tensor:
     """σ(q + k), the inside of an additive score, contiguous in the shape both broadcast to."""
-    out = room.take(*torch.broadcast_shapes(query.shape, keys.shape))
+    out = room.take(*map(max, zip(query.shape, keys.shape, strict=True)))  # broadcast
     return torch.add(query, keys, out=out).sigmoid_()
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch._dynamo.backends.debugging import aot_eager
 
 from mtgnn import TaskGraph
-from mtgnn.nn import TaskAttentionConv
+from mtgnn.data import Vocabulary
+from mtgnn.nn import MultiTaskModel, TaskAttentionConv
 from mtgnn.nn.attention import stack_scores
 from mtgnn.ops import attend
 from mtgnn.ops.recurrence import cell
@@ -144,3 +145,37 @@ def test_the_step_over_a_mailbox_compiles_no_more_at_a_new_length(counter: Count
     got, expected = (run(s, 7, 0, past=True) for s in (compiled, plain))
     torch.testing.assert_close(got, expected)
     assert counter.graphs == warm
+
+
+@pytest.mark.parametrize("encoder", ["complete", "star", "shared"])
+def test_a_whole_model_compiles_around_the_loop_over_time(encoder: str) -> None:
+    """Graphs do not grow with the length, and are not compiled anew for each."""
+    sizes: list[int] = []
+
+    def compiler(graph: Any, inputs: Any) -> Callable:
+        sizes.append(len(graph.graph.nodes))
+        return aot_eager(graph, inputs)
+
+    def batch(steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = torch.randint(3, 9, (5, steps), generator=torch.Generator().manual_seed(steps))
+        return tokens, torch.tensor([steps, 2, steps - 1, 1, 3]), torch.arange(5) % 3
+
+    torch._dynamo.reset()
+    classes = {task: ["no", "yes"] for task in "abc"}
+    vocabulary = Vocabulary(list("pqrstu"))
+    model = MultiTaskModel(vocabulary, classes, encoder, embedding_size=E, hidden_size=H)
+    model = randomise(model).eval()
+    compiled = torch.compile(model, backend=compiler)
+    for steps in (4, 5):  # for one length, then for any
+        compiled(*batch(steps))
+    warm = len(sizes)
+    for steps in (7, 30):
+        torch.testing.assert_close(compiled(*batch(steps)), model(*batch(steps)))
+    gradients = [
+        torch.autograd.grad(run(*batch(30)).sum(), list(model.parameters()), allow_unused=True)
+        for run in (model, compiled)
+    ]
+    torch.testing.assert_close(*gradients)
+    torch._dynamo.reset()
+    assert warm and len(sizes) == warm
+    assert max(sizes) < 100
