@@ -45,7 +45,7 @@ PLANTED: dict[str, Any] = {
     "hidden_size": 50,
     "embedding_size": 50,
     "min_count": 1,
-    "learning_rate": 5e-3,
+    "learning_rate": 1e-2,
     "weight_decay": 3e-4,
     "clip": 1.0,
 }

@@ -60,6 +60,7 @@ def edge_talk(
     """Senders whose states are known: edges of the same step."""
     mine = scored(scores, words, layer.hidden_size)
     tokens, mask = memory.tokens, stage.by_token(stage.mask)
+    once = mask.numel() <= 2 * tokens.size(0)  # most tokens are read by one receiver
     return Edges(
         sender_tokens(stage, memory),
         mask,
@@ -68,7 +69,8 @@ def edge_talk(
         mine.word,
         mine.att,
         tokens,
-        None if mine.sender is None else tokens @ mine.sender,
+        None if once or mine.sender is None else tokens @ mine.sender,
+        mine.sender if once else None,
         _fixed(scores, stage.by_token(stage.edge), mask) if mine.query is None else None,
         dropout_of(layer),
     )

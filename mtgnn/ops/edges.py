@@ -23,7 +23,9 @@ class Edges(Talk):
         word: ``[L, P·A]``, that of the word.
         att: ``[P, A]`` for additive scores, else ``None``.
         values: ``[*, H]``.
-        keys: ``[*, P·A]``; ``None`` for fixed weights.
+        keys: ``[*, P·A]``, or ``None``.
+        sender: ``[H, P·A]``, which makes keys of values: instead of ``keys`` where most tokens are
+            read once, so that no keys need be stored; ``None`` for fixed weights.
         fixed: ``[L, J, P]``, weights that depend on the edge alone; else ``None``.
         drop: Dropout.
     """
@@ -38,10 +40,11 @@ class Edges(Talk):
         att: Tensor | None,
         values: Tensor,
         keys: Tensor | None,
+        sender: Tensor | None,
         fixed: Tensor | None,
         drop: Drop,
     ) -> None:
-        self.tensors = (query, word, att, values, keys, fixed)
+        self.tensors = (query, word, att, values, keys, sender, fixed)
         self.token, self.mask, self.heads, self.drop = token, mask, heads, drop
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
@@ -51,7 +54,7 @@ class Edges(Talk):
 
 class _Running(Running):
     def __init__(self, talk: Edges, tensors: Sequence[Tensor | None], layout: Layout) -> None:
-        query, self.word, self.att, values, self.keys, self.fixed = tensors
+        query, self.word, self.att, values, self.keys, self.sender, self.fixed = tensors
         assert values is not None
         super().__init__(layout, talk.drop, values)
         self.query, self.values = query, values
@@ -81,6 +84,7 @@ class _Running(Running):
         super().resume(kept, grad_alpha)
         self.d_values = torch.zeros_like(self.values)
         self.d_keys = None if self.keys is None else torch.zeros_like(self.keys)
+        self.d_sender = None if self.sender is None else torch.zeros_like(self.sender)
         self.d_word = None if self.word is None else torch.empty_like(self.word)
         self.d_query = None if self.query is None else torch.zeros_like(self.query)
         self.d_att = None if self.att is None else torch.zeros_like(self.att)
@@ -101,34 +105,56 @@ class _Running(Running):
             used, d_alpha = alpha * keep, d_alpha * keep
         if self.grad_alpha is not None:
             d_alpha = d_alpha + self.grad_alpha[here]
-        token = self.token[here].flatten()
-        self.d_values.index_add_(0, token, torch.bmm(used, d_heads).flatten(0, 1))
+        d_values = torch.bmm(used, d_heads).flatten(0, 1)
         if query is None or keys is None:
             assert self.d_fixed is not None
             self.d_fixed[here] = d_alpha
-            return
-        d_logits = score.softmax_backward(alpha, d_alpha, 1)
-        d_query, d_keys = torch.empty_like(query), torch.empty_like(keys)
-        for p in range(self.heads):
-            self._score_backward(p, query, keys, d_logits[..., p], d_query, d_keys)
-        assert self.d_word is not None and self.d_query is not None and self.d_keys is not None
-        assert self.query is not None
-        self.d_keys.index_add_(0, token, d_keys.flatten(0, 1))
+        else:
+            d_query, d_keys = torch.empty_like(query), torch.empty_like(keys)
+            d_logits = score.softmax_backward(alpha, d_alpha, 1)
+            for p in range(self.heads):
+                self._score_backward(p, query, keys, d_logits[..., p], d_query, d_keys)
+            self._project_backward(here, h, d_query, d_h)
+            self._keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
+        self.d_values.index_add_(0, self.token[here].flatten(), d_values)
+
+    def _project_backward(self, here: slice, h: Tensor, d_query: Tensor, d_h: Tensor) -> None:
+        assert self.d_word is not None and self.d_query is not None and self.query is not None
         self.d_word[here] = d_query
         self.d_query.addmm_(h.flatten(0, 1).t(), d_query)
         d_h.flatten(0, 1).addmm_(d_query, self.query.t())
 
+    def _keys_backward(self, here: slice, values: Tensor, d_keys: Tensor, d_values: Tensor) -> None:
+        if self.d_keys is not None:
+            self.d_keys.index_add_(0, self.token[here].flatten(), d_keys)
+            return
+        assert self.sender is not None and self.d_sender is not None
+        self.d_sender.addmm_(values.t(), d_keys)
+        d_values.addmm_(d_keys, self.sender.t())
+
     def gradients(self) -> tuple[Tensor | None, ...]:
-        return self.d_query, self.d_word, self.d_att, self.d_values, self.d_keys, self.d_fixed
+        return (
+            self.d_query,
+            self.d_word,
+            self.d_att,
+            self.d_values,
+            self.d_keys,
+            self.d_sender,
+            self.d_fixed,
+        )
 
     def _gather(self, here: slice, h: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Values ``[s, J, H]``, keys ``[s, J, P·A]`` and queries ``[s, P·A]`` of a step."""
         token = self.token[here]
         values = self.values.index_select(0, token.flatten()).unflatten(0, token.shape)
-        if self.query is None or self.keys is None:
+        if self.query is None:
             return values, None, None
         assert self.word is not None
-        keys = self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
+        if self.sender is not None:
+            keys = values @ self.sender
+        else:
+            assert self.keys is not None
+            keys = self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
         return values, keys, torch.addmm(self.word[here], h.flatten(0, 1), self.query)
 
     def _weights(self, p: int, here: slice, query: Tensor | None, keys: Tensor | None) -> Tensor:
