@@ -121,7 +121,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 30)")
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
     add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
-    add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.005)")
+    add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.01)")
     add("--clip", type=float, metavar="N", help="greatest gradient norm (default: none, planted 1)")
     add("--weight-decay", type=float, metavar="W", help="(default: 0, planted 0.0003)")
     add("--seed", type=int, metavar="N", help="of planted texts, weights and batches (default: 0)")

@@ -116,8 +116,8 @@ class _Recurrence(torch.autograd.Function):
         if ctx.talk is not None:
             running = ctx.talk.run(rest[ctx.num_kept :], layout)
             running.resume(rest[: ctx.num_kept], grad_alpha)
-        loop = _Backward(layout, Words(source, index), h, c, weights, hs, cs, gates, running)
-        grads = loop(grad_hs, grad_cs)
+        states, learns = (h, c, weights, hs, cs, gates), ctx.needs_input_grad[3]
+        grads = _Backward(layout, Words(source, index), *states, running, learns)(grad_hs, grad_cs)
         return (None, None, None, *grads, *(() if running is None else running.gradients()))
 
 
@@ -150,16 +150,18 @@ class _Backward:
         cs: Tensor,
         gates: Tensor,
         running: Running | None,
+        words_learn: bool,
     ) -> None:
         self.layout, self.words, self.running = layout, words, running
         self.h, self.c, self.hs, self.cs, self.gates = h, c, hs, cs, gates
         self.size = h.size(1)
-        self.w_input, self.w_state, self.w_message = weights
-        self.d_weights = [
-            None if weight is None else torch.zeros_like(weight) for weight in weights
-        ]
+        self.w_input, *received = weights
+        # States and messages side by side: one product for both, and their gradients.
+        self.w_received = torch.cat([weight for weight in received if weight is not None], 2)
+        self.d_input = torch.zeros_like(self.w_input)
+        self.d_received = torch.zeros_like(self.w_received)
         self.d_bias = h.new_zeros(layout.num_blocks, 4 * self.size)
-        self.d_source = torch.zeros_like(words.source)
+        self.d_source = torch.zeros_like(words.source) if words_learn else None
 
     def __call__(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> tuple[Tensor | None, ...]:
         layout, size = self.layout, self.size
@@ -184,33 +186,33 @@ class _Backward:
                 column = chunk.columns[t - chunk.first]
                 here = dz[:blocks, column : column + width]
                 cell_backward(gates[t], c_before, cs[t], dh, dc_t, here)
-                carry = torch.bmm(here, first(self.w_state, blocks))
-                if self.running is not None and self.w_message is not None:
-                    d_message = torch.bmm(here, first(self.w_message, blocks))
+                carry = torch.bmm(here, first(self.w_received, blocks))
+                if self.running is not None:
+                    carry, d_message = carry[..., :size].contiguous(), carry[..., size:]
                     self.running.backward(t, h_before, d_message, carry)
             self._products(chunk, dz)
-        return self.d_source, carry.flatten(0, 1), dc.flatten(0, 1), *self.d_weights, self.d_bias
+        heard = None if self.running is None else self.d_received[..., size:]
+        d_weights = (self.d_input, self.d_received[..., :size], heard, self.d_bias)
+        return self.d_source, carry.flatten(0, 1), dc.flatten(0, 1), *d_weights
 
     def _products(self, chunk: Chunk, dz: Tensor) -> None:
         """What a chunk adds to the gradients of weights, biases and words."""
-        layout = self.layout
-        parts = [self.words.of(layout, chunk), self._states_before(chunk)]
-        if self.running is not None:
-            parts.append(self.running.message[chunk.token])
-        for grad, part in zip(self.d_weights, parts, strict=False):
-            assert grad is not None
-            grad.baddbmm_(dz.mT, part)
+        self.d_input.baddbmm_(dz.mT, self.words.of(self.layout, chunk))
+        self.d_received.baddbmm_(dz.mT, self._received(chunk))
         self.d_bias += dz.sum(1)
-        d_words = torch.bmm(dz, self.w_input)
-        self.words.add_gradient(self.d_source, layout, chunk, d_words)
+        if self.d_source is not None:
+            d_words = torch.bmm(dz, self.w_input)
+            self.words.add_gradient(self.d_source, self.layout, chunk, d_words)
 
-    def _states_before(self, chunk: Chunk) -> Tensor:
-        """``[G, columns, H]``, the states that the tokens of a chunk started from."""
+    def _received(self, chunk: Chunk) -> Tensor:
+        """``[G, columns, H + C]``, the states that a chunk's tokens started from, and messages."""
         states = self.hs[self.layout.before[chunk.token].clamp(min=0)]
         if chunk.first == 0:
             width = self.layout.width
             states[:, :width] = self.h.view(self.layout.num_blocks, width, self.size)
-        return states
+        if self.running is None:
+            return states
+        return torch.cat([states, self.running.message[chunk.token]], 2)
 
 
 def _add_first(carry: Tensor, grad: Tensor | None, like: Tensor) -> Tensor:
