@@ -71,6 +71,7 @@ class TaskGraph:
         self.edge_index = edge_index.detach().to("cpu", torch.long).clone()
         self.edge_weight = None if edge_weight is None else edge_weight.detach().cpu().clone()
         self._index = {name: i for i, name in enumerate(self.nodes)}
+        self._ancestors: dict[frozenset[int], frozenset[int]] = {}
         self._incoming: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist()):
             self._incoming[receiver].append((edge, sender))
@@ -116,15 +117,18 @@ class TaskGraph:
         """The edges into ``node`` as pairs (edge number, sender), in edge order."""
         return self._incoming[node]
 
-    def ancestors(self, nodes: Iterable[int]) -> set[int]:
+    def ancestors(self, nodes: Iterable[int]) -> frozenset[int]:
         """All nodes from which a path leads to one of ``nodes``, and these themselves."""
-        found = set(nodes)
-        frontier = list(found)
-        while frontier:
-            senders = {sender for _, sender in self.incoming(frontier.pop())} - found
-            found |= senders
-            frontier.extend(senders)
-        return found
+        asked = frozenset(nodes)
+        if asked not in self._ancestors:
+            found = set(asked)
+            frontier = list(found)
+            while frontier:
+                senders = {sender for _, sender in self.incoming(frontier.pop())} - found
+                found |= senders
+                frontier.extend(senders)
+            self._ancestors[asked] = frozenset(found)
+        return self._ancestors[asked]
 
     def generations(self) -> list[list[int]]:
         """Nodes in topological order, as lists of nodes that do not depend on one another.

@@ -124,10 +124,8 @@ class _Planner:
     def mutual(self) -> list[Stage]:
         """One stage for each set of nodes that some sequences need."""
         groups: dict[frozenset[int], list[int]] = {}
-        ancestors = {k: self.graph.ancestors([k]) for k in range(self.graph.num_tasks)}
         for b in self.longest_first:
-            needed = frozenset().union(*(ancestors[k] for k in self.wanted(b)))
-            groups.setdefault(needed, []).append(b)
+            groups.setdefault(self.graph.ancestors(self.wanted(b)), []).append(b)
         return [
             self._mutual(dict.fromkeys(sorted(needed), sequences))
             for needed, sequences in groups.items()
@@ -155,10 +153,9 @@ class _Planner:
 
     def cascade(self) -> list[Stage]:
         """One generation of the graph after the other."""
-        ancestors = {k: self.graph.ancestors([k]) for k in range(self.graph.num_tasks)}
         runs: dict[int, list[int]] = {}
         for b in self.longest_first:
-            for node in set().union(*(ancestors[k] for k in self.wanted(b))):
+            for node in sorted(self.graph.ancestors(self.wanted(b))):
                 runs.setdefault(node, []).append(b)
         generations = [
             {node: runs[node] for node in nodes if node in runs}

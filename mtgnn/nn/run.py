@@ -12,7 +12,7 @@ from .foreign import conv_channel
 from .node import stack_nodes
 from .plan import Plan, Stage
 from .state import GraphState
-from .talks import mutual_talk
+from .talks import mutual_talk, pairs_by_token
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -90,6 +90,8 @@ class Run:
                 talk = layer.talk(self, scores, stage, words)
         hs, cs, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
         if alpha is not None:
+            if stage.dense:
+                alpha = pairs_by_token(alpha, stage)
             self.weights.append((stage, alpha))
         return hs, cs
 

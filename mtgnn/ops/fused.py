@@ -212,7 +212,7 @@ class _Backward:
             states[:, :width] = self.h.view(self.layout.num_blocks, width, self.size)
         if self.running is None:
             return states
-        return torch.cat([states, self.running.message[chunk.token]], 2)
+        return torch.cat([states, self.running.messages(chunk)], 2)
 
 
 def _add_first(carry: Tensor, grad: Tensor | None, like: Tensor) -> Tensor:

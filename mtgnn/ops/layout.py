@@ -147,6 +147,14 @@ class Layout:
         return torch.cat(parts).to(self.device)
 
     @cached_property
+    def blocks_last(self) -> Tensor:
+        """``[L]``, the place of each token in the order (step, place, block), where all blocks
+        have all steps."""
+        step, block, place = self._grid
+        starts = torch.tensor(self.steps)[:, 2]
+        return (starts[step] + place * self.num_blocks + block).to(self.device)
+
+    @cached_property
     def exists(self) -> Tensor:
         """``[*]``, the slots that hold a sequence."""
         return (self._lengths.flatten() > 0).nonzero().squeeze(1).to(self.device)

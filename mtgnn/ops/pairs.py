@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from . import score
-from .layout import Layout
+from .layout import Chunk, Layout
 from .mutual import MutualRunning, MutualTalk
 from .talk import Running
 
 
 class Pairs(MutualTalk):
-    """All pairs of nodes. Weights come as ``[L, R, P]``, by receiver's token and sender's row.
+    """All pairs of nodes.
+
+    Weights come as ``[P, W, R, R]``, receiver by sender, where a row of W = Σ width is a sequence
+    at a step: steps follow each other, and in a step the sequences. Messages are kept alike.
 
     Args:
         mask: ``[R, R]``, receiver by sender: who is heard.
@@ -25,6 +28,7 @@ class Pairs(MutualTalk):
     def __init__(self, mask: Tensor, *rest: Any) -> None:
         super().__init__(*rest)
         self.mask = mask
+        self.silent = bool((~mask).all(1).any()) if mask.device.type == "cpu" else True
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
@@ -34,47 +38,50 @@ class Pairs(MutualTalk):
 class _Running(MutualRunning):
     def __init__(self, talk: Pairs, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         super().__init__(talk, tensors, layout)
-        self.mask = talk.mask
+        self.mask, self.silent = talk.mask, talk.silent
+        like = next(tensor for tensor in tensors if tensor is not None)
+        barred = torch.finfo(like.dtype).min * (~talk.mask).to(like.dtype)
+        self.barred = barred.repeat(layout.width, 1, 1).view(-1)  # added to scores
+        if self.word is not None:  # beside the queries of words, nothing for the keys
+            self.word_pair = torch.nn.functional.pad(self.word, (0, self.word.size(1)))
 
     def forward(self, t: int, h: Tensor) -> Tensor:
-        _, width, start, stop = self.layout.steps[t]
+        rows, width = self._rows(t), h.size(1)
         if t == 0:
-            tokens, heads = self.layout.num_tokens, self.heads
+            total, size = self.layout.num_tokens // self.rows, h.size(2)
             self.allocate(
-                h.new_empty(tokens, heads * h.size(2)), h.new_empty(tokens, self.rows, heads)
+                h.new_empty(total, self.rows, self.heads * size),
+                h.new_empty(self.heads, total, self.rows, self.rows),
             )
-        here = slice(start, stop)
-        alpha = self.alpha[here].view(self.rows, width, self.rows, self.heads)
-        message = self.message[here].view(self.rows, width, self.heads, -1)
-        both = self.project(t, h)
-        states = h.transpose(0, 1)  # [width, R, H]
+        both, states = self.project(t, h), h.transpose(0, 1)  # states [width, R, H]
+        message = self.message[rows]
         for p in range(self.heads):
-            weights = self._weights(p, both, width)
-            alpha[..., p] = weights.transpose(0, 1)
+            weights = self.alpha[p, rows]
+            self._weigh(p, both, width, weights)
             if self.keep_alpha is not None:
-                weights = weights * self._of_head(self.keep_alpha, p, here)
-            message[:, :, p] = torch.bmm(weights, states).transpose(0, 1)
-        return self.drop_message(here).view(self.rows, width, -1)
+                weights = weights * self.keep_alpha[p, rows]
+            if self.heads == 1:
+                torch.bmm(weights, states, out=message)
+            else:
+                message.chunk(self.heads, 2)[p].copy_(torch.bmm(weights, states))
+        return self.drop_message(rows).transpose(0, 1)
 
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
-        _, width, start, stop = self.layout.steps[t]
-        here = slice(start, stop)
+        rows = self._rows(t)
+        d_sent = d_message.transpose(0, 1)  # [width, R, P·H]
         if self.keep_message is not None:
-            d_message = d_message * self.keep_message[here].view_as(d_message)
-        d_heads = d_message.unflatten(2, (self.heads, -1))
-        states = h.transpose(0, 1)
-        both = self.project(t, h)
+            d_sent = d_sent * self.keep_message[rows]
+        both, states = self.project(t, h), h.transpose(0, 1)
         d_both = None if both is None else torch.empty_like(both)
-        for p in range(self.heads):
-            alpha, d_sent = self._of_head(self.alpha, p, here), d_heads[:, :, p].transpose(0, 1)
-            d_alpha = torch.bmm(d_sent, states.mT)
-            used = alpha
+        for p, d_head in enumerate(d_sent.chunk(self.heads, 2)):
+            alpha = used = self.alpha[p, rows]
+            d_alpha = torch.bmm(d_head, states.mT)
             if self.keep_alpha is not None:
-                keep = self._of_head(self.keep_alpha, p, here)
+                keep = self.keep_alpha[p, rows]
                 used, d_alpha = alpha * keep, d_alpha * keep
             if self.grad_alpha is not None:
-                d_alpha = d_alpha + self._of_head(self.grad_alpha, p, here)
-            self._add(d_h, torch.bmm(used.mT, d_sent).transpose(0, 1))
+                d_alpha = d_alpha + self.grad_alpha[p, rows]
+            self._add(d_h, torch.bmm(used.mT, d_head).transpose(0, 1))
             if both is None or d_both is None:
                 assert self.grads[3] is not None
                 self.grads[3][p] += d_alpha.sum(0)
@@ -84,26 +91,48 @@ class _Running(MutualRunning):
         if d_both is not None:
             self.project_backward(t, h, d_both, d_h)
 
+    def messages(self, chunk: Chunk) -> Tensor:
+        """What the tokens of a chunk received, ``[R, columns, C]``."""
+        start = self.layout.steps[chunk.first].start // self.rows
+        return self.message[start : start + chunk.columns[-1]].transpose(0, 1)
+
+    def project(self, t: int, h: Tensor) -> Tensor | None:
+        """Queries and keys ``[R, width, 2·P·A]`` of step t."""
+        if self.pair is None or self.word is None:
+            return super().project(t, h)
+        word = self.word_pair[self._words(t)].view(-1, h.size(1), self.word_pair.size(1))
+        return torch.baddbmm(word, h, self.pair.expand(self.rows, -1, -1))
+
+    def _rows(self, t: int) -> slice:
+        """The rows of messages and weights at step t."""
+        step = self.layout.steps[t]
+        first = step.start // self.rows
+        return slice(first, first + step.width)
+
     def _split(self, p: int, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries ``[width, R, A]`` and keys of one head."""
-        query, keys = both.chunk(2, -1)
-        size = query.size(-1) // self.heads
-        own = slice(p * size, (p + 1) * size)
-        return query[..., own].transpose(0, 1), keys[..., own].transpose(0, 1)
+        query, keys = both.transpose(0, 1).chunk(2, -1)
+        if self.heads == 1:
+            return query, keys
+        return query.chunk(self.heads, -1)[p], keys.chunk(self.heads, -1)[p]
 
-    def _weights(self, p: int, both: Tensor | None, width: int) -> Tensor:
-        """Weights ``[width, R, R]`` of one head."""
+    def _weigh(self, p: int, both: Tensor | None, width: int, out: Tensor) -> None:
+        """Put the weights ``[width, R, R]`` of one head into ``out``."""
         if both is None:
             assert self.fixed is not None
-            return self.fixed[p].expand(width, -1, -1)
+            out.copy_(self.fixed[p])
+            return
         query, keys = self._split(p, both)
+        barred = self.barred[: out.numel()]
         if self.att is None:
-            logits = torch.bmm(query, keys.mT)
+            logits = torch.baddbmm(barred.view(out.shape), query, keys.mT)
         else:
-            logits = score.additive(
-                score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room), self.att[p]
-            )
-        return score.softmax(logits, self.mask, -1)
+            bent = score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room)
+            flat = torch.addmv(barred, bent.view(-1, bent.size(3)), self.att[p])
+            logits = flat.view(out.shape)
+        torch.softmax(logits, -1, out=out)
+        if self.silent:
+            out *= self.mask
 
     def _score_backward(self, p: int, both: Tensor, d_logits: Tensor, d_both: Tensor) -> None:
         query, keys = self._split(p, both)
@@ -123,7 +152,3 @@ class _Running(MutualRunning):
         if self.learns is not None:
             d_sent = d_sent * self.learns[:, None, None]
         d_h += d_sent
-
-    def _of_head(self, weights: Tensor, p: int, here: slice) -> Tensor:
-        """One head's weights of a step, ``[width, R, R]``."""
-        return weights[here].view(self.rows, -1, self.rows, self.heads)[..., p].transpose(0, 1)

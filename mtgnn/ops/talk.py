@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .layout import Layout
+from .layout import Chunk, Layout
 from .room import Room
 
 
@@ -41,9 +41,9 @@ class Running:
     backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
 
     Attributes:
-        message: ``[L, C]``, what every token received, after dropout.
+        message: ``[L, C]`` (pairs: by sequence and step), what was received, after dropout.
         alpha: The attention weights, before dropout; the form is the talk's.
-        keep_message: ``[L, C]``, factors of the messages' dropout, or ``None``.
+        keep_message: Like ``message``, factors of the messages' dropout, or ``None``.
         keep_alpha: Like ``alpha``, factors of the weights' dropout, or ``None``.
     """
 
@@ -84,6 +84,10 @@ class Running:
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Those of :attr:`Talk.tensors`."""
         raise NotImplementedError
+
+    def messages(self, chunk: Chunk) -> Tensor:
+        """What the tokens of a chunk received, ``[G, columns, C]``."""
+        return self.message[chunk.token]
 
     def drop_message(self, here: slice) -> Tensor:
         """The messages of a step, after dropout."""
