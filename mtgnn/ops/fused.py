@@ -58,7 +58,8 @@ def recur_fused(
     with torch.autocast(h.device.type, enabled=False):
         every = (*tensors, *(() if talk is None else talk.tensors))
         cast = [None if tensor is None else tensor.to(dtype) for tensor in every]
-        return _Recurrence.apply(layout, words.index, talk, *cast)
+        keep = torch.is_grad_enabled()  # within a Function it never is
+        return _Recurrence.apply(layout, words.index, talk, keep, *cast)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -68,6 +69,7 @@ class _Recurrence(torch.autograd.Function):
         layout: Layout,
         index: Tensor | None,
         talk: Talk | None,
+        keep: bool,
         source: Tensor,
         h: Tensor,
         c: Tensor,
@@ -80,10 +82,14 @@ class _Recurrence(torch.autograd.Function):
         size = h.size(1)
         running = None if talk is None else talk.run(spoken, layout)
         hs, cs = h.new_empty(layout.num_tokens, size), h.new_empty(layout.num_tokens, size)
-        gates = h.new_empty(layout.num_tokens, 4 * size)
+        # For a backward pass the gates of all steps are kept; else they share the room of one.
+        gates = h.new_empty(layout.num_tokens if keep else 0, 4 * size)
         to_gates, from_message = w_state.mT, None if w_message is None else w_message.mT
         before = [state.view(layout.num_blocks, layout.width, size) for state in (h, c)]
-        places = zip(*(layout.split(part) for part in (gates, hs, cs)), strict=True)
+        room = Room(h)
+        rooms = (room.take(step.blocks, step.width, 4 * size) for step in layout.steps)
+        zs = layout.split(gates) if keep else rooms
+        places = zip(zs, layout.split(hs), layout.split(cs), strict=True)
         projections = _project(layout, Words(source, index), w_input, bias)
         for t, ((z, h_t, c_t), projected) in enumerate(zip(places, projections, strict=True)):
             blocks, width = z.shape[:2]
@@ -116,9 +122,9 @@ class _Recurrence(torch.autograd.Function):
         if ctx.talk is not None:
             running = ctx.talk.run(rest[ctx.num_kept :], layout)
             running.resume(rest[: ctx.num_kept], grad_alpha)
-        states, learns = (h, c, weights, hs, cs, gates), ctx.needs_input_grad[3]
+        states, learns = (h, c, weights, hs, cs, gates), ctx.needs_input_grad[4]
         grads = _Backward(layout, Words(source, index), *states, running, learns)(grad_hs, grad_cs)
-        return (None, None, None, *grads, *(() if running is None else running.gradients()))
+        return (None, None, None, None, *grads, *(() if running is None else running.gradients()))
 
 
 def _project(layout: Layout, words: Words, weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
