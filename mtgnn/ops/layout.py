@@ -233,8 +233,8 @@ def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list
     """Deal the slots of every row out to blocks of one width.
 
     Wide blocks leave fillers where rows differ, narrow ones read a row's weights more often: a
-    block costs, a step, as much as ``overhead`` more slots (measured: products of 4, 16 and 64
-    slots a block run at 95, 160 and 195 GFLOP/s).
+    block costs, a step, as much as ``overhead`` more slots (see ``benchmarks/primitives.py``:
+    products of 4 slots a block run at half the rate of those of 64).
 
     Args:
         lengths: For each row, the steps of its slots in descending order.
