@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Drop(NamedTuple):
     message: float = 0.0
 
 
-class Talk:
+class Talk(ABC):
     """A communication: who sends what to whom. One class each for pairs of nodes that run side by
     side, for edges between these, for edges from known states, and for mailboxes.
 
@@ -31,12 +32,12 @@ class Talk:
     tensors: tuple[Tensor | None, ...]
     drop: Drop
 
+    @abstractmethod
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """Start a run over a layout, with the tensors as the kernel has them."""
-        raise NotImplementedError
 
 
-class Running:
+class Running(ABC):
     """A talk on its way through the steps, forwards (:meth:`forward`, from the first step on) or
     backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
 
@@ -73,17 +74,17 @@ class Running:
         assert message is not None and alpha is not None
         self.message, self.alpha, self.grad_alpha = message, alpha, grad_alpha
 
+    @abstractmethod
     def forward(self, t: int, h: Tensor) -> Tensor:
         """What the slots of step t receive, ``[blocks, width, C]``; ``h`` are their states."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
         """Add to the gradient ``d_h [blocks, width, H]`` of the states that step t started from."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Those of :attr:`Talk.tensors`."""
-        raise NotImplementedError
 
     def messages(self, chunk: Chunk) -> Tensor:
         """What the tokens of a chunk received, ``[G, columns, C]``."""
