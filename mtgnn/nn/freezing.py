@@ -24,7 +24,8 @@ def parameter_groups(module: nn.Module) -> Groups:
     - ``"virtual.NODE"``: that of a virtual node;
     - ``"scores"``: the attention edge (or the convs), where all receivers share it;
       ``"scores.NODE"``: of a receiver with one of its own (``score_owner="receiver"``);
-    - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM;
+    - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM,
+      or what the nodes of a graph have in ``common``;
     - ``"heads.TASK"``: the head of a task;
     - ``"pooling"``, and any other part of a model, under the part's name; ``"other"``: parameters
       that stand in no part.

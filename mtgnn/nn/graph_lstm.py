@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.module_dict import ModuleDict
 
@@ -12,10 +12,12 @@ from ..graph import TaskGraph
 from ..ops import Channel, ScoreWeights, Talk, Words
 from .attention import TaskAttentionConv
 from .channel import edge_channel
-from .check import check_input, check_option, check_options
+from .check import check_option, check_options
+from .common import own_losses
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
-from .packing import unpack, word_index
+from .packing import unpack, unpack_attention, word_index
+from .padded import pad_input
 from .plan import EXCHANGES, Plan, Stage, make_plan
 from .run import Run
 from .state import GraphState, join_states
@@ -53,6 +55,12 @@ class GraphLSTM(nn.Module):
         heads: Number of score sets.
         score_channels: Width of a score; by default H.
         score_owner: ``"shared"``: one set of score parameters; ``"receiver"``: each its own.
+        common: Every node's parameters are the sum of a part that all nodes have in common and a
+            part of its own, which starts at zero (`"Regularized multi-task learning"
+            <https://doi.org/10.1145/1014052.1014067>`_). All tasks train the common part; the
+            units of all nodes then mean alike, and a mean of messages means something.
+        own_penalty: With ``common``: the weight of the own parts' squared size in
+            :meth:`auxiliary_losses`.
         detach: Cuts the gradient from a receiver into a sender that is a task.
         kernel: ``"auto"``: the fast path where there is one; ``"reference"``: the plain path, by
             autograd; ``"fused"``: the fast path, or an error. All give the same values.
@@ -88,6 +96,8 @@ class GraphLSTM(nn.Module):
         heads: int = 1,
         score_channels: int | None = None,
         score_owner: str = "shared",
+        common: bool = False,
+        own_penalty: float = 0.0,
         detach: bool = False,
         kernel: str = "auto",
         conv: MessagePassing | ConvFactory | None = None,
@@ -106,9 +116,10 @@ class GraphLSTM(nn.Module):
         self.attention_dropout = attention_dropout
         self.fusion, self.score, self.heads = fusion, score, heads
         self.owned = score_owner == "receiver"
+        self.own_penalty = own_penalty
         self.detach, self.kernel = detach, kernel
         self.foreign = conv is not None
-        check_options(self)
+        check_options(self, common)
         suffixes = ("", "_reverse") if bidirectional else ("",)
         self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
         receivers = [graph.nodes[n] for n in range(graph.num_nodes) if graph.incoming(n)]
@@ -124,16 +135,12 @@ class GraphLSTM(nn.Module):
             owners = (receivers if self.owned else ["shared"]) if receivers else []
             self.convs = self._attention_convs(owners, score_channels)
             self.message_size = heads * hidden_size
+        shape = (input_size, hidden_size, num_layers, bidirectional)
+        listens = self.message_size if receivers else 0
+        self.common = NodeLSTM(*shape, listens, fusion) if common else None
         self.nodes = ModuleDict(
             {
-                name: NodeLSTM(
-                    input_size,
-                    hidden_size,
-                    num_layers,
-                    bidirectional,
-                    self.message_size if name in receivers else 0,
-                    fusion,
-                )
+                name: NodeLSTM(*shape, listens if name in receivers else 0, fusion, zero=common)
                 for name in graph.nodes
             }
         )
@@ -200,30 +207,38 @@ class GraphLSTM(nn.Module):
             ValueError: For wrong sizes, a length of 0 or beyond T, a task out of range, or a state
                 where the exchange cannot stream or the state lacks a node.
         """
-        packed = x if isinstance(x, PackedSequence) else None
-        if packed is not None:
-            if lengths is not None:
-                raise ValueError("a packed sequence has its own lengths; expected no others")
-            x, lengths = pad_packed_sequence(packed, batch_first=True)
-        assert isinstance(x, Tensor)
-        sizes = check_input(self, x, lengths, task)
+        batch = pad_input(self, x, lengths, task)
+        x = batch.x
         if return_attention_weights and self.foreign:
             raise ValueError("attention weights are those of TaskAttentionConv; conv has none")
         tasks = None if task is None else task.tolist()
-        plan = make_plan(self.graph, self.exchange, tasks, sizes, x.device)
+        plan = make_plan(self.graph, self.exchange, tasks, batch.lengths.tolist(), x.device)
         if state is not None:
             self.check_state(state, plan, x.size(0))
         outs, runs = self._run(x, plan, state)
-        out = unpack(outs, plan, *x.shape[:2])
+        out = batch.as_they_came(unpack(outs, plan, *x.shape[:2]))
         end = self.final_state(runs, plan, state, *x.shape[:2])
-        answer: Tensor | PackedSequence = out
-        if packed is not None:
-            assert lengths is not None
-            answer = pack_padded_sequence(out, lengths, True, enforce_sorted=False)
         if not return_attention_weights:
-            return answer, end
+            return out, end
         edge_index = self.graph.edge_index.to(x.device)
-        return answer, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
+        return out, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
+
+    def auxiliary_losses(self, out: Tensor, lengths: Tensor | None, task: Tensor | None) -> Tensor:
+        r"""What whoever trains adds to the loss of each sequence: :math:`\tfrac{\lambda}{2}
+        \lVert \theta_k \rVert^2` with :math:`\lambda` the ``own_penalty`` and :math:`\theta_k`
+        the own part of the sequence's task (and of the virtual nodes).
+
+        Args:
+            out: Outputs ``[B, T, D·H]``, or with ``task=None`` ``[B, T, K, D·H]``.
+            lengths: Not needed.
+            task: ``[B]``, or ``None``: the mean over all tasks.
+
+        Returns:
+            ``[B]``; zeros without a penalty.
+        """
+        if self.own_penalty == 0:
+            return out.new_zeros(out.size(0))
+        return own_losses(self, task, out.size(0))
 
     def _run(
         self, x: Tensor, plan: Plan, state: GraphState | None
@@ -262,19 +277,7 @@ class GraphLSTM(nn.Module):
 
     def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
         """The weights of a run as they are handed out."""
-        edges = self.graph.num_edges
-        alpha = next(self.parameters()).new_zeros(batch_size * steps * edges, self.heads)
-        for stage, weights in run.weights:
-            layout = stage.layout
-            token = stage.sequence[layout.slot] * steps + layout.time
-            mask = stage.by_token(stage.mask)
-            if layout.real is not None:
-                real = torch.zeros_like(token, dtype=torch.bool).index_fill(0, layout.real, True)
-                mask = mask & real.unsqueeze(1)
-            place = (token.unsqueeze(1) * edges + stage.by_token(stage.edge))[mask]
-            weights = run.in_order(weights, stage)[mask]
-            alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
-        return alpha.view(batch_size, steps, edges, self.heads)
+        return unpack_attention(run, self.graph.num_edges, self.heads, batch_size, steps)
 
     def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
         """Raise where a state makes no sense here."""

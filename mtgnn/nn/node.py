@@ -23,6 +23,8 @@ class NodeLSTM(nn.Module):
         bidirectional: Whether there is a second stack for the reversed sequence.
         message_size: C.
         fusion: ``"gates"`` or ``"gated"``.
+        zero: Whether all parameters start at zero: they are added to those that nodes have in
+            common.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class NodeLSTM(nn.Module):
         bidirectional: bool,
         message_size: int,
         fusion: str,
+        zero: bool = False,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
+        self.zero = zero
         self.message_size = message_size
         self.gated = fusion == "gated" and message_size > 0
         suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -62,8 +66,8 @@ class NodeLSTM(nn.Module):
             self.register_parameter(f"{name}_{key}", nn.Parameter(torch.empty(shape)))
 
     def reset_parameters(self) -> None:
-        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does."""
-        bound = 1 / math.sqrt(self.hidden_size)
+        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or zero."""
+        bound = 0.0 if self.zero else 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
@@ -72,22 +76,28 @@ class NodeLSTM(nn.Module):
         return getattr(self, f"{name}_{key}")
 
 
-def stack_nodes(nodes: list[NodeLSTM], key: str, message_size: int) -> NodeWeights:
-    """Parameters of several nodes side by side, for messages of ``message_size`` (0: none)."""
+def stack_nodes(
+    nodes: list[NodeLSTM], key: str, message_size: int, common: NodeLSTM | None = None
+) -> NodeWeights:
+    """Parameters of several nodes side by side, for messages of ``message_size`` (0: none).
+
+    What nodes have in ``common`` is added to each node's own.
+    """
 
     def stack(name: str) -> Tensor:
-        """A parameter of all nodes; zeros for a node without it, which never hears anything."""
-        own = [node.get(name, key) if node.message_size > 0 else None for node in nodes]
+        """A parameter of all nodes; one without it hears nothing, so any value will do."""
+        own = [getattr(node, f"{name}_{key}", None) for node in nodes]
         like = next(parameter for parameter in own if parameter is not None)
-        return torch.stack([like.new_zeros(like.shape) if p is None else p for p in own])
+        each = torch.stack([torch.zeros_like(like) if p is None else p for p in own])
+        return each if common is None else each + common.get(name, key)
 
     talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
     gated = talks and any(node.gated for node in nodes)
     return NodeWeights(
-        torch.stack([node.get("weight_ih", key) for node in nodes]),
-        torch.stack([node.get("weight_hh", key) for node in nodes]),
+        stack("weight_ih"),
+        stack("weight_hh"),
         stack("weight_rh") if talks else None,
-        torch.stack([node.get("bias_ih", key) + node.get("bias_hh", key) for node in nodes]),
+        stack("bias_ih") + stack("bias_hh"),
         stack("weight_gate") if gated else None,
         stack("bias_gate") if gated else None,
     )

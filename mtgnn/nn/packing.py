@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .plan import Plan, Stage
+
+if TYPE_CHECKING:
+    from .run import Run
 
 
 def word_index(stage: Stage, x: Tensor) -> Tensor:
@@ -35,3 +40,20 @@ def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tenso
             out = out.index_copy(0, place, states[chosen])
     out = out.view(answers, steps, -1)
     return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
+
+
+def unpack_attention(run: Run, edges: int, heads: int, batch_size: int, steps: int) -> Tensor:
+    """The weights of a run on a graph's edges, ``[B, T, num_edges, P]``; zero where none ran."""
+    like = next(run.layer.parameters())
+    alpha = like.new_zeros(batch_size * steps * edges, heads)
+    for stage, weights in run.weights:
+        layout = stage.layout
+        token = stage.sequence[layout.slot] * steps + layout.time
+        mask = stage.by_token(stage.mask)
+        if layout.real is not None:
+            real = torch.zeros_like(token, dtype=torch.bool).index_fill(0, layout.real, True)
+            mask = mask & real.unsqueeze(1)
+        place = (token.unsqueeze(1) * edges + stage.by_token(stage.edge))[mask]
+        weights = run.in_order(weights, stage)[mask]
+        alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
+    return alpha.view(batch_size, steps, edges, heads)

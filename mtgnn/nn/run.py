@@ -74,7 +74,8 @@ class Run:
     def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor]:
         layer = self.layer
         nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
-        weights = stack_nodes(nodes, self.key, layer.message_size if stage.hears else 0)
+        size = layer.message_size if stage.hears else 0
+        weights = stack_nodes(nodes, self.key, size, layer.common)
         h, c = self._start(stage, words.source)
         reason = layer.why_plain(stage)
         if layer.kernel == "fused" and reason:

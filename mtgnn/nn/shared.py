@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph, Tasks
 from ..ops import Layout, NodeWeights, Words, recur_fused
-from .check import check_input
+from .padded import own_input, pad_input
 
 
 class SharedState(NamedTuple):
@@ -117,25 +117,15 @@ class SharedLSTM(nn.Module):
             ValueError: For wrong sizes, a length of 0 or beyond T, a task out of range, or a state
                 where the layer is bidirectional or the sizes are others.
         """
-        packed = isinstance(x, PackedSequence)
-        if isinstance(x, PackedSequence):
-            if lengths is not None:
-                raise ValueError("a packed sequence has its own lengths; expected no others")
-            x, lengths = pad_packed_sequence(x, batch_first=True)
-        layer: Any = self  # the check reads input_size and graph alone
-        sizes = torch.tensor(check_input(layer, x, lengths, task))
-        batch, steps = x.shape[:2]
-        if x.dim() == 4 and task is not None:
-            x = x[torch.arange(batch, device=x.device), :, task.to(x.device)]
-        out, end = self._read(x, sizes, state)
+        batch = pad_input(self, x, lengths, task)
+        x = batch.x if task is None else own_input(batch.x, task)
+        out, end = self._read(x, batch.lengths, state)
         if task is None and x.dim() == 3:
             out = out.unsqueeze(2).expand(-1, -1, self.graph.num_tasks, -1)
-        answer: Tensor | PackedSequence = out
-        if packed:
-            answer = pack_padded_sequence(out, sizes, batch_first=True, enforce_sorted=False)
+        answer = batch.as_they_came(out)
         if not return_attention_weights:
             return answer, end
-        empty = (self.graph.edge_index.to(x.device), out.new_zeros(batch, steps, 0, 1))
+        empty = (self.graph.edge_index.to(x.device), out.new_zeros(*x.shape[:2], 0, 1))
         return answer, end, [empty] * (self.num_layers * (1 + self.bidirectional))
 
     def _read(

@@ -24,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
     *("num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
-    *("fusion", "score", "heads", "detach", "kernel"),
+    *("fusion", "score", "heads", "own_penalty", "detach", "kernel"),
 )
 # Parameters with rows for each edge, each task and token, or each task.
 GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
@@ -44,7 +44,8 @@ def add_task(
     within rounding, as in any batch of other companions.)
 
     All parameters are copied, with their ``requires_grad``; those of the new node and head are
-    drawn anew, from PyTorch's global generator. Shared score parameters serve the new edges too;
+    drawn anew, from PyTorch's global generator; with a ``common`` part the new node is just that.
+    Shared score parameters serve the new edges too;
     a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
     logits of new edges start at zero.
 
@@ -148,6 +149,7 @@ def _options(layer: GraphLSTM) -> dict[str, Any]:
     """The options that a layer was built with, but for graph, exchange and conv."""
     options = {option: getattr(layer, option) for option in KEPT}
     options["score_owner"] = "receiver" if layer.owned else "shared"
+    options["common"] = layer.common is not None
     if len(layer.convs) and not layer.foreign:
         convs: Any = layer.convs[layer.keys[0]]
         options["score_channels"] = next(iter(convs.values())).score_channels

@@ -1,0 +1,151 @@
+"""Nodes with a part in common: the same layer, in other parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mtgnn import TaskGraph
+from mtgnn.nn import (
+    CompleteGraphLSTM,
+    GraphLSTM,
+    StarGraphLSTM,
+    add_task,
+    freeze_except_task,
+    parameter_groups,
+)
+from mtgnn.testing import assert_heard, random_batch, randomise
+
+E, H, TASKS = 3, 4, ("a", "b", "c")
+CHAIN = TaskGraph.from_edges([("a", "b"), ("a", "c"), ("b", "c")], TASKS)
+
+LAYERS: dict[str, Callable[..., GraphLSTM]] = {
+    "read": lambda **o: CompleteGraphLSTM(E, H, TASKS, **o),
+    "mutual": lambda **o: CompleteGraphLSTM(E, H, TASKS, "mutual", **o),
+    "cascade": lambda **o: GraphLSTM(E, H, CHAIN, "cascade", heads=2, **o),
+    "gated": lambda **o: GraphLSTM(E, H, CHAIN, fusion="gated", **o),
+    "deep": lambda **o: CompleteGraphLSTM(E, H, TASKS, num_layers=2, bidirectional=True, **o),
+    "star": lambda **o: StarGraphLSTM(E, H, TASKS, **o),
+    "star-past": lambda **o: StarGraphLSTM(E, H, TASKS, "past", **o),
+    "isolated": lambda **o: GraphLSTM(E, H, TaskGraph.isolated(TASKS), **o),
+}
+
+
+def gradients(layer: nn.Module, batch: Any) -> tuple[Tensor, dict[str, Tensor | None]]:
+    out, _ = layer(*batch)
+    (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)).sum().backward()
+    return out, {name: parameter.grad for name, parameter in layer.named_parameters()}
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_equals_a_layer_whose_nodes_are_the_sums(name: str, kernel: str) -> None:
+    layer = randomise(LAYERS[name](common=True, kernel=kernel))
+    plain = LAYERS[name](kernel=kernel).double()
+    values = layer.state_dict()
+    for key in plain.state_dict():
+        if key.startswith("nodes."):
+            values[key] = values[key] + values["common." + key.rpartition(".")[2]]
+    plain.load_state_dict({key: values[key] for key in plain.state_dict()})
+    batch = random_batch(E, 3, batch_size=6)
+    if layer.graph.num_edges:
+        assert_heard(layer, *batch)
+    out, own = gradients(layer, batch)
+    expected, sums = gradients(plain, batch)
+    torch.testing.assert_close(out, expected)
+    for key, gradient in sums.items():
+        torch.testing.assert_close(own[key], gradient)
+    of_common = [key for key in own if key.startswith("common.")]
+    assert len(of_common) == len(list(layer.nodes["a"].parameters())) or name in (
+        "cascade",
+        "gated",
+    )
+    for key in of_common:
+        parameter = key.removeprefix("common.")
+        parts = [
+            sums[f"nodes.{node}.{parameter}"]
+            for node in layer.graph.nodes
+            if f"nodes.{node}.{parameter}" in sums
+        ]
+        torch.testing.assert_close(
+            own[key], torch.stack([p for p in parts if p is not None]).sum(0)
+        )
+
+
+def test_nodes_start_alike() -> None:
+    layer = GraphLSTM(E, H, TaskGraph.isolated(TASKS), common=True)
+    lstm = nn.LSTM(E, H, batch_first=True)
+    assert layer.common is not None
+    lstm.load_state_dict(layer.common.state_dict())
+    x = torch.randn(2, 5, E)
+    out, _ = layer(x)
+    torch.testing.assert_close(out, lstm(x)[0].unsqueeze(2).expand_as(out))
+    randomise(layer)
+    layer.reset_parameters()
+    assert not any(parameter.any() for parameter in layer.nodes.parameters())
+    assert all(parameter.any() for parameter in layer.common.parameters())
+
+
+@pytest.mark.parametrize("name", ["read", "star"])
+def test_penalty_is_that_of_the_own_task_and_the_virtual_nodes(name: str) -> None:
+    layer = randomise(LAYERS[name](common=True, own_penalty=0.5))
+    size = {
+        node: sum(float((p.detach() ** 2).sum()) for p in module.parameters())
+        for node, module in layer.nodes.items()
+    }
+    virtual = size.get("shared", 0.0)
+    task = torch.tensor([2, 0, 2])
+    losses = layer.auxiliary_losses(torch.zeros(3, 5, H).double(), None, task)
+    expected = [0.25 * (size[node] + virtual) for node in ("c", "a", "c")]
+    torch.testing.assert_close(losses, torch.tensor(expected).double())
+    losses.mean().backward()
+    assert all(p.grad is None for p in layer.nodes["b"].parameters())
+    for node, share in (("a", 1 / 3), ("c", 2 / 3)):
+        for parameter in layer.nodes[node].parameters():
+            torch.testing.assert_close(parameter.grad, 0.5 * share * parameter)
+    assert layer.common is not None and all(p.grad is None for p in layer.common.parameters())
+    every = layer.auxiliary_losses(torch.zeros(2, 5, 3, H).double(), None, None)
+    mean = 0.25 * (sum(size[node] for node in TASKS) / 3 + virtual)
+    torch.testing.assert_close(every, torch.full((2,), mean).double())
+
+
+def test_without_a_penalty_nothing_is_added() -> None:
+    layer = CompleteGraphLSTM(E, H, TASKS, common=True)
+    losses = layer.auxiliary_losses(torch.zeros(2, 5, H), None, torch.tensor([0, 1]))
+    assert losses.tolist() == [0, 0] and not losses.requires_grad
+
+
+@pytest.mark.parametrize("name", ["read", "star"])
+def test_a_new_task_is_what_all_have_in_common(name: str) -> None:
+    layer = randomise(LAYERS[name](common=True, own_penalty=0.5))
+    more = add_task(layer, "d")
+    assert more.common is not None and more.own_penalty == 0.5
+    assert not any(parameter.any() for parameter in more.nodes["d"].parameters())
+    for new, old in zip(more.common.parameters(), layer.common.parameters(), strict=True):
+        assert torch.equal(new, old)
+    x, lengths, task = random_batch(E, 3, batch_size=6)
+    assert torch.equal(more(x, lengths, task)[0], layer(x, lengths, task)[0])
+    assert "common.weight_ih_l0" in parameter_groups(more)["encoder"]
+    assert freeze_except_task(more, "d") == ["nodes.d"]
+    out, _ = more(x, lengths, torch.full_like(task, 3))
+    out.sum().backward()
+    assert [n for n, p in more.named_parameters() if p.grad is not None] == [
+        f"nodes.d.{n}" for n, _ in more.nodes["d"].named_parameters()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"own_penalty": 0.1}, "common=True"),
+        ({"own_penalty": -0.1, "common": True}, "at least 0, got -0.1"),
+        ({"own_penalty": float("nan"), "common": True}, "at least 0, got nan"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CompleteGraphLSTM(E, H, TASKS, **options)
