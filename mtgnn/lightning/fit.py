@@ -71,6 +71,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     notes: Mapping[str, Any] | None = None,
     scores: Mapping[str, TagScore] | None = None,
+    learning_rates: Mapping[str, float] | None = None,
 ) -> FitResult:
     """Train a model; at the end it holds the weights of the epoch with the best dev accuracy.
 
@@ -104,11 +105,14 @@ def fit(
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: Scores of tasks of tags that then take the place of the accuracy, such as
             ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
+        learning_rates: Learning rates of single groups of parameters, see
+            :class:`MultiTaskModule`.
 
     Raises:
-        ValueError: If ``max_epochs`` or ``patience`` is below 1, ``clip`` or ``learning_rate`` is
-            not positive, the train or dev texts are missing or without any label, or ``resume``
-            is no such checkpoint, is of another model or has trained ``max_epochs`` already.
+        ValueError: If ``max_epochs`` or ``patience`` is below 1, ``clip`` or a learning rate is
+            not positive, there is no such group of parameters, the train or dev texts are missing
+            or without any label, or ``resume`` is no such checkpoint, is of another model or has
+            trained ``max_epochs`` already.
         FileNotFoundError: If there is no file ``resume``.
     """
     if max_epochs < 1:
@@ -121,7 +125,14 @@ def fit(
     _check_labels(data, "dev")
     batches = -(-len(data.encoded("train")) // data.batch_size)
     module = MultiTaskModule(
-        model, learning_rate, weight_decay, loss, seed=seed, notes=notes, scores=scores
+        model,
+        learning_rate,
+        weight_decay,
+        loss,
+        seed=seed,
+        notes=notes,
+        scores=scores,
+        learning_rates=learning_rates,
     )
     folder = Path(log_dir)
     if resume is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..nn import MultiTaskLoss, Output, Samples, Trainable
+from ..nn.freezing import find_groups
 from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
@@ -48,10 +49,13 @@ class MultiTaskModule(L.LightningModule):
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: For tasks that are to be scored by something else than accuracy, a function of
             predicted and true tag sequences (see :class:`TagScores`), such as the F1 of spans.
+        learning_rates: Learning rates of single groups of parameters, by the names that
+            :func:`~mtgnn.nn.freeze` takes, such as ``{"scores": 0.1}``. Of two that hold for a
+            parameter the later counts.
 
     Raises:
-        ValueError: If ``learning_rate`` is not positive, ``weight_decay`` is negative, or ``loss``
-            is for another number of tasks.
+        ValueError: If a learning rate is not positive, ``weight_decay`` is negative, ``loss`` is
+            for another number of tasks, or there is no such group of parameters.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -68,10 +72,15 @@ class MultiTaskModule(L.LightningModule):
         seed: int = 0,
         notes: Mapping[str, Any] | None = None,
         scores: Mapping[str, TagScore] | None = None,
+        learning_rates: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        if not learning_rate > 0:
-            raise ValueError(f"expected a positive learning_rate, got {learning_rate}")
+        rates = dict(learning_rates or {})
+        for rate in (learning_rate, *rates.values()):
+            if not rate > 0:
+                raise ValueError(f"expected a positive learning rate, got {rate}")
+        if rates:
+            find_groups(cast(nn.Module, model), rates)
         if not weight_decay >= 0:
             raise ValueError(f"expected weight_decay of at least 0, got {weight_decay}")
         if loss is not None and loss.num_tasks != len(model.tasks):
@@ -82,6 +91,7 @@ class MultiTaskModule(L.LightningModule):
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.learning_rates = rates
         self.seed, self.notes = seed, dict(notes or {})
         self.tag_scores = TagScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
@@ -204,11 +214,22 @@ class MultiTaskModule(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the model and, where it has parameters, the loss."""
         return torch.optim.Adam(
-            self.parameters(),
+            self._by_rate(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             fused=self.device.type == "cpu",  # seven times as fast there on large embeddings
         )
+
+    def _by_rate(self) -> list[dict[str, Any]]:
+        """All parameters, sorted by learning rate."""
+        rate = {id(parameter): self.learning_rate for parameter in self.parameters()}
+        for name, own in self.learning_rates.items():
+            for parameters in find_groups(cast(nn.Module, self.model), [name]).values():
+                rate |= {id(parameter): own for parameter in parameters.values()}
+        return [
+            {"params": [p for p in self.parameters() if rate[id(p)] == own], "lr": own}
+            for own in dict.fromkeys(rate.values())
+        ]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model, the dev scores and the notes; plain values all."""

@@ -142,7 +142,12 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     return unfreeze(module, own)
 
 
-def _set(module: nn.Module, groups: Iterable[str] | None, requires_grad: bool) -> list[str]:
+def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:
+    """The groups that are meant by names as :func:`freeze` takes them; by default all.
+
+    Raises:
+        ValueError: If there is no such group.
+    """
     there = parameter_groups(module)
     if isinstance(groups, str):
         raise ValueError(f"groups must be several names, got the string {groups!r}")
@@ -151,12 +156,17 @@ def _set(module: nn.Module, groups: Iterable[str] | None, requires_grad: bool) -
     unknown = set(wanted) - set(meant) - {name.partition(".")[0] for name in meant}
     if unknown:
         raise ValueError(f"expected groups among {list(there)}, got {sorted(unknown)}")
-    for name in meant:
-        for parameter in there[name].values():
+    return {name: there[name] for name in meant}
+
+
+def _set(module: nn.Module, groups: Iterable[str] | None, requires_grad: bool) -> list[str]:
+    meant = find_groups(module, groups)
+    for parameters in meant.values():
+        for parameter in parameters.values():
             parameter.requires_grad_(requires_grad)
             if not requires_grad:
                 parameter.grad = None
-    return meant
+    return list(meant)
 
 
 def _assign(group: dict[int, str], module: nn.Module, name: str) -> None:

@@ -179,15 +179,33 @@ def test_parameters_of_absent_tasks_stay(tmp_path: Path) -> None:
     assert not any("toys" in name for name in changed)
 
 
+def test_groups_with_learning_rates_of_their_own() -> None:
+    net = model("complete")
+    rates = {"nodes": 0.3, "nodes.dvd": 0.1, "scores": 0.2}
+    module = MultiTaskModule(net, 0.01, learning_rates=rates)
+    before = weights(net)
+    batch = next(iter(data().train_dataloader()))
+    optimizer = module.configure_optimizers()
+    net.losses(net.read(batch), batch)[0].sum().backward()
+    optimizer.step()
+    for name, value in net.named_parameters():
+        own = {"encoder.nodes.dvd": 0.1, "encoder.nodes": 0.3, "encoder.convs": 0.2}
+        rate = next((own[part] for part in own if name.startswith(part)), 0.01)
+        moved = (value.detach() - before[name]).abs()  # Adam's first step is the rate itself
+        assert moved.max() == pytest.approx(rate, rel=1e-2), name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"max_epochs": 0}, "max_epochs of at least 1, got 0"),
         ({"patience": 0}, "patience of at least 1, got 0"),
-        ({"learning_rate": 0.0}, "positive learning_rate, got 0.0"),
+        ({"learning_rate": 0.0}, "positive learning rate, got 0.0"),
         ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
         ({"loss": MultiTaskLoss(2)}, "loss for 3 tasks, got one for 2"),
         ({"clip": 0.0}, "positive clip, got 0.0"),
+        ({"learning_rates": {"heads": 0.0}}, "positive learning rate, got 0.0"),
+        ({"learning_rates": {"tails": 0.1}}, "expected groups among .*, got .'tails'."),
     ],
 )
 def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -> None:
