@@ -54,6 +54,9 @@ class GraphLSTM(nn.Module):
         score: Score of the attention, see :class:`TaskAttentionConv`.
         heads: Number of score sets.
         score_channels: Width of a score; by default H.
+        concat_messages: Puts what a node received beside its states in the output: ``[h; r]`` of
+            each direction, with r as the gates took it. A head then reads what others know without
+            the detour through the node's own LSTM. Layers below the last hand on states alone.
         score_owner: ``"shared"``: one set of score parameters; ``"receiver"``: each its own.
         common: Every node's parameters are the sum of a part that all nodes have in common and a
             part of its own, which starts at zero (`"Regularized multi-task learning"
@@ -72,7 +75,7 @@ class GraphLSTM(nn.Module):
         - **input:** :math:`(B, T, E)` or :math:`(B, T, N, E)`, one input per node; or a
           :class:`~torch.nn.utils.rnn.PackedSequence`
         - **output:** :math:`(B, T, D \cdot H)`, with ``task=None`` :math:`(B, T, K, D \cdot H)`;
-          exact zeros beyond the lengths
+          exact zeros beyond the lengths; see also ``concat_messages``
 
     Raises:
         ValueError: For an unknown option, options that exclude each other, a cyclic graph with
@@ -95,6 +98,7 @@ class GraphLSTM(nn.Module):
         score: str = "additive",
         heads: int = 1,
         score_channels: int | None = None,
+        concat_messages: bool = False,
         score_owner: str = "shared",
         common: bool = False,
         own_penalty: float = 0.0,
@@ -115,6 +119,7 @@ class GraphLSTM(nn.Module):
         self.dropout, self.message_dropout = dropout, message_dropout
         self.attention_dropout = attention_dropout
         self.fusion, self.score, self.heads = fusion, score, heads
+        self.concat_messages = concat_messages
         self.owned = score_owner == "receiver"
         self.own_penalty = own_penalty
         self.detach, self.kernel = detach, kernel
@@ -150,7 +155,8 @@ class GraphLSTM(nn.Module):
         contextual = self.score in ("additive", "dot")
 
         def make(key: str) -> TaskAttentionConv:
-            context = self.input_size if key in ("l0", "l0_reverse") else self.output_size
+            below = self.hidden_size * (1 + self.bidirectional)
+            context = self.input_size if key in ("l0", "l0_reverse") else below
             return TaskAttentionConv(
                 self.hidden_size,
                 context if contextual else 0,
@@ -175,8 +181,9 @@ class GraphLSTM(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """Size of an output: H, or 2H if bidirectional."""
-        return self.hidden_size * (1 + self.bidirectional)
+        """Size D · H of an output, or with ``concat_messages`` D · (H + C)."""
+        size = self.hidden_size + (self.message_size if self.concat_messages else 0)
+        return size * (1 + self.bidirectional)
 
     @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..ops import Channel, NodeWeights, Talk, Words, recur, recur_fused
@@ -51,27 +52,38 @@ class Run:
             alike: Whether all nodes read the same.
 
         Returns:
-            For each stage, packed states ``[L, H]`` in reading order.
+            For each stage, packed states ``[L, H]`` in reading order; in the last layer, where they
+            are wanted, with messages ``[L, H + C]``.
         """
-        outs = []
+        layer, outs = self.layer, []
         for stage, source, index in zip(self.plan.stages, sources, indices, strict=True):
             index = index[stage.layout.flip] if self.reverse else index
             words = Words(source, index)
             if stage.mutual and alike:  # then all blocks read the same words
                 first = index[stage.layout.first_block]
                 words = Words(source.index_select(0, first), None)
-            hs, cs = self._recur(stage, words)
-            self.memory.add(stage, cut(self.layer, stage.node[stage.layout.slot], hs))
+            hs, cs, message = self._recur(stage, words)
+            self.memory.add(stage, cut(layer, stage.node[stage.layout.slot], hs))
             final = stage.layout.final
             self.ends.append((hs[final], cs[final]))
+            if self._hands_on_messages:
+                blank = hs.new_zeros(len(hs), layer.message_size)
+                hs = torch.cat([hs, blank if message is None else message], 1)
             outs.append(self.in_order(hs, stage))
         return outs
+
+    @property
+    def _hands_on_messages(self) -> bool:
+        layer = self.layer
+        last = self.row // (1 + layer.bidirectional) == layer.num_layers - 1
+        return last and layer.concat_messages
 
     def in_order(self, values: Tensor, stage: Stage) -> Tensor:
         """Put packed ``[L, …]`` into reading order, if this is the reverse direction."""
         return values[stage.layout.flip] if self.reverse else values
 
-    def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor]:
+    def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor, Tensor | None]:
+        """States, cells and messages of a stage, packed."""
         layer = self.layer
         nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
         size = layer.message_size if stage.hears else 0
@@ -89,16 +101,17 @@ class Run:
                 talk = mutual_talk(layer, scores, stage, words)
             else:
                 talk = layer.talk(self, scores, stage, words)
-        hs, cs, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
-        if alpha is not None:
+        hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
+        if message is not None and alpha is not None:
             if stage.dense:
+                message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
                 alpha = pairs_by_token(alpha, stage)
             self.weights.append((stage, alpha))
-        return hs, cs
+        return hs, cs, message
 
     def _plain(
         self, stage: Stage, words: Words, h: Tensor, c: Tensor, weights: NodeWeights
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         layer = self.layer
         channel: Channel | None = None
         if stage.hears and layer.foreign:
@@ -111,10 +124,12 @@ class Run:
             else:
                 channel = layer.channel(self, scores, stage)
         message_dropout = layer.message_dropout if layer.training else 0.0
-        hs, cs, alphas = recur(stage.layout, words, h, c, weights, channel, message_dropout)
+        hs, cs, message, alphas = recur(
+            stage.layout, words, h, c, weights, channel, message_dropout
+        )
         if alphas:
             self.weights.append((stage, layer.join_weights(alphas, stage)))
-        return hs, cs
+        return hs, cs, message
 
     def _start(self, stage: Stage, source: Tensor) -> tuple[Tensor, Tensor]:
         if self.state is None:

@@ -161,7 +161,7 @@ class SharedLSTM(nn.Module):
                 start = x.new_zeros(len(order), self.hidden_size)
                 h, c = (start, start) if state is None else (v[len(ends)][sequence] for v in state)
                 weights = self._weights(f"l{layer}{suffix}")
-                hs, cs, _ = recur_fused(layout, Words(source, own), h, c, weights)
+                hs, cs, *_ = recur_fused(layout, Words(source, own), h, c, weights)
                 ends.append((hs[layout.final][place], cs[layout.final][place]))
                 outs.append(hs[layout.flip] if suffix else hs)
             source = torch.cat(outs, -1)

@@ -30,7 +30,7 @@ def recur_fused(
     c: Tensor,
     weights: NodeWeights,
     talk: Talk | None = None,
-) -> tuple[Tensor, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Like :func:`~mtgnn.ops.recurrence.recur`, but differentiable once only.
 
     A backward pass with ``create_graph=True`` raises a ``RuntimeError``.
@@ -44,7 +44,8 @@ def recur_fused(
         talk: The communication; ``None``: no messages.
 
     Returns:
-        Hidden and cell states ``[L, H]``, and the attention weights in the form of ``talk``.
+        Hidden and cell states ``[L, H]``, and messages and attention weights in the form of
+        ``talk``.
 
     Raises:
         ValueError: For weights with a gate.
@@ -78,7 +79,7 @@ class _Recurrence(torch.autograd.Function):
         w_message: Tensor | None,
         bias: Tensor,
         *spoken: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         size = h.size(1)
         running = None if talk is None else talk.run(spoken, layout)
         hs, cs = h.new_empty(layout.num_tokens, size), h.new_empty(layout.num_tokens, size)
@@ -105,11 +106,15 @@ class _Recurrence(torch.autograd.Function):
         )
         ctx.layout, ctx.talk, ctx.num_kept = layout, talk, len(kept)
         ctx.set_materialize_grads(False)
-        return hs, cs, None if running is None else running.alpha
+        return (hs, cs, None, None) if running is None else (hs, cs, running.message, running.alpha)
 
     @staticmethod
     def backward(
-        ctx: Any, grad_hs: Tensor | None, grad_cs: Tensor | None, grad_alpha: Tensor | None
+        ctx: Any,
+        grad_hs: Tensor | None,
+        grad_cs: Tensor | None,
+        grad_message: Tensor | None,
+        grad_alpha: Tensor | None,
     ) -> Any:
         if torch.is_grad_enabled():  # create_graph=True
             raise RuntimeError(
@@ -122,6 +127,7 @@ class _Recurrence(torch.autograd.Function):
         if ctx.talk is not None:
             running = ctx.talk.run(rest[ctx.num_kept :], layout)
             running.resume(rest[: ctx.num_kept], grad_alpha)
+            running.grad_message = grad_message
         states, learns = (h, c, weights, hs, cs, gates), ctx.needs_input_grad[4]
         grads = _Backward(layout, Words(source, index), *states, running, learns)(grad_hs, grad_cs)
         return (None, None, None, None, *grads, *(() if running is None else running.gradients()))
@@ -195,6 +201,7 @@ class _Backward:
                 carry = torch.bmm(here, first(self.w_received, blocks))
                 if self.running is not None:
                     carry, d_message = carry[..., :size].contiguous(), carry[..., size:]
+                    d_message = self.running.add_given(t, d_message)
                     self.running.backward(t, h_before, d_message, carry)
             self._products(chunk, dz)
         heard = None if self.running is None else self.d_received[..., size:]

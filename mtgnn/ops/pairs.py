@@ -96,6 +96,10 @@ class _Running(MutualRunning):
         start = self.layout.steps[chunk.first].start // self.rows
         return self.message[start : start + chunk.columns[-1]].transpose(0, 1)
 
+    def of_step(self, t: int, values: Tensor) -> Tensor:
+        """See :class:`Running`."""
+        return values[self._rows(t)].transpose(0, 1)
+
     def project(self, t: int, h: Tensor) -> Tensor | None:
         """Queries and keys ``[R, width, 2·P·A]`` of step t."""
         if self.pair is None or self.word is None:

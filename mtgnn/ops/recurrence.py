@@ -56,7 +56,7 @@ def recur(
     weights: NodeWeights,
     channel: Channel | None = None,
     message_dropout: float = 0.0,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
     """Run every slot over its steps; at each, ``channel`` says what the nodes receive.
 
     Args:
@@ -69,12 +69,13 @@ def recur(
         message_dropout: Probability with which an element of a message is dropped.
 
     Returns:
-        Hidden and cell states ``[L, H]``, and each step's attention weights, where there are any.
+        Hidden and cell states ``[L, H]``, the messages ``[L, C]`` as the gates took them, and each
+        step's attention weights, where there are any.
     """
     note("reference")
     own = weights.of_blocks(layout.block_row)
     h, c = (state.view(layout.num_blocks, layout.width, -1) for state in (h, c))
-    hs, cs, alphas = [], [], []
+    hs, cs, messages, alphas = [], [], [], []
     for t, (blocks, width, _, _) in enumerate(layout.steps):
         word, h, c = words.at(layout, t), h[:blocks, :width], c[:blocks, :width]
         z = _linear(word, own.input) + _linear(h, own.state) + own.bias[:blocks].unsqueeze(1)
@@ -87,13 +88,15 @@ def recur(
                 message = torch.sigmoid(opened + own.gate_bias[:blocks].unsqueeze(1)) * message
             if message_dropout > 0:
                 message = drop(message, message_dropout)
-            z = z + _linear(message.to(h.dtype), own.message)
+            message = message.to(h.dtype)
+            messages.append(message.flatten(0, 1))
+            z = z + _linear(message, own.message)
             if alpha is not None:
                 alphas.append(alpha)
         h, c = cell(z, c)
         hs.append(h.flatten(0, 1))
         cs.append(c.flatten(0, 1))
-    return torch.cat(hs), torch.cat(cs), alphas
+    return torch.cat(hs), torch.cat(cs), torch.cat(messages) if messages else None, alphas
 
 
 def cell(z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,11 +46,14 @@ class Running(ABC):
         alpha: The attention weights, before dropout; the form is the talk's.
         keep_message: Like ``message``, factors of the messages' dropout, or ``None``.
         keep_alpha: Like ``alpha``, factors of the weights' dropout, or ``None``.
+        grad_alpha: Like ``alpha``, the gradient of the attention handed out, or ``None``.
+        grad_message: Like ``message``, that of the messages handed out, or ``None``.
     """
 
     message: Tensor
     alpha: Tensor
     grad_alpha: Tensor | None
+    grad_message: Tensor | None
     keep_message: Tensor | None
     keep_alpha: Tensor | None
 
@@ -89,6 +92,17 @@ class Running(ABC):
     def messages(self, chunk: Chunk) -> Tensor:
         """What the tokens of a chunk received, ``[G, columns, C]``."""
         return self.message[chunk.token]
+
+    def of_step(self, t: int, values: Tensor) -> Tensor:
+        """Step t of ``values``, which are kept like messages: ``[blocks, width, C]``."""
+        blocks, width, start, stop = self.layout.steps[t]
+        return values[start:stop].view(blocks, width, -1)
+
+    def add_given(self, t: int, d_message: Tensor) -> Tensor:
+        """The gradient of a step's messages, with what comes back through those handed out."""
+        if self.grad_message is None:
+            return d_message
+        return d_message + self.of_step(t, self.grad_message)
 
     def drop_message(self, here: slice) -> Tensor:
         """The messages of a step, after dropout."""
