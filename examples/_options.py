@@ -32,7 +32,9 @@ DEFAULTS: dict[str, Any] = {
     "pooling": "max",
     "exchange": "read",
     "memory": "all",
-    "score": "additive",
+    "score": None,
+    "common": True,
+    "concat_messages": True,
     "seed": 0,
     "accelerator": "auto",
     "quick": False,
@@ -115,7 +117,15 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
     add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
     add("--memory", choices=["all", "past", "current"], help="of the star (default: all)")
-    add("--score", choices=["additive", "dot", "static", "uniform"], help="(default: additive)")
+    add(
+        "--score",
+        choices=["additive", "dot", "static", "uniform"],
+        help="how an edge is weighed (default: the complete graph's by one learned number, static; "
+        "the star's positions by what stands there, additive)",
+    )
+    choice = argparse.BooleanOptionalAction
+    add("--common", action=choice, help="graph models: nodes have a part in common (default)")
+    add("--concat-messages", action=choice, help="graph models: heads read messages too (default)")
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 30)")

@@ -98,11 +98,13 @@ def build_model(
     ``single`` shares nothing, so every task has its own embedding, too.
     """
     torch.manual_seed(options["seed"])
-    score = {"score": options["score"]}
+    alike = {key: options[key] for key in ("common", "concat_messages")}
     encoder_options = {
-        "complete": {"exchange": options["exchange"], **score},
-        "star": {"memory": options["memory"], **score},
+        "complete": {"exchange": options["exchange"], "score": options["score"] or "static"},
+        "star": {"memory": options["memory"], "score": options["score"] or "additive"},
     }
+    if name in encoder_options:
+        encoder_options[name] |= alike
     encoder: str | nn.Module = name
     if name == "oracle":
         encoder = build_oracle(options, texts)
@@ -148,12 +150,16 @@ def train(
         max_length=options["max_length"],
         seed=options["seed"],
     )
+    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
+    static = getattr(model.encoder, "score", None) == "static"
+    rates = {"scores": 10 * options["learning_rate"]} if static else None
     done = fit(
         model,
         data,
         max_epochs=options["epochs"],
         patience=options["patience"],
         learning_rate=options["learning_rate"],
+        learning_rates=rates,
         weight_decay=options["weight_decay"],
         clip=options["clip"],
         seed=options["seed"],

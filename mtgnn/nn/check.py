@@ -16,7 +16,7 @@ def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"expected {name} to be one of {allowed}, got {value!r}")
 
 
-def check_options(layer: GraphLSTM, common: bool) -> None:
+def check_options(layer: GraphLSTM) -> None:
     """Raise where numbers make no sense or options exclude each other."""
     for name in ("input_size", "hidden_size", "num_layers", "heads"):
         if getattr(layer, name) < 1:
@@ -24,10 +24,6 @@ def check_options(layer: GraphLSTM, common: bool) -> None:
     for name in ("dropout", "message_dropout", "attention_dropout"):
         if not 0 <= getattr(layer, name) < 1:
             raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
-    if not 0 <= layer.own_penalty < float("inf"):
-        raise ValueError(f"expected own_penalty of at least 0, got {layer.own_penalty}")
-    if layer.own_penalty and not common:
-        raise ValueError("own_penalty is for what nodes have beside a common part: common=True")
     if layer.owned and layer.score in ("static", "uniform"):
         raise ValueError(
             f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '

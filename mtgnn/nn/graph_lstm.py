@@ -13,7 +13,6 @@ from ..ops import Channel, ScoreWeights, Talk, Words
 from .attention import TaskAttentionConv
 from .channel import edge_channel
 from .check import check_option, check_options
-from .common import own_losses
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention, word_index
@@ -62,8 +61,6 @@ class GraphLSTM(nn.Module):
             part of its own, which starts at zero (`"Regularized multi-task learning"
             <https://doi.org/10.1145/1014052.1014067>`_). All tasks train the common part; the
             units of all nodes then mean alike, and a mean of messages means something.
-        own_penalty: With ``common``: the weight of the own parts' squared size in
-            :meth:`auxiliary_losses`.
         detach: Cuts the gradient from a receiver into a sender that is a task.
         kernel: ``"auto"``: the fast path where there is one; ``"reference"``: the plain path, by
             autograd; ``"fused"``: the fast path, or an error. All give the same values.
@@ -101,7 +98,6 @@ class GraphLSTM(nn.Module):
         concat_messages: bool = False,
         score_owner: str = "shared",
         common: bool = False,
-        own_penalty: float = 0.0,
         detach: bool = False,
         kernel: str = "auto",
         conv: MessagePassing | ConvFactory | None = None,
@@ -121,10 +117,9 @@ class GraphLSTM(nn.Module):
         self.fusion, self.score, self.heads = fusion, score, heads
         self.concat_messages = concat_messages
         self.owned = score_owner == "receiver"
-        self.own_penalty = own_penalty
         self.detach, self.kernel = detach, kernel
         self.foreign = conv is not None
-        check_options(self, common)
+        check_options(self)
         suffixes = ("", "_reverse") if bidirectional else ("",)
         self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
         receivers = [graph.nodes[n] for n in range(graph.num_nodes) if graph.incoming(n)]
@@ -229,23 +224,6 @@ class GraphLSTM(nn.Module):
             return out, end
         edge_index = self.graph.edge_index.to(x.device)
         return out, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
-
-    def auxiliary_losses(self, out: Tensor, lengths: Tensor | None, task: Tensor | None) -> Tensor:
-        r"""What whoever trains adds to the loss of each sequence: :math:`\tfrac{\lambda}{2}
-        \lVert \theta_k \rVert^2` with :math:`\lambda` the ``own_penalty`` and :math:`\theta_k`
-        the own part of the sequence's task (and of the virtual nodes).
-
-        Args:
-            out: Outputs ``[B, T, D·H]``, or with ``task=None`` ``[B, T, K, D·H]``.
-            lengths: Not needed.
-            task: ``[B]``, or ``None``: the mean over all tasks.
-
-        Returns:
-            ``[B]``; zeros without a penalty.
-        """
-        if self.own_penalty == 0:
-            return out.new_zeros(out.size(0))
-        return own_losses(self, task, out.size(0))
 
     def _run(
         self, x: Tensor, plan: Plan, state: GraphState | None

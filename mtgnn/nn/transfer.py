@@ -24,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
     *("num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
-    *("fusion", "score", "heads", "concat_messages", "own_penalty", "detach", "kernel"),
+    *("fusion", "score", "heads", "concat_messages", "detach", "kernel"),
 )
 # Parameters with rows for each edge, each task and token, or each task.
 GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")

@@ -91,39 +91,10 @@ def test_nodes_start_alike() -> None:
 
 
 @pytest.mark.parametrize("name", ["read", "star"])
-def test_penalty_is_that_of_the_own_task_and_the_virtual_nodes(name: str) -> None:
-    layer = randomise(LAYERS[name](common=True, own_penalty=0.5))
-    size = {
-        node: sum(float((p.detach() ** 2).sum()) for p in module.parameters())
-        for node, module in layer.nodes.items()
-    }
-    virtual = size.get("shared", 0.0)
-    task = torch.tensor([2, 0, 2])
-    losses = layer.auxiliary_losses(torch.zeros(3, 5, H).double(), None, task)
-    expected = [0.25 * (size[node] + virtual) for node in ("c", "a", "c")]
-    torch.testing.assert_close(losses, torch.tensor(expected).double())
-    losses.mean().backward()
-    assert all(p.grad is None for p in layer.nodes["b"].parameters())
-    for node, share in (("a", 1 / 3), ("c", 2 / 3)):
-        for parameter in layer.nodes[node].parameters():
-            torch.testing.assert_close(parameter.grad, 0.5 * share * parameter)
-    assert layer.common is not None and all(p.grad is None for p in layer.common.parameters())
-    every = layer.auxiliary_losses(torch.zeros(2, 5, 3, H).double(), None, None)
-    mean = 0.25 * (sum(size[node] for node in TASKS) / 3 + virtual)
-    torch.testing.assert_close(every, torch.full((2,), mean).double())
-
-
-def test_without_a_penalty_nothing_is_added() -> None:
-    layer = CompleteGraphLSTM(E, H, TASKS, common=True)
-    losses = layer.auxiliary_losses(torch.zeros(2, 5, H), None, torch.tensor([0, 1]))
-    assert losses.tolist() == [0, 0] and not losses.requires_grad
-
-
-@pytest.mark.parametrize("name", ["read", "star"])
 def test_a_new_task_is_what_all_have_in_common(name: str) -> None:
-    layer = randomise(LAYERS[name](common=True, own_penalty=0.5))
+    layer = randomise(LAYERS[name](common=True))
     more = add_task(layer, "d")
-    assert more.common is not None and more.own_penalty == 0.5
+    assert more.common is not None
     assert not any(parameter.any() for parameter in more.nodes["d"].parameters())
     for new, old in zip(more.common.parameters(), layer.common.parameters(), strict=True):
         assert torch.equal(new, old)
@@ -136,16 +107,3 @@ def test_a_new_task_is_what_all_have_in_common(name: str) -> None:
     assert [n for n, p in more.named_parameters() if p.grad is not None] == [
         f"nodes.d.{n}" for n, _ in more.nodes["d"].named_parameters()
     ]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"own_penalty": 0.1}, "common=True"),
-        ({"own_penalty": -0.1, "common": True}, "at least 0, got -0.1"),
-        ({"own_penalty": float("nan"), "common": True}, "at least 0, got nan"),
-    ],
-)
-def test_bad_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        CompleteGraphLSTM(E, H, TASKS, **options)
