@@ -204,6 +204,8 @@ def test_every_option_is_kept() -> None:
         "heads": 2,
         "score_channels": 5,
         "score_owner": "receiver",
+        "concat_messages": True,
+        "common": True,
         "detach": True,
         "kernel": "reference",
     }
