@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 HERE = Path(__file__).parent
+Name = TypeVar("Name")
 
 
 class Times(NamedTuple):
@@ -34,8 +35,8 @@ def synchronise(device: str) -> None:
 
 
 def alternate(
-    calls: Mapping[str, Callable[[], object]], device: str, seconds: float, rounds: int
-) -> dict[str, Times]:
+    calls: Mapping[Name, Callable[[], object]], device: str, seconds: float, rounds: int
+) -> dict[Name, Times]:
     """Time calls in turns (A B C A B C …), so that a machine's drift meets all of them alike.
 
     Args:
@@ -46,7 +47,7 @@ def alternate(
     """
     for call in calls.values():
         call()
-    taken: dict[str, list[float]] = {name: [] for name in calls}
+    taken: dict[Name, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
     for number in range(rounds):
         if number >= 3 and time.perf_counter() - start > seconds:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch_geometric.typing
+from torch_geometric.testing import withPackage
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = (
@@ -153,3 +155,15 @@ def test_epoch(
     assert {line["extrapolated"] for line in lines} == {str(batches != "0")}
     said = "extrapolated from 2 of 5 batches" if batches != "0" else "all batches timed"
     assert capsys.readouterr().out.count(said) == len(lines)
+
+
+@withPackage("torch_scatter")
+def test_scatter_runs(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scatter = program("scatter")
+    monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", True)  # put back at the end
+    monkeypatch.setattr(scatter.mtgnn.ops.sparse, "WITH_TORCH_SCATTER", True)
+    monkeypatch.setattr(sys, "argv", ["scatter.py", "--quick"])
+    scatter.main()
+    assert capsys.readouterr().out.count("train") == 2
