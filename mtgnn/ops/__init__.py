@@ -5,6 +5,7 @@ from .edges import Edges
 from .fused import recur_fused
 from .layout import Layout, fill_blocks
 from .mailbox import Mailbox
+from .native import compile_native
 from .pairs import Pairs
 from .ran import kernels_ran
 from .recurrence import Channel, NodeWeights, recur
@@ -27,6 +28,7 @@ __all__ = [
     "Talk",
     "Words",
     "attend",
+    "compile_native",
     "fill_blocks",
     "kernels_ran",
     "normalise",

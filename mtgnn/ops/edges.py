@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import score
+from . import native, score
 from .layout import Layout
 from .talk import Drop, Running, Talk
 
@@ -111,9 +111,9 @@ class _Running(Running):
             self.d_fixed[here] = d_alpha
         else:
             d_query, d_keys = torch.empty_like(query), torch.empty_like(keys)
-            d_logits = score.softmax_backward(alpha, d_alpha, 1)
             for p in range(self.heads):
-                self._score_backward(p, query, keys, d_logits[..., p], d_query, d_keys)
+                back = alpha[..., p], d_alpha[..., p]
+                self._score_backward(p, query, keys, *back, d_query, d_keys)
             self._project_backward(here, h, d_query, d_h)
             self._keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
         self.d_values.index_add_(0, self.token[here].flatten(), d_values)
@@ -165,6 +165,11 @@ class _Running(Running):
         query, keys = query.chunk(self.heads, -1)[p], keys.chunk(self.heads, -1)[p]
         if self.att is None:
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
+        elif native.serves(query):
+            out = query.new_empty(query.size(0), 1, keys.size(1))
+            mask = self.mask[here].unsqueeze(1)
+            native.additive_weights(query.unsqueeze(1), keys, self.att[p], mask, out)
+            return out.squeeze(1)
         else:
             logits = score.additive(score.bend(query.unsqueeze(1), keys, self.room), self.att[p])
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
@@ -174,13 +179,28 @@ class _Running(Running):
         p: int,
         query: Tensor,
         keys: Tensor,
-        d_logits: Tensor,
+        alpha: Tensor,
+        d_alpha: Tensor,
         d_query: Tensor,
         d_keys: Tensor,
     ) -> None:
         query, keys, d_query, d_keys = (
             part.chunk(self.heads, -1)[p] for part in (query, keys, d_query, d_keys)
         )
+        if self.att is not None and native.serves(query):
+            assert self.d_att is not None
+            native.additive_backward(
+                query.unsqueeze(1),
+                keys,
+                self.att[p],
+                alpha.contiguous().unsqueeze(1),
+                d_alpha.contiguous().unsqueeze(1),
+                d_query.unsqueeze(1),
+                d_keys.zero_(),
+                self.d_att[p],
+            )
+            return
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
         if self.att is None:
             d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))
             torch.mul(d_logits.unsqueeze(2), query.unsqueeze(1), out=d_keys)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import score
+from . import native, score
 from .layout import Layout
 from .talk import Drop, Running, Talk
 
@@ -61,6 +61,7 @@ class _Running(Running):
         assert values is not None
         super().__init__(layout, talk.drop, values)
         self.values, self.talk, self.heads = values, talk, talk.heads
+        self.native = self.att is not None and native.serves(values)
         starts = torch.tensor([step.start for step in layout.steps], device=talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
@@ -123,10 +124,9 @@ class _Running(Running):
             d_alpha = d_alpha * self.keep_alpha[: box.count, t, : box.end]
         if self.grad_alpha is not None:
             d_alpha = d_alpha + self.grad_alpha[: box.count, t, : box.end]
-        d_logits = score.softmax_backward(alpha, d_alpha, 1)
         d_query = torch.empty_like(query)
         for p in range(self.heads):
-            self._score_backward(p, t, box, query, d_logits[..., p], d_query)
+            self._score_backward(p, t, box, query, alpha[..., p], d_alpha[..., p], d_query)
         self._project_backward(here, box, h, d_query, d_h)
 
     def gradients(self) -> tuple[Tensor | None, ...]:
@@ -138,7 +138,7 @@ class _Running(Running):
             queries = self.queries.chunk(self.heads, -1)
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
-        elif self.d_keys is not None and self.att is not None:
+        elif self.d_keys is not None and self.att is not None and not self.native:
             self.d_keys *= self.att.flatten()
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
 
@@ -159,15 +159,43 @@ class _Running(Running):
         elif self.att is None:
             own = query.chunk(self.heads, -1)[p].unsqueeze(2)
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
+        elif self.native:
+            own, out = query.chunk(self.heads, -1)[p].unsqueeze(1), query.new_empty(box.mask.shape)
+            native.additive_weights(
+                own, box.keys_of(p), self.att[p], box.mask.unsqueeze(1), out.unsqueeze(1)
+            )
+            return out
         else:
             own = query.chunk(self.heads, -1)[p].unsqueeze(1)
             logits = score.additive(score.bend(own, box.keys_of(p), self.room), self.att[p])
         return score.softmax(logits, box.mask, 1)
 
     def _score_backward(
-        self, p: int, t: int, box: _Open, query: Tensor, d_logits: Tensor, d_query: Tensor
+        self,
+        p: int,
+        t: int,
+        box: _Open,
+        query: Tensor,
+        alpha: Tensor,
+        d_alpha: Tensor,
+        d_query: Tensor,
     ) -> None:
         own, d_own = query.chunk(self.heads, -1)[p], d_query.chunk(self.heads, -1)[p]
+        if self.native:
+            assert self.att is not None and self.d_att is not None and self.d_keys is not None
+            d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
+            native.additive_backward(
+                own.unsqueeze(1),
+                box.keys_of(p),
+                self.att[p],
+                alpha.contiguous().unsqueeze(1),
+                d_alpha.contiguous().unsqueeze(1),
+                d_own.unsqueeze(1),
+                d_keys,
+                self.d_att[p],
+            )
+            return
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
         if self.att is None:
             d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
             self.d_logits[: box.count, t, : box.end, p] = d_logits

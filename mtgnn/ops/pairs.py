@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import score
+from . import native, score
 from .layout import Chunk, Layout
 from .mutual import MutualRunning, MutualTalk
 from .talk import Running
@@ -86,8 +86,7 @@ class _Running(MutualRunning):
                 assert self.grads[3] is not None
                 self.grads[3][p] += d_alpha.sum(0)
                 continue
-            d_logits = score.softmax_backward(alpha, d_alpha, -1)
-            self._score_backward(p, both, d_logits, d_both)
+            self._score_backward(p, both, alpha, d_alpha, d_both)
         if d_both is not None:
             self.project_backward(t, h, d_both, d_h)
 
@@ -127,6 +126,9 @@ class _Running(MutualRunning):
             out.copy_(self.fixed[p])
             return
         query, keys = self._split(p, both)
+        if self.att is not None and native.serves(query):
+            native.additive_weights(query, keys, self.att[p], self.mask.unsqueeze(0), out)
+            return
         barred = self.barred[: out.numel()]
         if self.att is None:
             logits = torch.baddbmm(barred.view(out.shape), query, keys.mT)
@@ -138,9 +140,19 @@ class _Running(MutualRunning):
         if self.silent:
             out *= self.mask
 
-    def _score_backward(self, p: int, both: Tensor, d_logits: Tensor, d_both: Tensor) -> None:
+    def _score_backward(
+        self, p: int, both: Tensor, alpha: Tensor, d_alpha: Tensor, d_both: Tensor
+    ) -> None:
         query, keys = self._split(p, both)
         d_query, d_keys = self._split(p, d_both)
+        if self.att is not None and native.serves(query):
+            assert self.grads[2] is not None
+            d_keys.zero_()
+            native.additive_backward(
+                query, keys, self.att[p], alpha, d_alpha, d_query, d_keys, self.grads[2][p]
+            )
+            return
+        d_logits = score.softmax_backward(alpha, d_alpha, -1)
         if self.att is None:
             d_query.copy_(torch.bmm(d_logits, keys))
             d_keys.copy_(torch.bmm(d_logits.mT, query))
