@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from _cases import Batch, Case, build
@@ -11,7 +12,9 @@ from _peers import DenseGATLoop
 from torch import Tensor, nn
 from user_loop import user_loop
 
-KERNELS = ("reference", "auto", "fused")
+from mtgnn.ops import native
+
+KERNELS = ("reference", "auto", "fused", "native")
 NAMES = ("loop", "loop-tuned", "dense-gat", *KERNELS, "silent", "products")
 
 # Largest relative error (in norm) of values and of gradients against the reference without
@@ -43,7 +46,7 @@ class Candidate:
         layer: The layer whose parameters it uses, if its values are to be those of the others.
 
     Raises:
-        Skipped: Where ``kernel="fused"`` cannot serve.
+        Skipped: Where ``kernel="fused"`` cannot serve, or the C++ loops cannot be built.
     """
 
     def __init__(self, case: Case, name: str, device: str) -> None:
@@ -51,8 +54,9 @@ class Candidate:
         self.layer: nn.Module | None = None
         self.module: nn.Module | None = None
         torch.manual_seed(0)
+        self.loops = native_loops(device) if name == "native" else None
         if name in KERNELS:
-            self.module = self.layer = build(case, name, device)
+            self.module = self.layer = build(case, "auto" if name == "native" else name, device)
         elif name in ("loop", "loop-tuned"):
             self.layer = build(case, "reference", device)
             self.module = user_loop(self.layer, tuned=name == "loop-tuned")
@@ -82,6 +86,7 @@ class Candidate:
     def outputs(self, batch: Batch) -> list[Tensor]:
         """The states that it returns."""
         assert self.module is not None
+        native._built = self.loops  # for a backward pass too: all else comes after the next call
         autocast = self.case.dtype == "bfloat16"
         with torch.autocast(self.device, torch.bfloat16, enabled=autocast):
             out = self.module(*batch)
@@ -125,6 +130,24 @@ class Candidate:
         outs += [self.outputs(batch)[0].detach() for batch in batches]
         self.module.zero_grad()
         return outs, grads
+
+
+def native_loops(device: str) -> Any:
+    """The C++ loops, built but not yet in use.
+
+    Raises:
+        Skipped: If there are none.
+    """
+    if device != "cpu":
+        raise Skipped("the C++ loops are for CPUs")
+    before, native._built = native._built, None
+    try:
+        native.compile_native()
+    except RuntimeError as error:
+        raise Skipped(str(error)) from error
+    finally:
+        loops, native._built = native._built, before
+    return loops
 
 
 def check(case: Case, candidates: list[Candidate], batches: list[Batch]) -> dict[str, float]:

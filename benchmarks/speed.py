@@ -13,6 +13,7 @@ then times all candidates in turns, so that drift meets them alike. Candidates:
     loop-tuned  the same with one batched product for all tasks, and nn.LSTM for silent senders
     dense-gat   a loop with PyG's DenseGATConv, which computes something else: not checked
     reference, auto, fused   mtgnn's kernels; "fused" is left out, and says so, where it raises
+    native      "auto" with the loops in C++ that mtgnn.ops.compile_native builds
     silent      as many nn.LSTM as nodes, which do not talk; for the star two
     products    the bare matrix products
 
