@@ -82,7 +82,7 @@ class EpochCost:
 def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
     """Seconds of an epoch of training, from batches in the middle of equal parts of it.
 
-    On the CPU, without reading dev texts.
+    Of the processor, so that others who use it do not count; reading dev texts is left out.
     """
     model = study.build(run, with_vectors=False)
     options = study.run_options(run)
@@ -105,7 +105,7 @@ def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
         optimizer.step()
 
     step(chosen[-1])  # the first one is slower
-    start = time.perf_counter()
+    start = time.process_time()
     for numbers in chosen:
         step(numbers)
-    return (time.perf_counter() - start) * len(every) / number
+    return (time.process_time() - start) * len(every) / number

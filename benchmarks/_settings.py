@@ -74,33 +74,36 @@ class Protocol:
 
     Attributes:
         options: As those of ``examples/text_classification.py``.
-        grid: Learning rates to choose from: the whole tuning budget, the same for every model.
+        grid: Learning rates to choose from: with ``tuning_seeds`` the whole tuning budget, the
+            same for every model.
+        tuning_seeds: Seeds that the learning rates are chosen on; none of them is reported.
         ablations: The setting that ablations change.
     """
 
     options: Mapping[str, Any]
     grid: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
     ablations: str
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "planted": Protocol({**DEFAULTS, **PLANTED}, (3e-3, 1e-2, 2e-2), "headline"),
+    "planted": Protocol({**DEFAULTS, **PLANTED}, (3e-3, 1e-2, 2e-2), (100, 101), "headline"),
     "fdu-mtl": Protocol(
         {
             **DEFAULTS,
             "data": "fdu-mtl",
             "vectors": "train",
-            "epochs": 15,
-            "patience": 4,
+            "epochs": 10,
+            "patience": 3,
             "clip": 1.0,
         },
         (5e-4, 1e-3, 2e-3),
+        (100,),
         "quarter",
     ),
 }
 SEEDS = (0, 1, 2, 3, 4)
 ABLATION_SEEDS = SEEDS[:3]
-TUNING_SEEDS = (100, 101)
 SMALLEST_BATCH = 8
 
 

@@ -37,7 +37,7 @@ from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
-from _settings import MODELS, PROTOCOLS, SETTINGS, TUNING_SEEDS, base, seeds, tuned
+from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned
 from _study import Run, Study, accuracies
 from _tuning import Choices
 
@@ -89,7 +89,7 @@ class Accuracy:
             (Run(setting, model, seed), rate)
             for setting, model in pairs
             for rate, seed in self.choices.missing(
-                self.data, setting, model, self.grid, TUNING_SEEDS
+                self.data, setting, model, self.grid, self.protocol.tuning_seeds
             )
         ]
 
@@ -122,7 +122,11 @@ class Accuracy:
             if run not in self.left():
                 continue
             rate = self.choices.choose(
-                self.data, tuned(run.setting, self.data), run.model, self.grid, TUNING_SEEDS
+                self.data,
+                tuned(run.setting, self.data),
+                run.model,
+                self.grid,
+                self.protocol.tuning_seeds,
             )
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
@@ -237,8 +241,9 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options.stages = options.stages or list(STAGES)
     if not set(options.stages) <= set(STAGES):
         parser.error(f"expected stages of {STAGES}, got {options.stages}")
-    if set(options.seeds or ()) & set(TUNING_SEEDS):
-        parser.error(f"seeds {TUNING_SEEDS} are for tuning: they are not reported")
+    kept = set(PROTOCOLS[options.data].tuning_seeds)
+    if set(options.seeds or ()) & kept:
+        parser.error(f"seeds {sorted(kept)} are for tuning: they are not reported")
     return options
 
 
