@@ -23,7 +23,7 @@ def planted_gaps(rows: Sequence[Row]) -> dict[str, list[float]]:
         if seed in scores["single"] and seed in scores["shared"]:
             floor = max(scores["single"][seed], scores["shared"][seed])
             for model, own in scores.items():
-                if seed in own:
+                if seed in own and best > floor:
                     gaps.setdefault(model, []).append((own[seed] - floor) / (best - floor))
     return gaps
 

@@ -25,13 +25,13 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 
 COMMANDS = {
-    "planted": "planted.py --csv benchmarks/results/planted.csv",
-    "accuracy": "accuracy.py --data planted --results benchmarks/results",
-    "fdu_mtl": "",
-    "transfer": "transfer.py --csv benchmarks/results/transfer.csv",
-    "tagging": "tagging.py --csv benchmarks/results/tagging.csv",
-    "recovery": "recovery.py --csv benchmarks/results/recovery.csv",
-    "speed": "speed.py --csv benchmarks/results/speed.csv",
+    "planted": "benchmarks/planted.py --csv benchmarks/results/planted.csv",
+    "accuracy": "benchmarks/accuracy.py --data planted --results benchmarks/results",
+    "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
+    "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
+    "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
+    "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
+    "speed": "benchmarks/speed.py --csv benchmarks/results/speed.csv",
 }
 
 
@@ -71,7 +71,7 @@ class Report:
             raise ValueError(f"expected a record among {list(COMMANDS)}, got {name!r}")
         rows = read(self.results / f"{name}.csv")
         if not rows:
-            return f"*Not run yet:* `python benchmarks/{COMMANDS[name]}`"
+            return f"*Not run yet:* `python {COMMANDS[name]}`"
         pieces: list[str] = getattr(self, name)(rows)
         return "\n\n".join(pieces)
 
