@@ -65,27 +65,33 @@ def pairs(
     """Families of comparisons ``(setting, model, against, rows, rows of the other)``.
 
     One family a setting and graph: against every baseline that was run. One family a graph for all
-    ablations: against the same model without the change.
+    ablations: against the same model without the change. What shares no seed is left out.
     """
     rows = select(rows, dataset=data)
-    there = {(row["setting"], row["model"]) for row in rows}
+    seeds: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        seeds.setdefault((row["setting"], row["model"]), set()).add(row["seed"])
+
+    def alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
+        return bool(seeds.get(one, set()) & seeds.get(other, set()))
 
     def of(setting: str, model: str) -> list[Row]:
         return select(rows, setting=setting, model=model)
 
     for setting, entry in SETTINGS.items():
         for model in GRAPHS:
-            others = [name for name in BASELINES if (setting, name) in there]
-            if not entry.ablation and (setting, model) in there and others:
+            others = [name for name in BASELINES if alike((setting, model), (setting, name))]
+            if not entry.ablation and others:
                 own = of(setting, model)
                 yield [(setting, model, name, own, of(setting, name)) for name in others]
     for model in GRAPHS:
-        changes = [name for name, entry in SETTINGS.items() if entry.ablation]
-        changes = [name for name in changes if (name, model) in there]
-        usual = [base(name, data) for name in changes]
-        if changes and (usual[0], model) in there:
-            other = of(usual[0], model)
-            yield [(name, model, usual[0], of(name, model), other) for name in changes]
+        usual = {name: base(name, data) for name, entry in SETTINGS.items() if entry.ablation}
+        changes = [name for name, than in usual.items() if alike((name, model), (than, model))]
+        if changes:
+            yield [
+                (name, model, usual[name], of(name, model), of(usual[name], model))
+                for name in changes
+            ]
 
 
 def comparisons(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from _comparison import Table, points, score_table
 from _record import Row, by_seed, select, spread
@@ -38,6 +39,17 @@ def planted_table(rows: Sequence[Row]) -> Table:
         line = [model, points(by_seed(own)), gap, points(by_seed(own, "dev")), str(len(own))]
         lines.append([*line, f"{int(own[0]['parameters']):,}"])
     return ["model", "test", "part of the gap", "dev", "seeds", "parameters"], lines
+
+
+def rate_table(choices: dict[str, Any], data: str) -> Table:
+    """The chosen learning rates: a line a model, a column a setting that was tuned."""
+    settings: dict[str, Any] = choices.get(data, {})
+    models = list(dict.fromkeys(model for own in settings.values() for model in own))
+    lines = [
+        [model, *(str(own.get(model, {}).get("chosen", "–")) for own in settings.values())]
+        for model in models
+    ]
+    return ["model", *settings], lines
 
 
 def fdu_table(rows: Sequence[Row]) -> Table:

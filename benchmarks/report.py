@@ -19,6 +19,7 @@ import _tables as tables
 from _comparison import Table, comparisons, score_table
 from _record import Row, read, select
 from _settings import SETTINGS
+from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -120,9 +121,9 @@ class Report:
                 pieces += [f"**Ablations**, {kind} reviews:", markdown(ablations)]
         every = select(rows, reviews="all")
         title = f"{data}: accuracy by the number of texts"
-        return pieces + self.picture(
-            f"{data}-shares", title, lambda path: plots.share_lines(every, path)
-        )
+        pieces += self.picture(f"{data}-shares", title, lambda path: plots.share_lines(every, path))
+        rates = tables.rate_table(Choices(self.results / "accuracy_choices.json").content, data)
+        return [*pieces, "Learning rates that dev chose:", markdown(rates)] if rates[1] else pieces
 
     def headline_pictures(self, rows: Sequence[Row], data: str) -> list[str]:
         """Accuracy by seed, and differences by task."""

@@ -57,6 +57,11 @@ def results(program: Program, tmp_path: Path) -> Path:
     rows += accuracy_rows("quarter", ["shared", "star"], lift=-0.05)
     rows += accuracy_rows("score-dot", ["star"], lift=-0.06)
     write(program, folder / "accuracy.csv", rows)
+    choices = program("_tuning").Choices(folder / "accuracy_choices.json")
+    place = ("fdu-mtl", "headline", "star")
+    for rate, dev in ((0.001, 0.8), (0.002, 0.9)):
+        choices.add(*place, {"learning_rate": rate, "seed": 100, "dev": dev})
+    choices.choose(*place, (0.001, 0.002), (100,))
     interval = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}
     interval |= {"reviews": "all", "difference": "+3.00", "low": "+1.23", "high": "+4.56"}
     write(program, folder / "accuracy_bootstrap.csv", [interval])
@@ -116,6 +121,7 @@ def test_every_record_has_its_tables_and_pictures(
         "| star | single | +13.0 | 5 of 5 | 0.0625 | 0.1250 | – |",
         "| star | shared | +3.0 | 5 of 5 | 0.0625 | 0.1250 | +1.23 to +4.56 |",
         "| star | score: dot | -1.0 | 0 of 5 | 0.0625 | 0.0625 | – |",  # against the quarter
+        "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
         "| conll2000 | chunk | star | crf | 93.2 | – | 93.0 | 1 | 321 |",
@@ -130,6 +136,19 @@ def test_every_record_has_its_tables_and_pictures(
     for name in images:
         assert f"](images/{name})" in text
         assert (page.parent / "images" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_without_a_common_seed_are_not_compared(program: Program) -> None:
+    rows = [
+        row
+        for row in accuracy_rows("headline", ["single", "shared", "star"])
+        if (row["model"], row["seed"]) not in {("single", "0"), ("star", "1")}
+    ]
+    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
+    [line] = tables["headline"][1]
+    # One comparison needs no correction.
+    assert line == ["star", "shared", "+3.0", "5 of 5", "0.0625", "0.0625", "–"]
+    assert ablations[1] == []
 
 
 def test_text_is_kept(program: Program, tmp_path: Path) -> None:
