@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from _examples import table
@@ -40,8 +41,8 @@ def hours(seconds: float) -> str:
 class EpochCost:
     """Seconds of an epoch: given ones, else recorded ones, else measured on a few batches.
 
-    Recorded and given ones are of the headline, or of the same setting; of another part of the
-    texts they are scaled.
+    Given ones are of the headline; for a part of the texts they are scaled, which is too little by
+    what smaller batches cost. Recorded ones are of the same setting.
 
     Args:
         study: The data set.
@@ -54,12 +55,14 @@ class EpochCost:
         self, study: Study, given: dict[str, float], rows: Sequence[Row], choices: Choices
     ) -> None:
         self.study = study
+        self._given = given
         self._known: dict[tuple[str, str], float] = {}
         for row in rows:
             if row["dataset"] == study.data and float(row["epochs"]):
                 key = row["setting"], row["model"]
                 self._known[key] = float(row["seconds"]) / float(row["epochs"])
-        for setting, models in choices.content.get(study.data, {}).items():
+        tuned: dict[str, Any] = choices.content.get(study.data, {})
+        for setting, models in tuned.items():
             for model, own in models.items():
                 for tried in own["tried"]:
                     cost = tried["seconds"] / tried["epochs"]
@@ -71,9 +74,9 @@ class EpochCost:
         key = run.setting, run.model
         if key not in self._known:
             alike = SETTINGS[run.setting]
-            usual = ("headline", run.model)
-            if usual in self._known and not (alike.options or alike.encoder or alike.match):
-                self._known[key] = self._known[usual] * fraction(run.setting, self.study.data)
+            if run.model in self._given and not (alike.options or alike.encoder or alike.match):
+                share = fraction(run.setting, self.study.data)
+                self._known[key] = self._given[run.model] * share
             else:
                 self._known[key] = measure_epoch(self.study, run)
         return self._known[key]
