@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "text_classification.py"
-MODELS = ("single", "shared", "complete", "star", "oracle")
-KEPT = ("model", "seed", "task", "dev", "test", "epochs", "best_epoch", "seconds", "parameters")
+from _examples import table
+from _record import Row, read
+from _tables import planted_table
 
-Row = dict[str, str]
+EXAMPLE = Path(__file__).parent.parent / "examples" / "text_classification.py"
+KEPT = ("model", "seed", "task", "dev", "test", "epochs", "best_epoch", "seconds", "parameters")
 
 
 def run(seed: int, options: list[str]) -> list[Row]:
@@ -34,14 +34,6 @@ def run(seed: int, options: list[str]) -> list[Row]:
             return [{name: row[name] for name in KEPT} for row in csv.DictReader(file)]
 
 
-def read(path: Path) -> list[Row]:
-    """The rows that are there."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def write(path: Path, rows: list[Row]) -> None:
     """Write the record."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,30 +41,6 @@ def write(path: Path, rows: list[Row]) -> None:
         writer = csv.DictWriter(file, KEPT)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def summary(rows: list[Row], seeds: list[int]) -> str:
-    """Mean accuracy and part of the gap of each model, with their spread over seeds."""
-    means = {
-        (row["model"], int(row["seed"])): 100 * float(row["test"])
-        for row in rows
-        if row["task"] == "mean"
-    }
-    lines = [f"{'model':10}{'test accuracy':>18}{'part of the gap':>20}"]
-    for model in MODELS:
-        scores = [means[model, seed] for seed in seeds]
-        parts = []
-        for seed, score in zip(seeds, scores, strict=True):
-            floor = max(means["single", seed], means["shared", seed])
-            parts.append((score - floor) / (means["oracle", seed] - floor))
-        lines.append(f"{model:10}{spread(scores, '.1f'):>18}{spread(parts, '.2f'):>20}")
-    return "\n".join(lines)
-
-
-def spread(values: list[float], form: str) -> str:
-    """Mean ± standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):{form}} ± {deviation:{form}}"
 
 
 def main() -> None:
@@ -85,7 +53,8 @@ def main() -> None:
         if str(seed) not in {row["seed"] for row in rows}:
             rows += run(seed, options)
             write(arguments.csv, rows)
-    print(summary(rows, arguments.seeds))
+    seeds = {str(seed) for seed in arguments.seeds}
+    print(table(*planted_table([row for row in rows if row["seed"] in seeds])))
 
 
 if __name__ == "__main__":

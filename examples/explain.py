@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _models import build_model
 from _options import DEFAULTS, PLANTED
-from text_classification import Texts, build_model, read_texts
+from text_classification import Texts, read_texts
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.explain import (

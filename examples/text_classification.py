@@ -16,23 +16,22 @@ goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict reviews.tx
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from _models import build_model, build_oracle, group_rates
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
+from _scoring import is_right, kinds
 from _vectors import start_vectors
-from torch import Tensor, nn
+from torch import Tensor
 
-from mtgnn import TaskGraph
 from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
-from mtgnn.nn import GraphLSTM, MultiTaskModel
+from mtgnn.nn import MultiTaskModel
 
 PARTS = ("train", "dev", "test")
 
@@ -63,65 +62,6 @@ def read_texts(options: dict[str, Any]) -> Texts:
     return Texts(*(TextFolder(name, part) for part in PARTS))
 
 
-# Models ---------------------------------------------------------------------------------------
-
-
-class OracleLSTM(nn.Module):
-    """Knows what the graph models have to find out: one LSTM for each true group of tasks."""
-
-    def __init__(self, input_size: int, hidden_size: int, tasks: Sequence[str], groups: list[int]):
-        super().__init__()
-        self.register_buffer("group", torch.tensor(groups), persistent=False)
-        self.graph = TaskGraph.isolated(tasks)
-        self.lstm = GraphLSTM(input_size, hidden_size, TaskGraph.isolated(max(groups) + 1))
-        self.output_size = hidden_size
-
-    def forward(self, x: Tensor, lengths: Tensor, task: Tensor) -> Any:
-        return self.lstm(x, lengths, self.group.to(task.device)[task])
-
-
-def build_oracle(options: dict[str, Any], texts: Texts) -> OracleLSTM:
-    """The oracle's encoder."""
-    sizes = options["embedding_size"], options["hidden_size"]
-    return OracleLSTM(*sizes, texts.train.tasks, texts.train.groups)
-
-
-def build_model(
-    name: str,
-    options: dict[str, Any],
-    texts: Texts,
-    vocabulary: Vocabulary,
-    vectors: Tensor | None = None,
-) -> MultiTaskModel:
-    """One of the models to compare; they differ in the encoder alone.
-
-    ``single`` shares nothing, so every task has its own embedding, too.
-    """
-    torch.manual_seed(options["seed"])
-    alike = {key: options[key] for key in ("common", "concat_messages")}
-    encoder_options = {
-        "complete": {"exchange": options["exchange"], "score": options["score"] or "static"},
-        "star": {"memory": options["memory"], "score": options["score"] or "additive"},
-    }
-    if name in encoder_options:
-        encoder_options[name] |= alike
-    encoder: str | nn.Module = name
-    if name == "oracle":
-        encoder = build_oracle(options, texts)
-    return MultiTaskModel(
-        vocabulary,
-        texts.classes,
-        encoder,
-        embedding_size=options["embedding_size"],
-        hidden_size=options["hidden_size"],
-        pooling=options["pooling"],
-        dropout=options["dropout"],
-        embedding="task" if name == "single" else "shared",
-        encoder_options=encoder_options.get(name),
-        vectors=vectors,
-    )
-
-
 def build_vocabulary(options: dict[str, Any], texts: Texts) -> Vocabulary:
     """The words of the training texts."""
     return Vocabulary.build((item.text for item in texts.train), options["min_count"])
@@ -150,16 +90,13 @@ def train(
         max_length=options["max_length"],
         seed=options["seed"],
     )
-    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
-    static = getattr(model.encoder, "score", None) == "static"
-    rates = {"scores": 10 * options["learning_rate"]} if static else None
     done = fit(
         model,
         data,
         max_epochs=options["epochs"],
         patience=options["patience"],
         learning_rate=options["learning_rate"],
-        learning_rates=rates,
+        learning_rates=group_rates(model, options["learning_rate"]),
         weight_decay=options["weight_decay"],
         clip=options["clip"],
         seed=options["seed"],
@@ -178,31 +115,14 @@ def test(
 ) -> dict[str, dict[str, float]]:
     """Accuracy by task on all test texts and, where the data marks leaked ones, without them."""
     encoded = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
-    right = is_right(model, encoded, options)
-    parts = {"all": torch.ones_like(right)}
-    if "leaked" in texts.test[0]:
-        parts["unleaked"] = ~torch.tensor([bool(item.leaked) for item in texts.test])
+    right = is_right(model, encoded, options["batch_size"], options["accelerator"])
     return {
-        part: {
-            name: float(right[chosen & (encoded.task == number)].float().mean())
+        kind: {
+            name: float(right[counted & (encoded.task == number)].float().mean())
             for number, name in enumerate(model.tasks)
         }
-        for part, chosen in parts.items()
+        for kind, counted in kinds(texts.test).items()
     }
-
-
-@torch.no_grad()
-def is_right(model: MultiTaskModel, texts: EncodedTexts, options: dict[str, Any]) -> Tensor:
-    """Which texts the model classifies as labelled ``[n]``."""
-    gpu = torch.cuda.is_available() and options["accelerator"] in ("auto", "gpu", "cuda")
-    device = torch.device("cuda" if gpu else "cpu")
-    model.to(device).eval()
-    right = torch.zeros(len(texts), dtype=torch.bool)
-    for numbers in BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False):
-        batch = texts.collate([texts[i] for i in numbers])
-        logits = model(batch.tokens.to(device), batch.lengths, batch.task)
-        right[numbers] = logits.argmax(-1).cpu() == batch.y
-    return right
 
 
 # What a person sees ---------------------------------------------------------------------------

@@ -1,0 +1,30 @@
+"""What the benchmarks take from the examples, so that both train the same models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# At the end: some programs have the same name in both folders.
+sys.path.append(str(Path(__file__).parent.parent / "examples"))
+
+from _models import build_model, graph_options, group_rates  # noqa: E402
+from _options import DEFAULTS, PLANTED  # noqa: E402
+from _report import table  # noqa: E402
+from _scoring import is_right, kinds  # noqa: E402
+from _vectors import start_vectors  # noqa: E402
+from text_classification import Texts, read_texts  # noqa: E402
+
+__all__ = [
+    "DEFAULTS",
+    "PLANTED",
+    "Texts",
+    "build_model",
+    "graph_options",
+    "group_rates",
+    "is_right",
+    "kinds",
+    "read_texts",
+    "start_vectors",
+    "table",
+]

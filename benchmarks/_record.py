@@ -1,0 +1,68 @@
+"""Records: CSV files that grow by the rows of each finished run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+Row = dict[str, str]
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that are there.
+
+    Raises:
+        SystemExit: If a row is not complete, as after a full disk.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if None in row or None in row.values():
+            raise SystemExit(f"{path}: expected complete rows, got {row}; remove that run's rows")
+    return rows
+
+
+def append(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Add the rows of a finished run at once, so that no other process's rows come between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if not path.exists():
+        writer.writeheader()
+    writer.writerows(rows)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        file.write(text.getvalue())
+
+
+def select(rows: Sequence[Row], **wanted: str) -> list[Row]:
+    """The rows with these values."""
+    return [row for row in rows if wanted.items() <= row.items()]
+
+
+def by_seed(rows: Sequence[Row], column: str = "test") -> dict[str, float]:
+    """Mean over the tasks, for each seed.
+
+    Raises:
+        ValueError: If a seed lacks tasks that another one has, or has one twice.
+    """
+    values: dict[str, dict[str, float]] = {}
+    for row in rows:
+        own = values.setdefault(row["seed"], {})
+        if row["task"] in own:
+            raise ValueError(f"expected one row a task, got a second one: {row}")
+        own[row["task"]] = float(row[column])
+    if len({frozenset(own) for own in values.values()}) > 1:
+        sizes = {seed: len(own) for seed, own in values.items()}
+        raise ValueError(f"expected the same tasks for all seeds, got {sizes}")
+    return {seed: statistics.mean(own.values()) for seed, own in values.items()}
+
+
+def spread(values: Sequence[float], form: str = ".1f") -> str:
+    """Mean ± standard deviation; one value alone has none."""
+    deviation = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{deviation}"

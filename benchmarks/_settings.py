@@ -1,0 +1,127 @@
+"""What ``accuracy.py`` compares: models, settings, and the protocol of each data set.
+
+A setting is an entry of ``SETTINGS``; add one, and ``accuracy.py --settings NAME`` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from _examples import DEFAULTS, PLANTED
+
+BASELINES = ("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture")
+GRAPHS = ("complete", "star")
+MODELS = BASELINES + GRAPHS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run differs from the headline.
+
+    Attributes:
+        about: What it is, for a reader.
+        models: Which models it makes sense for.
+        fraction: Share of the training texts; with fewer of them batches are smaller, so that
+            the number of updates stays about the same.
+        options: Changes of the options of ``examples/text_classification.py``.
+        encoder: Further options of the encoder's class.
+        match: Model whose number of parameters in the encoder all others get, by their hidden
+            size.
+        tuned: The setting on which the learning rates were chosen.
+        ablation: Whether it is compared with the same model without the change: on three seeds,
+            and on the part of the texts that the data set's protocol says.
+    """
+
+    about: str
+    models: tuple[str, ...] = MODELS
+    fraction: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    match: str | None = None
+    tuned: str = "headline"
+    ablation: bool = False
+
+
+def _changed(about: str, *models: str, encoder: Any = None, **options: Any) -> Setting:
+    return Setting(about, models or GRAPHS, options=options, encoder=encoder or {}, ablation=True)
+
+
+SETTINGS: dict[str, Setting] = {
+    "headline": Setting("all training texts"),
+    "quarter": Setting("25 % of the training texts", fraction=0.25, tuned="quarter"),
+    "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
+    "matched": Setting("as many parameters in every encoder", match="star"),
+    "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
+    "exchange-mutual": _changed("exchange: mutual", "complete", exchange="mutual"),
+    "score-additive": _changed("score: additive", "complete", score="additive"),
+    "score-dot": _changed("score: dot", score="dot"),
+    "score-uniform": _changed("score: uniform", score="uniform"),
+    "fusion-gated": _changed("fusion: gated", encoder={"fusion": "gated"}),
+    "memory-past": _changed("memory: past", "star", memory="past"),
+    "memory-current": _changed("memory: current", "star", memory="current"),
+    "detach": _changed("no gradient into senders", "complete", encoder={"detach": True}),
+    "heads-4": _changed("four heads", encoder={"heads": 4}),
+    "no-common": _changed("no part in common", common=False),
+    "no-concat": _changed("no messages in the output", concat_messages=False),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How all models are trained on a data set.
+
+    Attributes:
+        options: As those of ``examples/text_classification.py``.
+        grid: Learning rates to choose from: with ``tuning_seeds`` the whole tuning budget, the
+            same for every model.
+        tuning_seeds: Seeds that the learning rates are chosen on; none of them is reported.
+        ablations: The setting that ablations change.
+    """
+
+    options: Mapping[str, Any]
+    grid: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
+    ablations: str
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "planted": Protocol({**DEFAULTS, **PLANTED}, (3e-3, 1e-2, 2e-2), (100, 101), "headline"),
+    "fdu-mtl": Protocol(
+        {
+            **DEFAULTS,
+            "data": "fdu-mtl",
+            "vectors": "train",
+            "epochs": 10,
+            "patience": 3,
+            "clip": 1.0,
+        },
+        (5e-4, 1e-3, 2e-3),
+        (100,),
+        "quarter",
+    ),
+}
+SEEDS = (0, 1, 2, 3, 4)
+ABLATION_SEEDS = SEEDS[:3]
+SMALLEST_BATCH = 8
+
+
+def base(setting: str, data: str) -> str:
+    """The setting that an ablation changes, else the setting itself."""
+    return PROTOCOLS[data].ablations if SETTINGS[setting].ablation else setting
+
+
+def fraction(setting: str, data: str) -> float:
+    """Share of the training texts."""
+    return SETTINGS[base(setting, data)].fraction
+
+
+def tuned(setting: str, data: str) -> str:
+    """The setting on which a setting's learning rates were chosen."""
+    return SETTINGS[base(setting, data)].tuned
+
+
+def seeds(setting: str) -> tuple[int, ...]:
+    """The seeds that a setting is reported from."""
+    return ABLATION_SEEDS if SETTINGS[setting].ablation else SEEDS

@@ -1,0 +1,180 @@
+"""Building, training and testing for ``accuracy.py``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from _examples import (
+    Texts,
+    build_model,
+    graph_options,
+    is_right,
+    kinds,
+    read_texts,
+    start_vectors,
+)
+from _settings import PROTOCOLS, SETTINGS, SMALLEST_BATCH, fraction
+from _training import train
+from torch import Tensor
+
+from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.lightning import FitResult
+from mtgnn.nn import MultiTaskModel, build_encoder
+
+TINY: dict[str, Any] = {"epochs": 1, "hidden_size": 4, "embedding_size": 4, "accelerator": "cpu"}
+
+
+@dataclass
+class Run:
+    """A setting, a model and a seed."""
+
+    setting: str
+    model: str
+    seed: int
+
+
+class Study:
+    """A data set under its protocol.
+
+    Args:
+        data: ``"planted"`` or ``"fdu-mtl"``.
+        out: Folder for word vectors.
+        quick: Tiny sizes, whose numbers mean nothing.
+        **options: ``root``, ``source``, ``accelerator``.
+    """
+
+    def __init__(self, data: str, out: Path, quick: bool = False, **options: Any) -> None:
+        self.data, self.out = data, out
+        self.options = {**PROTOCOLS[data].options, "quick": quick, **options}
+        if quick:
+            self.options |= TINY
+        self.texts = lru_cache(maxsize=1)(self._texts)
+        self.vocabulary = lru_cache(maxsize=1)(self._vocabulary)
+
+    def _texts(self, seed: int) -> Texts:
+        return read_texts({**self.options, "seed": seed})
+
+    def _vocabulary(self, seed: int) -> Vocabulary:
+        # Of all training texts: words need no labels.
+        return Vocabulary.build(self._of(seed).train.text, self.options["min_count"])
+
+    def _of(self, seed: int) -> Texts:
+        """The texts of a seed: planted ones are drawn anew, real ones stay."""
+        return self.texts(seed if self.data == "planted" else 0)
+
+    def words(self, seed: int) -> Vocabulary:
+        """The vocabulary of a seed."""
+        return self.vocabulary(seed if self.data == "planted" else 0)
+
+    @cached_property
+    def vectors(self) -> Tensor | None:
+        """Word vectors, the same for all models and seeds; trained ones are kept in a file."""
+        if self.options["vectors"] is None:
+            return None
+        path = self.out / f"vectors-{self.data}-{self.options['embedding_size']}.pt"
+        if not path.exists():
+            options = {**self.options, "seed": 0}
+            vectors = start_vectors(options, self._of(0), self.words(0))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(vectors, path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+        vectors = torch.load(path, weights_only=True)
+        assert isinstance(vectors, Tensor)
+        return vectors
+
+    def run_options(self, run: Run) -> dict[str, Any]:
+        """Everything that decides how a run goes, but its learning rate."""
+        setting = SETTINGS[run.setting]
+        options = {**self.options, **setting.options, "seed": run.seed}
+        smaller = round(options["batch_size"] * fraction(run.setting, self.data))
+        options["batch_size"] = max(smaller, min(SMALLEST_BATCH, options["batch_size"]))
+        if setting.match is not None:
+            options["hidden_size"] = self._matched_size(run, setting.match)
+        return options
+
+    def build(self, run: Run, with_vectors: bool = True) -> MultiTaskModel:
+        """A fresh model; without word vectors it costs the same, and learns less."""
+        vocabulary, texts = self.words(run.seed), self._of(run.seed)
+        further = SETTINGS[run.setting].encoder
+        options = self.run_options(run)
+        vectors = self.vectors if with_vectors else None
+        return build_model(run.model, options, texts, vocabulary, vectors, **further)
+
+    def _matched_size(self, run: Run, model: str) -> int:
+        """The hidden size whose encoder is nearest in parameters to ``model``'s as it is."""
+        wanted = self._encoder_size(Run(run.setting, model, run.seed), self.options["hidden_size"])
+        # All numbers of parameters are polynomials of second degree in the hidden size.
+        a, b, c = (self._encoder_size(run, size) for size in (1, 2, 3))
+
+        def parameters(h: int) -> int:
+            return a + (h - 1) * (b - a) + (h - 1) * (h - 2) // 2 * (c - 2 * b + a)
+
+        return min(range(1, 5000), key=lambda h: abs(parameters(h) - wanted))
+
+    def _encoder_size(self, run: Run, hidden_size: int) -> int:
+        setting = SETTINGS[run.setting]
+        options = {**self.options, **setting.options}
+        further = {**graph_options(run.model, options), **setting.encoder}
+        tasks = self._of(run.seed).train.tasks
+        encoder = build_encoder(run.model, options["embedding_size"], hidden_size, tasks, **further)
+        return sum(parameter.numel() for parameter in encoder.parameters())
+
+    def train_texts(self, run: Run) -> Any:
+        """The training texts, or a part of them."""
+        texts = self._of(run.seed).train
+        share = fraction(run.setting, self.data)
+        if share == 1:
+            return texts
+        return texts[stratified(texts.task, texts.y, share, run.seed)]
+
+    def train(
+        self, run: Run, learning_rate: float, progress: bool | str = False
+    ) -> tuple[MultiTaskModel, FitResult]:
+        """A model after its best epoch on dev."""
+        model = self.build(run)
+        options = {**self.run_options(run), "learning_rate": learning_rate}
+        texts = self._of(run.seed)
+        return model, train(model, self.train_texts(run), texts.dev, options, progress)
+
+    def test(self, model: MultiTaskModel, run: Run) -> dict[str, Any]:
+        """Which test texts are right: ``right``, ``task``, ``text`` ``[n]``, and masks ``kinds``.
+
+        ``text`` holds a number for each text, the same for equal texts.
+        """
+        options, texts = self.run_options(run), self._of(run.seed).test
+        encoded = EncodedTexts(texts, model.vocabulary, options["max_length"])
+        right = is_right(model, encoded, options["batch_size"], options["accelerator"])
+        numbers = torch.tensor([number_of(text) for text in texts.text])
+        return {"right": right, "task": encoded.task, "text": numbers, "kinds": kinds(texts)}
+
+
+def stratified(task: Tensor, y: Tensor, share: float, seed: int) -> list[int]:
+    """Numbers of a part of the texts, drawn by task and label; smaller parts lie in larger ones."""
+    order = torch.randperm(len(task), generator=torch.Generator().manual_seed(seed))
+    drawn: list[int] = []
+    for own in torch.unique(torch.stack([task, y]), dim=1).t():
+        members = order[((task == own[0]) & (y == own[1]))[order]]
+        drawn += members[: max(1, round(share * len(members)))].tolist()
+    return sorted(drawn)
+
+
+def number_of(text: str) -> int:
+    """A number that equal texts share, and in practice no others."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+def accuracies(tested: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Accuracy by task, for each kind of reviews."""
+    return {
+        kind: {
+            name: float(tested["right"][counted & (tested["task"] == k)].float().mean())
+            for k, name in enumerate(tasks)
+        }
+        for kind, counted in tested["kinds"].items()
+    }

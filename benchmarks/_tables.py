@@ -1,0 +1,127 @@
+"""Tables of the committed records, for ``report.py``."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from _comparison import Table, points, score_table
+from _record import Row, by_seed, select, spread
+
+
+def unique(rows: Sequence[Row], column: str) -> list[str]:
+    """The values of a column in the order in which they come."""
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def planted_gaps(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """For each model and seed, its part of the way from the better baseline to the oracle."""
+    means = [row for row in rows if row["task"] == "mean"]
+    scores = {m: by_seed(select(means, model=m)) for m in unique(means, "model")}
+    gaps: dict[str, list[float]] = {}
+    for seed, best in scores.get("oracle", {}).items():
+        if seed in scores["single"] and seed in scores["shared"]:
+            floor = max(scores["single"][seed], scores["shared"][seed])
+            for model, own in scores.items():
+                if seed in own and best > floor:
+                    gaps.setdefault(model, []).append((own[seed] - floor) / (best - floor))
+    return gaps
+
+
+def planted_table(rows: Sequence[Row]) -> Table:
+    """A line a model."""
+    means, gaps = select(rows, task="mean"), planted_gaps(rows)
+    lines = []
+    for model in unique(means, "model"):
+        own = select(means, model=model)
+        gap = spread(gaps[model], ".2f") if model in gaps else "–"
+        line = [model, points(by_seed(own)), gap, points(by_seed(own, "dev")), str(len(own))]
+        lines.append([*line, f"{int(own[0]['parameters']):,}"])
+    return ["model", "test", "part of the gap", "dev", "seeds", "parameters"], lines
+
+
+def rate_table(choices: dict[str, Any], data: str) -> Table:
+    """The chosen learning rates: a line a model, a column a setting that was tuned."""
+    settings: dict[str, Any] = choices.get(data, {})
+    models = list(dict.fromkeys(model for own in settings.values() for model in own))
+    lines = [
+        [model, *(str(own.get(model, {}).get("chosen", "–")) for own in settings.values())]
+        for model in models
+    ]
+    return ["model", *settings], lines
+
+
+def fdu_table(rows: Sequence[Row]) -> Table:
+    """The first runs on FDU-MTL."""
+    return score_table([row for row in rows if row["task"] != "mean"])
+
+
+def transfer_table(rows: Sequence[Row]) -> Table:
+    """A line a method, a column a number of labels and kind of reviews."""
+    columns = [(k, n) for k in unique(rows, "reviews") for n in unique(rows, "labels")]
+    lines = []
+    for method in unique(rows, "method"):
+        line = [method]
+        for kind, labels in columns:
+            own = select(rows, method=method, reviews=kind, labels=labels)
+            line.append(finished(own, lambda some: points(by_seed(some))))
+        lines.append(line)
+    return ["method", *(f"{labels} labels, {kind}" for kind, labels in columns)], lines
+
+
+def finished(rows: Sequence[Row], value: Callable[[Sequence[Row]], str]) -> str:
+    """A value, or why there is none."""
+    if not rows:
+        return "–"
+    try:
+        return value(rows)
+    except ValueError:  # not the same tasks for all seeds
+        return "unfinished"
+
+
+def tagging_table(rows: Sequence[Row]) -> Table:
+    """A line a corpus, task, model and head."""
+    groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
+    lines = []
+    for group in groups:
+        own = select(rows, **dict(zip(("corpus", "task", "model", "head"), group, strict=True)))
+        cells = []
+        for column in ("test", "unknown_words", "dev"):
+            values = [100 * float(row[column]) for row in own if row[column]]
+            cells.append(spread(values) if values else "–")
+        rates = [float(row["sentences_per_s"]) for row in own]
+        lines.append([*group, *cells, str(len(own)), f"{statistics.mean(rates):,.0f}"])
+    header = ["corpus", "task", "model", "head", "test", "unknown words", "dev", "seeds"]
+    return [*header, "sentences/s"], lines
+
+
+def recovery_table(rows: Sequence[Row]) -> Table:
+    """A line a method, a column a shape and strength: AUROC and average precision."""
+    columns = list(dict.fromkeys((row["shape"], row["strength"]) for row in rows))
+    lines = []
+    for method in unique(rows, "method"):
+        line = [method]
+        for shape, strength in columns:
+            own = select(rows, method=method, shape=shape, strength=strength)
+            cells = [
+                spread([float(row[name]) for row in own], ".2f") if own else "–"
+                for name in ("auroc", "average_precision")
+            ]
+            line.append(" / ".join(cells))
+        lines.append(line)
+    return ["method", *(f"{shape}, {strength}" for shape, strength in columns)], lines
+
+
+def speed_table(rows: Sequence[Row]) -> Table:
+    """The layers as they are used, in training: against a user's loop and LSTMs that are silent."""
+    lines = []
+    for row in rows:
+        name, _, candidate = row["name"].partition("/")
+        if candidate == "auto" and row["phase"] == "train":
+            sizes = ", ".join(f"{size}={row[size]}" for size in "KBTEH")
+            rate = f"{float(row['tokens_per_s']):,.0f}"
+            loop, silent = (row[f"ratio_to_{other}"] or "–" for other in ("loop", "silent"))
+            lines.append([name, sizes, row["dtype"], row["processor"], rate, loop, silent])
+    header = ["row", "sizes", "dtype", "processor", "tokens/s", "× a user's loop", "time × silent"]
+    return header, lines

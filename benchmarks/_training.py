@@ -1,0 +1,47 @@
+"""Training as all benchmarks of accuracy do it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from _examples import group_rates
+from torch_geometric.data import Data
+
+from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
+from mtgnn.nn import MultiTaskModel
+
+
+def train(
+    model: MultiTaskModel,
+    texts: Sequence[Data],
+    dev: Sequence[Data],
+    options: Mapping[str, Any],
+    progress: bool | str = False,
+) -> FitResult:
+    """Train a model to its best epoch on dev; checkpoints and logs are thrown away."""
+    data = MultiTaskDataModule(
+        texts,
+        dev,
+        None,
+        model.vocabulary,
+        batch_size=options["batch_size"],
+        max_length=options["max_length"],
+        seed=options["seed"],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return fit(
+            model,
+            data,
+            max_epochs=options["epochs"],
+            patience=options["patience"],
+            learning_rate=options["learning_rate"],
+            learning_rates=group_rates(model, options["learning_rate"]),
+            weight_decay=options["weight_decay"],
+            clip=options["clip"],
+            seed=options["seed"],
+            accelerator=options["accelerator"],
+            log_dir=folder,
+            progress=progress,
+        )

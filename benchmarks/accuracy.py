@@ -1,0 +1,260 @@
+"""Models × seeds × settings: what a learned task graph brings, beside its baselines.
+
+    python benchmarks/accuracy.py --data planted --results benchmarks/results
+    python benchmarks/accuracy.py --data fdu-mtl --root data/fdu-mtl --results benchmarks/results
+    python benchmarks/accuracy.py --quick                     # tiny: a look at the output
+    python benchmarks/accuracy.py budget --settings headline quarter tenth
+
+Four stages, by default all of them:
+
+- ``budget`` prints the hours that the other stages will take at most, from a measured epoch, or
+  from ``--epoch-seconds complete=900``.
+- ``tune``: for every model the same grid of learning rates (``_settings.py``), on seeds that are
+  not reported. Dev decides. Every try, and what was chosen, stands in ``accuracy_choices.json``.
+- ``run``: trains each model of each setting on each seed to its best epoch on dev, and then reads
+  the test texts, once. Finished runs add a row a task to ``accuracy.csv``; which single reviews
+  were right is kept in ``--out``.
+- ``summary``: mean ± deviation over seeds, parameters, seconds; each graph against every baseline:
+  seeds are averaged first, then Wilcoxon's paired test over the tasks, with Holm's correction, and
+  a bootstrap over clusters of equal reviews, which is written to ``accuracy_bootstrap.csv``. All
+  reviews, and those that stand in no train file.
+
+Tries and runs that are finished are not done again, so what was cut off goes on where it was.
+``--settings``, ``--models`` and ``--seeds`` name a part. ``seconds`` are those of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from _statistics import cluster_bootstrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from _budget import EpochCost, budget
+from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
+from _examples import table
+from _record import Row, append, read, select
+from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned
+from _study import Run, Study, accuracies
+from _tuning import Choices
+
+STAGES = ("budget", "tune", "run", "summary")
+
+
+class Accuracy:
+    """The four stages over one data set.
+
+    Args:
+        options: The command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.data = options, options.data
+        self.protocol = PROTOCOLS[options.data]
+        places = {"root": options.root, "source": options.source}
+        self.study = Study(
+            options.data, options.out, options.quick, accelerator=options.accelerator, **places
+        )
+        self.record = options.results / "accuracy.csv"
+        self.choices = Choices(options.results / "accuracy_choices.json")
+        self.grid = self.protocol.grid[:1] if options.quick else self.protocol.grid
+
+    # What is to be done ------------------------------------------------------------------------
+
+    def runs(self) -> Iterator[Run]:
+        """All runs that were asked for, also finished ones."""
+        for name in self.options.settings:
+            for seed in self.options.seeds or seeds(name):
+                for model in SETTINGS[name].models:
+                    if model in self.options.models:
+                        yield Run(name, model, seed)
+
+    def left(self) -> list[Run]:
+        """Runs that the record does not hold."""
+        keys = ("setting", "model", "seed")
+        done = {tuple(row[key] for key in keys) for row in self.rows()}
+        return [r for r in self.runs() if (r.setting, r.model, str(r.seed)) not in done]
+
+    def rows(self) -> list[Row]:
+        """The data set's rows of the record."""
+        return select(read(self.record), dataset=self.data)
+
+    def tries(self) -> list[tuple[Run, float]]:
+        """Tries that the runs need and that are not yet made."""
+        pairs = dict.fromkeys((tuned(run.setting, self.data), run.model) for run in self.runs())
+        return [
+            (Run(setting, model, seed), rate)
+            for setting, model in pairs
+            for rate, seed in self.choices.missing(
+                self.data, setting, model, self.grid, self.protocol.tuning_seeds
+            )
+        ]
+
+    # Stages ------------------------------------------------------------------------------------
+
+    def budget(self) -> None:
+        """Print how long it will take at most."""
+        given = dict(self.options.epoch_seconds)
+        cost = EpochCost(self.study, given, self.rows(), self.choices)
+        tries, left = self.tries(), self.left()
+        jobs = [(run, "tune") for run, _ in tries if "tune" in self.options.stages]
+        jobs += [(run, "run") for run in left if "run" in self.options.stages]
+        if self.options.stages == ["budget"]:
+            jobs = [(run, "tune") for run, _ in tries] + [(run, "run") for run in left]
+        print(budget(jobs, self.study, cost) + "\n", flush=True)
+
+    def tune(self) -> None:
+        """Make the tries that are missing."""
+        for run, rate in self.tries():
+            title = f"tune {run.setting} {run.model} {rate} {run.seed}"
+            _, done = self.study.train(run, rate, progress=title)
+            tried = {"learning_rate": rate, "seed": run.seed, "dev": round(done.dev_accuracy, 4)}
+            tried |= {"epochs": done.epochs, "seconds": round(done.seconds, 1)}
+            self.choices.add(self.data, run.setting, run.model, tried)
+            print(f"{title}: dev {done.dev_accuracy:.4f}", flush=True)
+
+    def run(self) -> None:
+        """Make the runs that are missing; another process may make some of them meanwhile."""
+        for run in self.left():
+            if run not in self.left():
+                continue
+            rate = self.choices.choose(
+                self.data,
+                tuned(run.setting, self.data),
+                run.model,
+                self.grid,
+                self.protocol.tuning_seeds,
+            )
+            title = f"{run.setting} {run.model} {run.seed}"
+            model, done = self.study.train(run, rate, progress=title)
+            tested = self.study.test(model, run)
+            path = self.correct(run.setting, run.model, run.seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(tested, path)
+            named = {"dataset": self.data, "setting": run.setting, "model": run.model}
+            named |= {"seed": str(run.seed), "epochs": str(done.epochs)}
+            named |= {"seconds": f"{done.seconds:.1f}"}
+            named |= {"parameters": str(sum(p.numel() for p in model.parameters()))}
+            new = [
+                {
+                    **named,
+                    "task": task,
+                    "reviews": kind,
+                    "dev": f"{done.dev_accuracy_by_task[task]:.4f}",
+                    "test": f"{score:.4f}",
+                }
+                for kind, scores in accuracies(tested, model.tasks).items()
+                for task, score in scores.items()
+            ]
+            append(self.record, ACCURACY, new)
+            print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
+
+    def summary(self) -> None:
+        """Print all tables, and write the intervals of the bootstrap."""
+        rows = self.rows()
+        intervals = self.intervals(rows)
+        for name in SETTINGS:
+            own = select(rows, setting=name)
+            if own:
+                print(f"\n{name}: {SETTINGS[name].about}\n\n{table(*score_table(own))}")
+        for kind in dict.fromkeys(row["reviews"] for row in rows):
+            by_setting, ablations = comparisons(rows, self.data, intervals, kind)
+            for name, (header, lines) in by_setting.items():
+                print(f"\n{name}, {kind} reviews\n\n{table(header, lines)}")
+            if ablations[1]:
+                print(f"\nablations, {kind} reviews\n\n{table(*ablations)}")
+
+    def intervals(self, rows: list[Row]) -> list[Row]:
+        """The bootstrap of every comparison whose single reviews are here, else as recorded."""
+        path = self.options.results / "accuracy_bootstrap.csv"
+        known = {tuple(row[key] for key in BOOTSTRAP[:5]): row for row in read(path)}
+        for kind in dict.fromkeys(row["reviews"] for row in rows):
+            for family in pairs(select(rows, reviews=kind), self.data):
+                for setting, model, against, own, other in family:
+                    both = {row["seed"] for row in own} & {row["seed"] for row in other}
+                    changed = SETTINGS[setting].ablation
+                    sides = [(setting, model), (setting, against)]
+                    if changed:
+                        sides[1] = (base(setting, self.data), model)
+                    found = self.bootstrap(sides, sorted(both, key=int), kind)
+                    if found is not None:
+                        key = (self.data, setting, model, against, kind)
+                        values = (f"{100 * value:+.2f}" for value in found)
+                        known[key] = dict(zip(BOOTSTRAP, (*key, *values), strict=True))
+        if known:
+            path.unlink(missing_ok=True)
+            append(path, BOOTSTRAP, list(known.values()))
+        return list(known.values())
+
+    def bootstrap(
+        self, sides: list[tuple[str, str]], seeds: list[str], kind: str
+    ) -> tuple[float, float, float] | None:
+        """Difference of two models, low and high; ``None`` if single reviews are not here."""
+        paths = [[self.correct(*side, int(seed)) for side in sides] for seed in seeds]
+        if not paths or not all(path.exists() for pair in paths for path in pair):
+            return None
+        parts: list[tuple[np.ndarray, ...]] = []
+        for pair in paths:
+            own, other = (torch.load(path, weights_only=True) for path in pair)
+            counted = own["kinds"][kind]
+            change = own["right"].double() - other["right"].double()
+            columns = (change, own["text"], own["task"])
+            parts.append(tuple(column[counted].numpy() for column in columns))
+        change, text, task = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return cluster_bootstrap(change, text, task)
+
+    def correct(self, setting: str, model: str, seed: int) -> Path:
+        """Where it stands which single reviews were right."""
+        return Path(self.options.out) / "correct" / self.data / setting / f"{model}-{seed}.pt"
+
+
+def epoch_seconds(text: str) -> tuple[str, float]:
+    """``MODEL=SECONDS``."""
+    model, _, seconds = text.partition("=")
+    if model not in MODELS:
+        raise argparse.ArgumentTypeError(f"expected MODEL=SECONDS, got {text!r}")
+    return model, float(seconds)
+
+
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)} (all)")
+    add("--data", choices=list(PROTOCOLS), default="planted")
+    add("--root", default="data/fdu-mtl", help="where FDU-MTL is, or goes")
+    add("--source", help="where FDU-MTL's files come from")
+    add("--settings", nargs="+", choices=list(SETTINGS), default=["headline"])
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    add("--seeds", type=int, nargs="+", help="(five, of ablations three)")
+    add("--results", type=Path, default=Path("runs/accuracy"), help="for the record")
+    add("--out", type=Path, default=Path("runs/accuracy"), help="for what is not committed")
+    add("--epoch-seconds", type=epoch_seconds, nargs="+", default=[], metavar="MODEL=SECONDS")
+    add("--accelerator", default="auto")
+    add("--quick", action="store_true", help="tiny sizes, whose numbers mean nothing")
+    options = parser.parse_args(arguments)
+    options.stages = options.stages or list(STAGES)
+    if not set(options.stages) <= set(STAGES):
+        parser.error(f"expected stages of {STAGES}, got {options.stages}")
+    kept = set(PROTOCOLS[options.data].tuning_seeds)
+    if set(options.seeds or ()) & kept:
+        parser.error(f"seeds {sorted(kept)} are for tuning: they are not reported")
+    return options
+
+
+def main() -> None:
+    logging.basicConfig(format="%(message)s")
+    options = read_options()
+    accuracy = Accuracy(options)
+    for stage in STAGES:
+        if stage in options.stages:
+            getattr(accuracy, stage)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Write ``docs/results.md`` and its pictures from the committed records and the text between them.
+
+    python benchmarks/report.py
+    python benchmarks/report.py --check     # changes nothing; fails if the page is not up to date
+
+A line ``{{NAME}}`` of ``benchmarks/results/template.md`` becomes the tables and pictures of that
+record, or, while there is none, the command that makes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import _plots as plots
+import _tables as tables
+from _comparison import Table, comparisons, score_table
+from _record import Row, read, select
+from _settings import SETTINGS
+from _tuning import Choices
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "results.md"
+
+COMMANDS = {
+    "planted": "benchmarks/planted.py --csv benchmarks/results/planted.csv",
+    "accuracy": "benchmarks/accuracy.py --data planted --results benchmarks/results",
+    "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
+    "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
+    "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
+    "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
+    "speed": "benchmarks/speed.py --csv benchmarks/results/speed.csv",
+}
+
+
+def markdown(table: Table) -> str:
+    """A table: names to the left, numbers to the right."""
+    header, rows = table
+    numbers = [all(re.match(r"[-+–\d]", row[i]) for row in rows) for i in range(len(header))]
+    rule = [" ---: " if right and i else " --- " for i, right in enumerate(numbers)]
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(rule) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+class Report:
+    """The page.
+
+    Args:
+        results: Folder of the records and the template.
+        page: The page; pictures go into ``images/`` beside it.
+        draw: Draw the pictures; else they are only named in the page.
+    """
+
+    def __init__(self, results: Path, page: Path, draw: bool = True) -> None:
+        self.results, self.page, self.draws = results, page, draw
+
+    def text(self) -> str:
+        """The page's text.
+
+        Raises:
+            ValueError: If the template names an unknown record.
+        """
+        template = (self.results / "template.md").read_text(encoding="utf-8")
+        return re.sub(r"^\{\{(.*)\}\}$", lambda m: self.part(m[1]), template, flags=re.MULTILINE)
+
+    def part(self, name: str) -> str:
+        """What stands in the place of ``{{NAME}}``."""
+        if name not in COMMANDS:
+            raise ValueError(f"expected a record among {list(COMMANDS)}, got {name!r}")
+        rows = read(self.results / f"{name}.csv")
+        if not rows:
+            return f"*Not run yet:* `python {COMMANDS[name]}`"
+        pieces: list[str] = getattr(self, name)(rows)
+        return "\n\n".join(pieces)
+
+    def picture(self, name: str, title: str, draw: Callable[[Path], bool | None]) -> list[str]:
+        """A picture's line, or nothing where there is nothing to draw."""
+        path = self.page.parent / "images" / f"{name}.png"
+        if self.draws and draw(path) is False:
+            return []
+        return [f"![{title}](images/{name}.png)"] if path.exists() else []
+
+    # One method a record -----------------------------------------------------------------------
+
+    def planted(self, rows: Sequence[Row]) -> list[str]:
+        means = select(rows, task="mean")
+        picture = self.picture(
+            "planted", "Planted tasks", lambda path: plots.score_dots(means, path)
+        )
+        return [markdown(tables.planted_table(rows)), *picture]
+
+    def fdu_mtl(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.fdu_table(rows))]
+
+    def accuracy(self, rows: Sequence[Row]) -> list[str]:
+        pieces = []
+        for data in tables.unique(rows, "dataset"):
+            pieces += [f"### {data}", *self.data_set(select(rows, dataset=data), data)]
+        return pieces
+
+    def data_set(self, rows: Sequence[Row], data: str) -> list[str]:
+        """Tables and pictures of one data set of ``accuracy.csv``."""
+        bootstrap = read(self.results / "accuracy_bootstrap.csv")
+        kinds = tables.unique(rows, "reviews")
+        compared = {kind: comparisons(rows, data, bootstrap, kind) for kind in kinds}
+        pieces = []
+        for setting in (name for name in SETTINGS if select(rows, setting=name)):
+            own = select(rows, setting=setting)
+            if not SETTINGS[setting].ablation:
+                pieces += [f"**{setting}**: {SETTINGS[setting].about}", markdown(score_table(own))]
+                for kind, (by_setting, _) in compared.items():
+                    if setting in by_setting:
+                        pieces += [f"Compared on {kind} reviews:", markdown(by_setting[setting])]
+            if setting == "headline":
+                pieces += self.headline_pictures(select(own, reviews="all"), data)
+        for kind, (_, ablations) in compared.items():
+            if ablations[1]:
+                pieces += [f"**Ablations**, {kind} reviews:", markdown(ablations)]
+        every = select(rows, reviews="all")
+        title = f"{data}: accuracy by the number of texts"
+        pieces += self.picture(f"{data}-shares", title, lambda path: plots.share_lines(every, path))
+        rates = tables.rate_table(Choices(self.results / "accuracy_choices.json").content, data)
+        return [*pieces, "Learning rates that dev chose:", markdown(rates)] if rates[1] else pieces
+
+    def headline_pictures(self, rows: Sequence[Row], data: str) -> list[str]:
+        """Accuracy by seed, and differences by task."""
+        return [
+            *self.picture(f"{data}-models", data, lambda path: plots.score_dots(rows, path)),
+            *self.picture(
+                f"{data}-tasks", f"{data} by task", lambda path: plots.task_bars(rows, path)
+            ),
+        ]
+
+    def transfer(self, rows: Sequence[Row]) -> list[str]:
+        every = select(rows, reviews="all")
+        order = sorted(tables.unique(every, "labels"), key=lambda n: float(n.replace("all", "inf")))
+        series: dict[str, dict[str, float]] = {}
+        for method in tables.unique(every, "method"):
+            for labels in order:
+                values = [float(r["test"]) for r in select(every, method=method, labels=labels)]
+                if values:
+                    series.setdefault(method, {})[labels] = 100 * sum(values) / len(values)
+        picture = self.picture(
+            "transfer",
+            "Transfer by the number of labels",
+            lambda path: plots.lines(series, "labels", "test accuracy in %", path),
+        )
+        return [markdown(tables.transfer_table(rows)), *picture]
+
+    def tagging(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.tagging_table(rows))]
+
+    def recovery(self, rows: Sequence[Row]) -> list[str]:
+        series: dict[str, dict[str, float]] = {}
+        for row in rows:
+            place = f"{row['shape']}, {row['strength']}"
+            named = {name: row[name] for name in ("method", "shape", "strength")}
+            values = [float(r["auroc"]) for r in select(rows, **named)]
+            series.setdefault(row["method"], {})[place] = sum(values) / len(values)
+        picture = self.picture(
+            "recovery",
+            "Recovery of the planted graph",
+            lambda path: plots.lines(series, "shape and strength", "AUROC", path),
+        )
+        return [markdown(tables.recovery_table(rows)), *picture]
+
+    def speed(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.speed_table(rows))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
+    options = parser.parse_args()
+    text = Report(options.results, options.page, draw=not options.check).text()
+    if not options.check:
+        options.page.parent.mkdir(parents=True, exist_ok=True)
+        options.page.write_text(text, encoding="utf-8")
+    elif not options.page.exists() or options.page.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"{options.page} is not up to date: python benchmarks/report.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The models that ``text_classification.py`` compares, each in its standard configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtgnn import TaskGraph
+from mtgnn.data import Vocabulary
+from mtgnn.nn import GraphLSTM, MultiTaskModel
+
+
+class OracleLSTM(nn.Module):
+    """Knows what the graph models have to find out: one LSTM for each true group of tasks."""
+
+    def __init__(self, input_size: int, hidden_size: int, tasks: Sequence[str], groups: list[int]):
+        super().__init__()
+        self.register_buffer("group", torch.tensor(groups), persistent=False)
+        self.graph = TaskGraph.isolated(tasks)
+        self.lstm = GraphLSTM(input_size, hidden_size, TaskGraph.isolated(max(groups) + 1))
+        self.output_size = hidden_size
+
+    def forward(self, x: Tensor, lengths: Tensor, task: Tensor) -> Any:
+        return self.lstm(x, lengths, self.group.to(task.device)[task])
+
+
+def build_oracle(options: dict[str, Any], texts: Any) -> OracleLSTM:
+    """The oracle's encoder."""
+    sizes = options["embedding_size"], options["hidden_size"]
+    return OracleLSTM(*sizes, texts.train.tasks, texts.train.groups)
+
+
+def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a graph's encoder takes of the options; nothing for the other models."""
+    alike = {key: options[key] for key in ("common", "concat_messages")}
+    if name == "complete":
+        return {"exchange": options["exchange"], "score": options["score"] or "static", **alike}
+    if name == "star":
+        return {"memory": options["memory"], "score": options["score"] or "additive", **alike}
+    return {}
+
+
+def build_model(
+    name: str,
+    options: dict[str, Any],
+    texts: Any,
+    vocabulary: Vocabulary,
+    vectors: Tensor | None = None,
+    **encoder_options: Any,
+) -> MultiTaskModel:
+    """One of the models to compare; they differ in the encoder alone.
+
+    ``single`` shares nothing, so every task has its own embedding, too. ``encoder_options`` are
+    further ones, for the encoder's class.
+    """
+    torch.manual_seed(options["seed"])
+    encoder: str | nn.Module = name
+    if name == "oracle":
+        encoder = build_oracle(options, texts)
+    return MultiTaskModel(
+        vocabulary,
+        texts.classes,
+        encoder,
+        embedding_size=options["embedding_size"],
+        hidden_size=options["hidden_size"],
+        pooling=options["pooling"],
+        dropout=options["dropout"],
+        embedding="task" if name == "single" else "shared",
+        encoder_options={**graph_options(name, options), **encoder_options} or None,
+        vectors=vectors,
+    )
+
+
+def group_rates(model: MultiTaskModel, learning_rate: float) -> dict[str, float] | None:
+    """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`."""
+    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
+    static = getattr(model.encoder, "score", None) == "static"
+    return {"scores": 10 * learning_rate} if static else None

@@ -1,0 +1,232 @@
+"""The benchmark of accuracy: equal care for all models, and nothing is run or read twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+Program = Callable[[str], ModuleType]
+ROOT = Path(__file__).parents[2]
+COLUMNS = "dataset,setting,model,seed,task,reviews,dev,test,epochs,seconds,parameters"
+
+
+@pytest.fixture
+def study(program: Program, tmp_path: Path) -> Any:
+    return program("_study").Study("planted", tmp_path, quick=True)
+
+
+def run_of(program: Program, setting: str, model: str, seed: int = 0) -> Any:
+    return program("_study").Run(setting, model, seed)
+
+
+def start(program: Program, folder: Path, *arguments: str) -> None:
+    accuracy = program("accuracy")
+    places = ["--quick", "--results", str(folder / "results"), "--out", str(folder / "out")]
+    options = accuracy.read_options([*arguments, *places])
+    parts = accuracy.Accuracy(options)
+    for stage in accuracy.STAGES:
+        if stage in options.stages:
+            getattr(parts, stage)()
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results" / "accuracy.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# Settings -------------------------------------------------------------------------------------
+
+
+def test_every_setting_builds_every_model(program: Program, study: Any) -> None:
+    settings = program("_settings")
+    for name, setting in settings.SETTINGS.items():
+        assert setting.tuned in settings.SETTINGS
+        for model in setting.models:
+            built = study.build(run_of(program, name, model))
+            assert built.tasks == tuple(study.texts(0).train.tasks)
+
+
+def test_changes_change_the_encoder(program: Program, study: Any) -> None:
+    for setting, model, name, expected in (
+        ("exchange-mutual", "complete", "exchange", "mutual"),
+        ("score-additive", "complete", "score", "additive"),
+        ("score-dot", "star", "score", "dot"),
+        ("score-uniform", "complete", "score", "uniform"),
+        ("fusion-gated", "star", "fusion", "gated"),
+        ("memory-past", "star", "memory", "past"),
+        ("detach", "complete", "detach", True),
+        ("heads-4", "complete", "heads", 4),
+        ("no-concat", "star", "concat_messages", False),
+        ("bidirectional", "mixture", "bidirectional", True),
+    ):
+        usual = getattr(study.build(run_of(program, "headline", model)).encoder, name)
+        changed = getattr(study.build(run_of(program, setting, model)).encoder, name)
+        assert usual != changed == expected
+    encoders = [
+        study.build(run_of(program, setting, "star")).encoder
+        for setting in ("headline", "no-common")
+    ]
+    sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in encoders]
+    assert sizes[0] > sizes[1]
+
+
+def test_matched_sizes(program: Program, tmp_path: Path) -> None:
+    study = program("_study").Study("planted", tmp_path, quick=True)
+    study.options["hidden_size"] = 20
+
+    def size(setting: str, model: str) -> int:
+        encoder = study.build(run_of(program, setting, model)).encoder
+        return sum(parameter.numel() for parameter in encoder.parameters())
+
+    wanted = size("headline", "star")
+    for model in program("_settings").MODELS:
+        assert size("matched", model) == pytest.approx(wanted, rel=0.05)
+    assert size("headline", "shared") < 0.2 * wanted
+
+
+def test_protocols_keep_tuning_apart(program: Program) -> None:
+    settings = program("_settings")
+    for name, protocol in settings.PROTOCOLS.items():
+        for setting in settings.SETTINGS:
+            assert not set(protocol.tuning_seeds) & set(settings.seeds(setting)), name
+    with pytest.raises(SystemExit):
+        program("accuracy").read_options(["--seeds", "0", "100"])
+
+
+# Data -----------------------------------------------------------------------------------------
+
+
+def test_parts_are_stratified_and_nested(program: Program) -> None:
+    stratified = program("_study").stratified
+    task = torch.tensor([0] * 40 + [1] * 60)
+    y = torch.tensor([0, 1] * 50)
+    quarter, tenth = (stratified(task, y, share, 3) for share in (0.25, 0.1))
+    assert set(tenth) < set(quarter)
+    assert len(quarter) == len(set(quarter))
+    counts = Counter((int(task[i]), int(y[i])) for i in quarter)
+    assert counts == {(0, 0): 5, (0, 1): 5, (1, 0): 8, (1, 1): 8}
+    assert stratified(task, y, 0.25, 3) == quarter != stratified(task, y, 0.25, 4)
+
+
+def test_fewer_texts_in_smaller_batches(program: Program, study: Any) -> None:
+    whole, part = (run_of(program, name, "shared") for name in ("headline", "quarter"))
+    assert len(study.train_texts(whole)) == 9 * 20
+    assert len(study.train_texts(part)) == 9 * 2 * round(0.25 * 10)
+    assert study.run_options(whole)["batch_size"] == 32
+    assert study.run_options(part)["batch_size"] == 8
+    assert len(study.words(0)) == len(study.build(part).vocabulary)
+
+
+# A run ----------------------------------------------------------------------------------------
+
+
+def test_goes_on_where_it_was(
+    program: Program,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = program("_study").Study
+    tested: list[tuple[str, int]] = []
+    test = study.test
+
+    def spy(self: Any, model: Any, run: Any) -> Any:
+        tested.append((run.model, run.seed))
+        return test(self, model, run)
+
+    monkeypatch.setattr(study, "test", spy)
+    both = ["--models", "shared", "star"]
+    start(program, tmp_path, "tune", *both)
+    assert tested == []  # dev alone chooses
+    assert not (tmp_path / "results" / "accuracy.csv").exists()
+    start(program, tmp_path, "run", *both, "--seeds", "1")
+    start(program, tmp_path, *both, "--seeds", "0", "1")
+    assert tested == [("shared", 1), ("star", 1), ("shared", 0), ("star", 0)]
+    rows = rows_of(tmp_path)
+    assert (tmp_path / "results" / "accuracy.csv").read_text().splitlines()[0] == COLUMNS
+    assert len(rows) == len({(r["model"], r["seed"], r["task"]) for r in rows}) == 2 * 2 * 9
+    choices = json.loads((tmp_path / "results" / "accuracy_choices.json").read_text())
+    tried = choices["planted"]["headline"]["star"]["tried"]
+    assert [one["seed"] for one in tried] == [100, 101]
+    printed = capsys.readouterr().out
+    assert "hours at most" in printed and "p (Holm)" in printed
+    # The record and the single reviews say the same.
+    [row] = [r for r in rows if (r["model"], r["seed"], r["task"]) == ("star", "1", "b2")]
+    kept = torch.load(tmp_path / "out" / "correct" / "planted" / "headline" / "star-1.pt")
+    assert float(kept["right"][kept["task"] == 4].float().mean()) == pytest.approx(
+        float(row["test"]), abs=5e-5
+    )
+    # So do the table and the bootstrap.
+    [found] = program("_record").read(tmp_path / "results" / "accuracy_bootstrap.csv")
+    score = {
+        model: sum(float(r["test"]) for r in rows if r["model"] == model) / 18
+        for model in ("shared", "star")
+    }
+    difference = 100 * (score["star"] - score["shared"])
+    assert float(found["difference"]) == pytest.approx(difference, abs=0.02)
+    assert float(found["low"]) <= difference <= float(found["high"])
+
+
+def test_real_reviews(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "datasets"))
+    tiny = program("tiny_fdu_mtl")
+    source = tiny.write_folder(tmp_path / "source", tiny.CONTENT)
+    program("_examples")
+    monkeypatch.setattr(program("text_classification"), "FDUMTL", tiny.TinyFDUMTL)
+    monkeypatch.setattr(program("_vectors"), "FDUMTL", tiny.TinyFDUMTL)
+    places = ["--root", str(tmp_path / "root"), "--source", str(source), "--data", "fdu-mtl"]
+    start(program, tmp_path, *places, "--models", "shared", "complete", "--seeds", "0", "1")
+    rows = rows_of(tmp_path)
+    assert {row["reviews"] for row in rows} == {"all", "unleaked"}
+    [kept] = [
+        row
+        for row in rows
+        if (row["model"], row["seed"], row["task"], row["reviews"])
+        == ("shared", "0", "books", "unleaked")
+    ]
+    assert float(kept["test"]) in (0.0, 1.0)  # one of the three test texts of books is not leaked
+    assert (tmp_path / "out" / "vectors-fdu-mtl-4.pt").exists()
+
+
+def test_budget_scales_given_seconds(program: Program, study: Any, tmp_path: Path) -> None:
+    choices = program("_tuning").Choices(tmp_path / "none.json")
+    cost = program("_budget").EpochCost(study, {"star": 100.0}, [], choices)
+    assert cost(run_of(program, "headline", "star")) == 100
+    assert cost(run_of(program, "tenth", "star")) == 10
+    assert cost(run_of(program, "headline", "shared")) < 50  # measured: tiny
+    study.options["epochs"] = 36
+    jobs = [(run_of(program, "headline", "star", seed), "run") for seed in range(5)]
+    printed = program("_budget").budget(jobs, study, cost)
+    assert printed.splitlines()[-1].split()[-1] == "5.00"
+
+
+def test_a_second_process_takes_no_run_that_is_done(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(program, tmp_path, "tune", "--models", "shared")
+    study = program("_study").Study
+    train = study.train
+
+    def slow(self: Any, run: Any, *rest: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(study, "train", train)  # meanwhile another process does it all
+        start(program, tmp_path, "run", "--models", "shared", "--seeds", "1")
+        return train(self, run, *rest, **kwargs)
+
+    monkeypatch.setattr(study, "train", slow)
+    start(program, tmp_path, "run", "--models", "shared", "--seeds", "0", "1")
+    assert Counter(row["seed"] for row in rows_of(tmp_path)) == {"0": 9, "1": 9}
+
+
+def test_unknown_stage(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", "brew"])
+    with pytest.raises(SystemExit):
+        program("accuracy").main()

@@ -1,0 +1,56 @@
+"""Records and choices keep what was finished, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+Program = Callable[[str], ModuleType]
+GRID, SEEDS = (0.1, 0.2), (100, 101)
+
+
+def test_rows_come_back(program: Program, tmp_path: Path) -> None:
+    record, path = program("_record"), tmp_path / "deep" / "record.csv"
+    assert record.read(path) == []
+    first, second = {"task": "a, b", "test": "0.5"}, {"task": "c", "test": "1"}
+    record.append(path, ("task", "test"), [first])
+    record.append(path, ("task", "test"), [second])
+    assert record.read(path) == [first, second]
+    path.write_text(path.read_text() + "d\n")
+    with pytest.raises(SystemExit, match="complete rows"):
+        record.read(path)
+
+
+def test_means_need_the_same_tasks(program: Program) -> None:
+    record = program("_record")
+    rows = [
+        {"seed": seed, "task": task, "test": test}
+        for seed, task, test in (("0", "a", "0.2"), ("0", "b", "0.4"), ("1", "a", "1"))
+    ]
+    assert record.by_seed(rows[:2]) == {"0": pytest.approx(0.3)}
+    with pytest.raises(ValueError, match="the same tasks"):
+        record.by_seed(rows)
+    with pytest.raises(ValueError, match="second"):
+        record.by_seed([rows[0], rows[0]])
+
+
+def test_dev_chooses_when_all_is_tried(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "choices.json"
+    choices = program("_tuning").Choices(path)
+    place = ("planted", "headline", "star")
+    scores = {(0.1, 100): 0.7, (0.1, 101): 0.7, (0.2, 100): 0.9, (0.2, 101): 0.4}
+    for (rate, seed), dev in scores.items():
+        assert (rate, seed) in choices.missing(*place, GRID, SEEDS)
+        with pytest.raises(ValueError, match="not yet tried"):
+            choices.choose(*place, GRID, SEEDS)
+        choices.add(*place, {"learning_rate": rate, "seed": seed, "dev": dev})
+        choices = program("_tuning").Choices(path)  # goes on from the file
+    assert choices.choose(*place, GRID, SEEDS) == 0.1
+    assert json.loads(path.read_text())["planted"]["headline"]["star"]["chosen"] == 0.1
+    choices.add(*place, {"learning_rate": 0.3, "seed": 100, "dev": 1.0})
+    with pytest.raises(ValueError, match="chosen was 0.1, now it would be 0.3"):
+        choices.choose(*place, (*GRID, 0.3), SEEDS[:1])

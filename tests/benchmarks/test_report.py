@@ -1,0 +1,174 @@
+"""The page of results: from records and a text, by one command, and always up to date."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+Program = Callable[[str], ModuleType]
+ROOT = Path(__file__).parents[2]
+TASKS = ("books", "dvd", "music", "toys", "MR")
+# Test accuracy of each model on each task; a second seed lies 0.02 higher.
+SCORES = {
+    "single": (0.70, 0.71, 0.72, 0.73, 0.74),
+    "shared": (0.80, 0.81, 0.82, 0.83, 0.84),
+    "star": (0.81, 0.83, 0.85, 0.87, 0.89),
+}
+
+
+def accuracy_rows(setting: str, models: Sequence[str], lift: float = 0.0) -> list[dict[str, str]]:
+    return [
+        {
+            "dataset": "fdu-mtl",
+            "setting": setting,
+            "model": model,
+            "seed": str(seed),
+            "task": task,
+            "reviews": reviews,
+            "dev": "0.9000",
+            "test": f"{SCORES[model][k] + lift + 0.02 * seed - 0.1 * (reviews != 'all'):.4f}",
+            "epochs": "4",
+            "seconds": "100.0",
+            "parameters": "1234567",
+        }
+        for model in models
+        for seed in (0, 1)
+        for reviews in ("all", "unleaked")
+        for k, task in enumerate(TASKS)
+    ]
+
+
+def write(program: Program, path: Path, rows: list[dict[str, str]]) -> None:
+    program("_record").append(path, list(rows[0]), rows)
+
+
+@pytest.fixture
+def results(program: Program, tmp_path: Path) -> Path:
+    """Every record, small, and the committed text."""
+    folder = tmp_path / "results"
+    text = (ROOT / "benchmarks" / "results" / "template.md").read_text(encoding="utf-8")
+    folder.mkdir()
+    (folder / "template.md").write_text(text, encoding="utf-8")
+    rows = accuracy_rows("headline", ["single", "shared", "star"])
+    rows += accuracy_rows("quarter", ["shared", "star"], lift=-0.05)
+    rows += accuracy_rows("score-dot", ["star"], lift=-0.06)
+    write(program, folder / "accuracy.csv", rows)
+    choices = program("_tuning").Choices(folder / "accuracy_choices.json")
+    place = ("fdu-mtl", "headline", "star")
+    for rate, dev in ((0.001, 0.8), (0.002, 0.9)):
+        choices.add(*place, {"learning_rate": rate, "seed": 100, "dev": dev})
+    choices.choose(*place, (0.001, 0.002), (100,))
+    interval = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}
+    interval |= {"reviews": "all", "difference": "+3.00", "low": "+1.23", "high": "+4.56"}
+    write(program, folder / "accuracy_bootstrap.csv", [interval])
+    planted = [
+        {
+            "model": model,
+            "seed": str(seed),
+            "task": "mean",
+            "dev": "0.8",
+            "test": test,
+            "epochs": "3",
+            "best_epoch": "2",
+            "seconds": "9",
+            "parameters": "99",
+        }
+        for seed in (0, 1)
+        for model, test in zip(
+            ("single", "shared", "star", "oracle"), ("0.7", "0.8", "0.9", "1.0"), strict=True
+        )
+    ]
+    write(program, folder / "planted.csv", planted)
+    keys = ("task", "method", "labels", "seed", "reviews", "test")
+    every = itertools.product(TASKS[:2], ("scratch", "star"), ("all", "20"), "01", ("all",))
+    transfer = [dict(zip(keys, (*row, "0.625"), strict=True)) for row in every]
+    write(program, folder / "transfer.csv", transfer[:-1])  # one run is still to come
+    recovery = [
+        {
+            "shape": "groups",
+            "tasks": "9",
+            "groups": "3",
+            "strength": strength,
+            "method": method,
+            "seed": "0",
+            "auroc": auroc,
+            "average_precision": "0.5",
+            "accuracy": "0.9",
+        }
+        for strength in ("0.5", "1.0")
+        for method, auroc in (("attention", "0.55"), ("ablation", "0.95"))
+    ]
+    write(program, folder / "recovery.csv", recovery)
+    tagging = {"corpus": "conll2000", "task": "chunk", "model": "star", "head": "crf", "seed": "0"}
+    tagging |= {"dev": "0.93", "test": "0.9321", "unknown_words": "", "sentences_per_s": "321"}
+    write(program, folder / "tagging.csv", [tagging])
+    return folder
+
+
+def test_every_record_has_its_tables_and_pictures(
+    program: Program, results: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "docs" / "results.md"
+    text = program("report").Report(results, page).text()
+    for line in (
+        "| star | 90.0 ± 0.0 | 0.50 ± 0.00 | 80.0 ± 0.0 | 2 | 99 |",  # planted
+        "| star | 86.0 ± 1.4 | 76.0 ± 1.4 | 90.0 ± 0.0 | 2 | 1,234,567 | 100 ± 0 | 4.0 ± 0.0 |",
+        # Five differences of one sign: p = 2/2⁵; two baselines: twice as much.
+        "| star | single | +13.0 | 5 of 5 | 0.0625 | 0.1250 | – |",
+        "| star | shared | +3.0 | 5 of 5 | 0.0625 | 0.1250 | +1.23 to +4.56 |",
+        "| star | score: dot | -1.0 | 0 of 5 | 0.0625 | 0.0625 | – |",  # against the quarter
+        "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
+        "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
+        "| star | 62.5 ± 0.0 | unfinished |",
+        "| conll2000 | chunk | star | crf | 93.2 | – | 93.0 | 1 | 321 |",
+        "| ablation | 0.95 / 0.50 | 0.95 / 0.50 |",
+    ):
+        assert line in text
+    assert "*Not run yet:* `python benchmarks/speed.py" in text
+    assert "{{" not in text
+    images = {path.name for path in (page.parent / "images").iterdir()}
+    accuracy = {"fdu-mtl-models.png", "fdu-mtl-tasks.png", "fdu-mtl-shares.png"}
+    assert images == {"planted.png", "transfer.png", "recovery.png"} | accuracy
+    for name in images:
+        assert f"](images/{name})" in text
+        assert (page.parent / "images" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_without_a_common_seed_are_not_compared(program: Program) -> None:
+    rows = [
+        row
+        for row in accuracy_rows("headline", ["single", "shared", "star"])
+        if (row["model"], row["seed"]) not in {("single", "0"), ("star", "1")}
+    ]
+    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
+    [line] = tables["headline"][1]
+    # One comparison needs no correction.
+    assert line == ["star", "shared", "+3.0", "5 of 5", "0.0625", "0.0625", "–"]
+    assert ablations[1] == []
+
+
+def test_text_is_kept(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "template.md").write_text("# Mine\n\nWhat I think.\n\n{{recovery}}\n\nEnd.\n")
+    report = program("report").Report(tmp_path, tmp_path / "results.md")
+    command = "python benchmarks/recovery.py --csv benchmarks/results/recovery.csv"
+    assert report.text() == f"# Mine\n\nWhat I think.\n\n*Not run yet:* `{command}`\n\nEnd.\n"
+    (tmp_path / "template.md").write_text("{{weather}}\n")
+    with pytest.raises(ValueError, match="expected a record among .*'weather'"):
+        report.text()
+
+
+def test_committed_page_is_up_to_date(program: Program) -> None:
+    report = program("report")
+    text = report.Report(report.RESULTS, report.PAGE, draw=False).text()
+    assert report.PAGE.read_text(encoding="utf-8") == text, "run: python benchmarks/report.py"
+
+
+def test_share_of_the_gap(program: Program, results: Path) -> None:
+    gaps = program("_tables").planted_gaps(program("_record").read(results / "planted.csv"))
+    assert gaps["single"] == pytest.approx([-0.5, -0.5])
+    assert gaps["shared"] == pytest.approx([0, 0])
+    assert gaps["oracle"] == pytest.approx([1, 1])
