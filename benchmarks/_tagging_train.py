@@ -139,7 +139,10 @@ class Bench:
         return sum(len(corpus.parts["train"]) for corpus in data.corpora) / seconds
 
     def seconds(self, run: Run, batches: int = 3) -> float:
-        """About how long a run takes, from a few batches of middle length."""
+        """About how long a run takes a processor, from a few batches of middle length.
+
+        It is the processor's time, which other programs beside this one change little.
+        """
         data, options = self.prepare(run), self.options
         model = self.build(run, options.dropout[0])
         optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
@@ -153,9 +156,9 @@ class Bench:
                 chosen = order[start : start + options.batch_size].tolist()
                 batch = data.train.collate([data.train[i] for i in chosen])
                 for name, work in (("train", step), ("tag", look)):
-                    before = time.perf_counter()
+                    before = time.process_time()
                     work(model.train(name == "train"), batch, optimiser)
-                    times[name] += warm * (time.perf_counter() - before)
+                    times[name] += warm * (time.process_time() - before)
                 tokens += warm * int(batch.lengths.sum())
         total = int(data.train.lengths.sum()), int(data.dev.lengths.sum())
         epoch = sum(n * s / tokens for n, s in zip(total, times.values(), strict=True))

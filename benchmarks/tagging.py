@@ -44,6 +44,7 @@ from pathlib import Path
 
 import torch
 from _tagging_data import TASKS
+from _tagging_options import make_parser, parse
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
 from _tagging_scores import append, keep, key, prediction_file, read, summary
 from _tagging_train import Bench, Configuration
@@ -53,15 +54,6 @@ ELSEWHERE = (
     *("accelerator", "csv", "estimate", "heads", "models", "out", "progress", "root", "scopes"),
     *("seeds", "sources", "summary", "threads"),
 )
-QUICK = {
-    "epochs": 2,
-    "embedding_size": 8,
-    "hidden_size": 6,
-    "character_size": 4,
-    "batch_size": 16,
-    "seeds": [0, 1],
-    "learning_rate": [0.02],
-}
 
 
 def finish(bench: Bench, run: Run) -> None:
@@ -130,7 +122,7 @@ def tuned(path: Path) -> dict[tuple[str, ...], float]:
 
 
 def estimate(bench: Bench, left: list[Run]) -> None:
-    """Print how long the runs will take, from a few batches of each kind."""
+    """Print how much time of a processor the runs will take, from a few batches of each kind."""
     hours: dict[tuple[str, str, str], list[float]] = {}
     seconds: dict[Run, float] = {}
     every = grid(bench.options)
@@ -151,10 +143,7 @@ def estimate(bench: Bench, left: list[Run]) -> None:
     for (scope, model, head), each in hours.items():
         mean = 60 * statistics.mean(each)
         print(f"{scope:12}{model:16}{head:10}{len(each):>10}{mean:>14.1f}{sum(each):>8.2f}")
-    threads = torch.get_num_threads()
-    print(
-        f"estimate: {trainings:.1f} hours with {threads} threads, {trainings * threads:.1f} CPU h"
-    )
+    print(f"estimate: {trainings:.1f} CPU hours, from a few batches of each kind", flush=True)
 
 
 def check_settings(options: argparse.Namespace) -> None:
@@ -176,15 +165,7 @@ def check_settings(options: argparse.Namespace) -> None:
 
 def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument_group("data").add_argument
-    add("--root", type=Path, default=Path("data"), help="folder with a folder for each corpus")
-    for name in ("conll2000", "ewt", "wnut17"):
-        add(f"--{name}", help="folder, archive or address of its files (default: download)")
-    add("--labels", type=int, metavar="N", help="train on N sentences of each corpus (all)")
-    add("--quick", action="store_true", help="tiny generated files and models")
+    parser = make_parser(__doc__)
     add = parser.add_argument_group("what is run").add_argument
     scopes = [*TASKS, TOGETHER]
     add("--scopes", nargs="+", choices=scopes, default=scopes, help="corpora, or all in one model")
@@ -195,36 +176,18 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("runs/tagging"), help="for predictions and tuning")
     add("--summary", action="store_true", help="show what is in the record, and stop")
     add("--estimate", action="store_true", help="show how long it would take, and stop")
-    add = parser.add_argument_group("models").add_argument
-    add("--embedding-size", type=int, default=100)
-    add("--characters", choices=["cnn", "lstm", "none"], default="cnn")
-    add("--character-size", type=int, default=50)
-    add("--hidden-size", type=int, default=100, help="of each direction")
-    add("--exchange", choices=["read", "mutual"], default="read", help="of the complete graph")
-    add("--memory", choices=["all", "past", "current"], default="all", help="of the star")
-    add("--min-count", type=int, default=2, help="rarer words are the unknown word")
-    add(
-        "--lower", action=argparse.BooleanOptionalAction, default=True, help="of words, not letters"
-    )
     add = parser.add_argument_group("training").add_argument
+    add("--labels", type=int, metavar="N", help="train on N sentences of each corpus (all)")
     add("--epochs", type=int, default=12, help="learning rates fall to zero over them")
-    add("--batch-size", type=int, default=16)
     add("--learning-rate", type=float, nargs="+", default=[2e-3], help="several: dev chooses")
     add("--dropout", type=float, nargs="+", default=[0.5], help="several: dev chooses")
     add("--tune-seed", type=int, default=100)
     add("--clip", type=float, default=5.0, help="greatest gradient norm")
-    add("--threads", type=int, default=1)
-    add("--accelerator", default="cpu")
     add("--progress", action="store_true", help="show a bar")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        for name, value in QUICK.items():
-            if getattr(options, name) == parser.get_default(name):
-                setattr(options, name, value)
+    quick = {"epochs": 2, "seeds": [0, 1], "learning_rate": [0.02]}
+    options = parse(parser, arguments, quick)
     if options.tune_seed in options.seeds:
         parser.error("--tune-seed is among --seeds: what was tuned is reported from other seeds")
-    places = (options.__dict__.pop(name) for name in ("conll2000", "ewt", "wnut17"))
-    options.sources = dict(zip(TASKS, places, strict=True))
     return options
 
 
