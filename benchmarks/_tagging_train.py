@@ -47,8 +47,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.corpus = lru_cache(None)(self._corpus)
-        # Joint data are large: only those of the scope at hand are held.
-        self._prepare = lru_cache(4)(self._prepared)
+        self._prepare = lru_cache(8)(self._prepared)  # all there are of a seed
 
     def _corpus(self, name: str) -> Corpus:
         source = self.options.sources[name]

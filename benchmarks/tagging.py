@@ -4,11 +4,11 @@ Corpora: CoNLL-2000 (``pos``, ``chunk``), UD English EWT (``upos``, ``xpos``), W
 Models, each with a softmax and with a CRF: ``single`` (a model for each task, sharing nothing),
 ``shared``, ``hierarchical`` (parts of speech below chunks below entities), ``shared_private``,
 ``complete`` and ``star``. They have the same words, characters, heads, sizes, batches, epochs and
-learning rates; all are bidirectional.
+learning rates; all are bidirectional. A model's vocabulary is that of the sentences it trains on.
 
     python benchmarks/tagging.py --root data --csv benchmarks/results/tagging.csv
     python benchmarks/tagging.py --summary --csv benchmarks/results/tagging.csv
-    python benchmarks/tagging.py --labels 200 --csv tagging-200.csv --out runs/tagging-200
+    python benchmarks/tagging.py --labels 200 --epochs 60 --csv few.csv --out runs/tagging-few
     python benchmarks/tagging.py --quick     # tiny generated files: a look at the output
 
 One row of the record is the result of a model in a task:
@@ -24,7 +24,8 @@ The dev part chooses the epoch, by the mean of its tasks' scores. Where several 
 ``--learning-rate`` or ``--dropout``, it chooses among them too, for every model and head, on the
 seed ``--tune-seed``, which gives no rows. Then the test part is read, once. CoNLL-2000 has no dev
 part: 1,000 sentences are drawn from its train file with seed 0, equal sentences together, and are
-not trained on.
+not trained on. With ``--labels`` the dev part has its full size: what is compared is training, not
+tuning, on few labels; the sentences are drawn by the seed, a smaller draw from a larger one.
 
 Rows are written when a run is finished, and runs whose rows are there are not run again. Tags of
 test sentences are kept in ``--out``; from them the summary makes intervals of differences to
@@ -139,7 +140,7 @@ def estimate(bench: Bench, left: list[Run]) -> None:
         trainings += sum(seconds[kind] * len(every) for kind in kinds) / 3600
         done = f", of which {len(known)} are done" if known else ""
         print(f"tuning: {len(every)} trainings for each of {len(kinds)} models{done}")
-    print(f"{'corpora':12}{'model':16}{'head':10}{'trainings':>10}{'minutes each':>14}{'hours':>8}")
+    print(f"{'corpora':12}{'model':16}{'head':10}{'trainings':>10}{'CPU min each':>14}{'hours':>8}")
     for (scope, model, head), each in hours.items():
         mean = 60 * statistics.mean(each)
         print(f"{scope:12}{model:16}{head:10}{len(each):>10}{mean:>14.1f}{sum(each):>8.2f}")
