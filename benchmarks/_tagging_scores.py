@@ -1,0 +1,202 @@
+"""What the tagging benchmark keeps of a run, and what it makes of it: scores, intervals, tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtgnn.data import NO_LABEL, read_spans
+
+COLUMNS = (
+    "corpus",
+    "task",
+    "model",
+    "head",
+    "seed",
+    "dev",
+    "test",
+    "unknown_words",
+    "sentences_per_s",
+)
+KEY = COLUMNS[:5]
+JOINT = "joint:"  # before a corpus' name: it was trained with all the others
+SAMPLES = 2000
+
+Row = dict[str, str]
+Counts = NDArray[np.int64]
+
+
+# Scores ---------------------------------------------------------------------------------------
+
+
+def count(
+    predicted: Sequence[Sequence[int]], true: Sequence[Sequence[int]], spans: Sequence[str] | None
+) -> Counts:
+    """What is correct, predicted and true in each sentence ``[n, 3]``: spans, or words.
+
+    Args:
+        predicted: Predicted tags of each sentence; none where there is no label does not count.
+        true: The true ones, −100 where there is no label.
+        spans: The names of the tags, where the tags are spans; None counts words.
+    """
+    rows = []
+    for found, labels in zip(predicted, true, strict=True):
+        pairs = [(p, t) for p, t in zip(found, labels, strict=True) if t != NO_LABEL]
+        if spans is None:
+            rows.append((sum(p == t for p, t in pairs), len(pairs), len(pairs)))
+            continue
+        if len(pairs) < len(labels):
+            raise ValueError("expected a label for every word of a sentence with spans")
+        guess, truth = (set(read_spans([spans[p[side]] for p in pairs])) for side in (0, 1))
+        rows.append((len(guess & truth), len(guess), len(truth)))
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def score(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 of spans, or the accuracy of words, from sums of counts ``[…, 3]``."""
+    total = counts[..., 1] + counts[..., 2]
+    return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 0.0)
+
+
+def interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[float, float]:
+    """95 % interval of the difference of two models' mean scores over seeds.
+
+    A paired bootstrap over test sentences: every sample draws sentences, and both models, with all
+    their seeds, are scored on the same ones.
+
+    Args:
+        ours: Counts ``[seeds, sentences, 3]``.
+        theirs: The same of the other model.
+        samples: How many samples.
+    """
+    if ours.shape != theirs.shape:
+        raise ValueError(f"expected the same sentences, got {ours.shape} and {theirs.shape}")
+    number = ours.shape[1]
+    drawn = np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), samples)
+    mean = [
+        score(np.einsum("rn,snc->rsc", drawn, counts, optimize=True)).mean(1)
+        for counts in (ours, theirs)
+    ]
+    low, high = np.percentile(mean[0] - mean[1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+# The record -----------------------------------------------------------------------------------
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that are there."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, rows: Iterable[Row]) -> None:
+    """Add rows, by one write, so that several programs may share a record."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if not path.exists():
+        writer.writeheader()
+    writer.writerows(rows)
+    with path.open("a", newline="", encoding="utf-8") as file:
+        file.write(text.getvalue())
+
+
+def key(row: Mapping[str, str]) -> tuple[str, ...]:
+    """Which result a row is."""
+    return tuple(row[name] for name in KEY)
+
+
+# Predictions ----------------------------------------------------------------------------------
+
+
+def prediction_file(folder: Path, row: Mapping[str, str]) -> Path:
+    """Where the predictions of a row are kept."""
+    return folder / "predictions" / ("-".join(key(row)).replace(":", "-") + ".npz")
+
+
+def keep(path: Path, tags: Sequence[str], counts: Counts, **sentences: list[list[int]]) -> None:
+    """Keep tags of test sentences, word after word, with ``lengths``, and the counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lengths = np.array([len(row) for row in next(iter(sentences.values()))])
+    flat = {name: np.array(list(chain(*rows)), dtype=np.int16) for name, rows in sentences.items()}
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, tags=np.array(tags), counts=counts, lengths=lengths, **flat)
+    part.replace(path)
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def summary(rows: Sequence[Row], folder: Path) -> str:
+    """Of each corpus and task: scores in per cent, mean ± deviation over seeds, beside single."""
+    tables = []
+    for corpus, task in dict.fromkeys((row["corpus"], row["task"]) for row in rows):
+        own = [row for row in rows if (row["corpus"], row["task"]) == (corpus, task)]
+        if corpus.startswith(JOINT):  # what it is compared with
+            other = {"corpus": corpus.removeprefix(JOINT), "task": task, "model": "single"}
+            own = [row for row in rows if other.items() <= row.items()] + own
+        head = f"{corpus}, {task}"
+        lines = [
+            f"{head:28}{'seeds':>6}{'dev':>14}{'test':>14}{'unknown words':>15}"
+            f"{'sentences/s':>13}   minus single, 95 % interval"
+        ]
+        for model, head in dict.fromkeys((row["model"], row["head"]) for row in own):
+            same = [row for row in own if (row["model"], row["head"]) == (model, head)]
+            cells = [spread([100 * float(r[name]) for r in same]) for name in COLUMNS[5:8]]
+            speed = statistics.mean(float(row["sentences_per_s"]) for row in same)
+            lines.append(
+                f"{model + ', ' + head:28}{len(same):>6}{cells[0]:>14}{cells[1]:>14}"
+                f"{cells[2]:>15}{speed:>13.0f}   {difference(same, rows, folder)}"
+            )
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation; nothing where there was nothing to score."""
+    if any(math.isnan(value) for value in values):
+        return "–"
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
+
+
+def difference(ours: Sequence[Row], rows: Sequence[Row], folder: Path) -> str:
+    """Difference to ``single`` with the same head, over the seeds that both have."""
+    if ours[0]["model"] == "single":
+        return ""
+    others = {key(row): row for row in rows}
+    pairs = []
+    for row in ours:
+        corpus = row["corpus"].removeprefix(JOINT)
+        other = others.get(key({**row, "corpus": corpus, "model": "single"}))
+        if other is not None:
+            pairs.append((row, other))
+    if not pairs:
+        return "single is missing"
+    mean = statistics.mean(100 * (float(a["test"]) - float(b["test"])) for a, b in pairs)
+    files = [[prediction_file(folder, row) for row in side] for side in zip(*pairs, strict=True)]
+    said = f"{mean:+.2f}" + (f" ({len(pairs)} seeds)" if len(pairs) < len(ours) else "")
+    if not all(path.exists() for side in files for path in side):
+        return f"{said} (predictions are missing)"
+    low, high = interval(*(np.stack([load_counts(path) for path in side]) for side in files))
+    return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def load_counts(path: Path) -> Counts:
+    """The counts of a run's test sentences ``[n, 3]``."""
+    with np.load(path) as content:
+        counts: Counts = content["counts"]
+        return counts

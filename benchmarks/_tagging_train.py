@@ -1,0 +1,187 @@
+"""A run of the tagging benchmark: build, train to the best epoch on dev, tag the test part."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import lightning.pytorch as L
+import torch
+from _tagging_answers import Answer, answer, look, of_task, tag
+from _tagging_data import Corpus, encode, encode_words, read_corpus
+from _tagging_plan import Run, levels
+
+from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
+from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
+from mtgnn.metrics import score_spans
+from mtgnn.nn import TaggingModel
+
+
+class Configuration(NamedTuple):
+    """What the dev part chooses."""
+
+    learning_rate: float
+    dropout: float
+
+
+class Prepared(NamedTuple):
+    """The data of runs that differ in model and head alone."""
+
+    corpora: list[Corpus]
+    schemes: dict[str, str]
+    sentences: SentenceEncoder
+    train: EncodedSentences
+    dev: EncodedSentences
+
+
+class Bench:
+    """Runs with the options of a command line.
+
+    Args:
+        options: The command line of ``tagging.py``.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.corpus = lru_cache(None)(self._corpus)
+        self._prepare = lru_cache(8)(self._prepared)  # all there are of a seed
+
+    def _corpus(self, name: str) -> Corpus:
+        source = self.options.sources[name]
+        return read_corpus(name, self.options.root, source, self.options.quick)
+
+    def prepare(self, run: Run) -> Prepared:
+        """The data of a run; with all labels the same for all seeds."""
+        return self._prepare(run.corpora, run.tasks, run.seed if self.options.labels else 0)
+
+    def _prepared(self, names: tuple[str, ...], tasks: tuple[str, ...], seed: int) -> Prepared:
+        options = self.options
+        corpora = [self.corpus(name).draw(options.labels, seed) for name in names]
+        classes = {k: c.classes[k] for c in corpora for k in c.tasks if k in tasks}
+        schemes = {k: s for c in corpora for k, s in c.schemes.items() if k in tasks}
+        sentences = encode_words(corpora, classes, options.min_count, options.lower)
+        # Sentences of one corpus have labels for all its tasks: one pass for all of them. In a
+        # joint run that would be a pass for other corpora's tasks too: each task reads its own.
+        by_task = len(corpora) > 1
+        train, dev = (encode(corpora, part, sentences, by_task) for part in ("train", "dev"))
+        return Prepared(corpora, schemes, sentences, train, dev)
+
+    def build(self, run: Run, dropout: float) -> TaggingModel:
+        """A fresh model; all have the same words and heads."""
+        options, data = self.options, self.prepare(run)
+        alike = {"common": True, "concat_messages": True}
+        encoder: dict[str, dict[str, Any]] = {
+            "complete": {"score": "static", "exchange": options.exchange, **alike},
+            "star": {"score": "additive", "memory": options.memory, **alike},
+            "hierarchical": {"graph": levels(run.tasks)},
+        }
+        torch.manual_seed(run.seed)
+        return TaggingModel(
+            data.sentences,
+            run.model,
+            embedding_size=options.embedding_size,
+            characters=options.characters,
+            character_size=options.character_size,
+            hidden_size=options.hidden_size,
+            crf=run.head == "crf",
+            schemes=data.schemes if run.head == "crf" else None,
+            dropout=dropout,
+            encoder_options=encoder.get(run.model),
+        )
+
+    def train(self, run: Run, chosen: Configuration) -> tuple[TaggingModel, FitResult]:
+        """Train to the best epoch: that with the best mean over tasks of the dev scores."""
+        options, data = self.options, self.prepare(run)
+        model = self.build(run, chosen.dropout)
+        # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
+        rates = {"scores": 10 * chosen.learning_rate} if run.model == "complete" else None
+        with tempfile.TemporaryDirectory() as folder:
+            done = fit(
+                model,
+                MultiTaskDataModule(
+                    data.train, data.dev, None, batch_size=options.batch_size, seed=run.seed
+                ),
+                max_epochs=options.epochs,
+                learning_rate=chosen.learning_rate,
+                learning_rates=rates,
+                clip=options.clip,
+                seed=run.seed,
+                log_dir=folder,
+                accelerator=options.accelerator,
+                progress=options.progress,
+                callbacks=[LinearDecay()],
+                scores=dict.fromkeys(data.schemes, span_f1),
+            )
+        return model, done
+
+    def answers(self, run: Run, model: TaggingModel) -> dict[tuple[str, str], Answer]:
+        """Tag the test part of each corpus, for its tasks."""
+        data, found = self.prepare(run), {}
+        for corpus in data.corpora:
+            known = corpus.words()
+            encoded = encode([corpus], "test", data.sentences, known=known)
+            rows = tag(model.eval(), encoded, self.options.batch_size)
+            for task in corpus.tasks:
+                if task in run.tasks:
+                    sides = of_task(rows, model.tasks.index(task))
+                    spans = model.classes[task] if task in data.schemes else None
+                    found[corpus.name, task] = answer(model.classes[task], sides, spans)
+        return found
+
+    def sentences_per_s(self, run: Run, tokens_per_s: float) -> float:
+        """Different sentences read a second in training, from tokens read a second."""
+        data = self.prepare(run)
+        seconds = float(data.train.lengths.sum()) / tokens_per_s
+        return sum(len(corpus.parts["train"]) for corpus in data.corpora) / seconds
+
+    def seconds(self, run: Run, batches: int = 3) -> float:
+        """About how long a run takes a processor, from a few batches of middle length.
+
+        It is the processor's time, which other programs beside this one change little.
+        """
+        data, options = self.prepare(run), self.options
+        model = self.build(run, options.dropout[0])
+        optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
+        order = torch.argsort(data.train.lengths)
+        places = [(2 * n + 1) * len(order) // (2 * batches) for n in range(batches)]
+        times = {"train": 0.0, "tag": 0.0}
+        tokens = 0
+        for warm in (False, True):
+            for place in places if warm else places[-1:]:
+                start = max(0, min(place, len(order) - options.batch_size))
+                chosen = order[start : start + options.batch_size].tolist()
+                batch = data.train.collate([data.train[i] for i in chosen])
+                for name, work in (("train", step), ("tag", look)):
+                    before = time.process_time()
+                    work(model.train(name == "train"), batch, optimiser)
+                    times[name] += warm * (time.process_time() - before)
+                tokens += warm * int(batch.lengths.sum())
+        total = int(data.train.lengths.sum()), int(data.dev.lengths.sum())
+        epoch = sum(n * s / tokens for n, s in zip(total, times.values(), strict=True))
+        return options.epochs * epoch
+
+
+def step(model: TaggingModel, batch: TokenBatch, optimiser: torch.optim.Optimizer) -> None:
+    """One step of training."""
+    losses = model.losses(model.read(batch), batch)
+    optimiser.zero_grad()
+    losses.value[losses.labelled].mean().backward()
+    optimiser.step()
+
+
+class LinearDecay(L.Callback):
+    """Lets every learning rate fall to zero over the training, step by step."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: object) -> None:
+        """Set the rates of this step."""
+        left = 1 - trainer.global_step / trainer.estimated_stepping_batches
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * left
+
+
+def span_f1(predicted: list[list[str]], true: list[list[str]]) -> float:
+    """F1 of spans."""
+    return score_spans(predicted, true).overall.f1

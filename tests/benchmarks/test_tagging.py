@@ -1,0 +1,266 @@
+"""The tagging benchmark runs on tiny files, goes on where it was, and counts as the scorers do."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mtgnn.metrics import score_spans
+from mtgnn.nn import TaggingModel
+
+COLUMNS = "corpus,task,model,head,seed,dev,test,unknown_words,sentences_per_s"
+TAGS = ["O", "B-A", "I-A", "B-B", "I-B"]
+
+Program = Callable[[str], ModuleType]
+
+
+def options(program: Program, tmp_path: Path, *more: str) -> argparse.Namespace:
+    """A command line on tiny files and models, with one epoch and seed."""
+    given = ["--quick", "--root", str(tmp_path / "data"), "--epochs", "1", "--seeds", "0"]
+    given += ["--csv", str(tmp_path / "record.csv"), "--out", str(tmp_path / "out"), *more]
+    found: argparse.Namespace = program("tagging").read_options(given)
+    return found
+
+
+def start(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *more: str
+) -> list[dict[str, str]]:
+    """Run the program; the rows of its record."""
+    line = ["--quick", "--root", str(tmp_path / "data"), "--epochs", "1", "--seeds", "0"]
+    line += ["--csv", str(tmp_path / "record.csv"), "--out", str(tmp_path / "out"), *more]
+    monkeypatch.setattr(sys, "argv", ["tagging.py", *line])
+    threads = torch.get_num_threads()
+    program("tagging").main()
+    torch.set_num_threads(threads)
+    with (tmp_path / "record.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(seed: int, sentences: int = 9) -> tuple[list[list[int]], list[list[int]]]:
+    """Predicted and true tags of sentences."""
+    random_ = random.Random(seed)
+    true = [random_.choices(range(len(TAGS)), k=random_.randrange(1, 9)) for _ in range(sentences)]
+    return [[t if random_.random() < 0.6 else 1 for t in row] for row in true], true
+
+
+def names(rows: list[list[int]]) -> list[list[str]]:
+    return [[TAGS[number] for number in row] for row in rows]
+
+
+def test_counts_add_up_to_the_scorers_f1(program: Program) -> None:
+    scores = program("_tagging_scores")
+    predicted, true = draw(1)
+    counts = scores.count(predicted, true, TAGS)
+    expected = score_spans(names(predicted), names(true)).overall
+    assert counts.sum(0).tolist() == [expected.correct, expected.predicted, expected.true]
+    assert scores.score(counts.sum(0)) == pytest.approx(expected.f1) and 0 < expected.f1 < 1
+    assert scores.score(np.zeros(3)) == 0
+
+
+def test_words_without_a_label_do_not_count(program: Program) -> None:
+    scores = program("_tagging_scores")
+    counts = scores.count([[1, 2, 3], [1]], [[1, -100, 4], [-100]], None)
+    assert counts.tolist() == [[1, 2, 2], [0, 0, 0]]
+    with pytest.raises(ValueError, match="label for every word"):
+        scores.count([[1, 2]], [[1, -100]], TAGS)
+
+
+def test_the_interval_is_that_of_scores_of_drawn_sentences(program: Program) -> None:
+    scores = program("_tagging_scores")
+    seeds = [draw(seed, 30) for seed in (1, 2)]
+    true = seeds[0][1]
+    better = [[[t if i % 4 else 1 for i, t in enumerate(row)] for row in true] for _ in seeds]
+    worse = [[[t if i % 2 else 1 for i, t in enumerate(row)] for row in true] for _ in seeds]
+    sides = [
+        np.stack([scores.count(predicted, true, TAGS) for predicted in side])
+        for side in (better, worse)
+    ]
+    low, high = scores.interval(*sides)
+    # By hand: sentences are drawn, written out, and scored by the scorer.
+    random_ = random.Random(0)
+    found = []
+    for _ in range(400):
+        chosen = random_.choices(range(len(true)), k=len(true))
+        f1 = [
+            score_spans(
+                names([side[0][i] for i in chosen]), names([true[i] for i in chosen])
+            ).overall.f1
+            for side in (better, worse)
+        ]
+        found.append(f1[0] - f1[1])
+    assert low == pytest.approx(np.percentile(found, 2.5), abs=0.03)
+    assert high == pytest.approx(np.percentile(found, 97.5), abs=0.03)
+    assert scores.interval(sides[0], sides[0]) == (0, 0)
+    with pytest.raises(ValueError, match="same sentences"):
+        scores.interval(sides[0], sides[1][:, :-1])
+
+
+def test_models_and_tasks(program: Program) -> None:
+    plan = program("_tagging_plan")
+    scopes = ["conll2000", "ud-ewt", "wnut17", "joint"]
+    found = list(plan.runs(scopes, plan.MODELS, plan.HEADS, [0, 1]))
+    assert len(found) == len(set(found)) == 2 * 2 * (7 + 6 + 1 + 5)
+    assert [run.seed for run in found] == sorted(run.seed for run in found)
+    models = {scope: {run.model for run in found if run.scope == scope} for scope in scopes}
+    assert models["conll2000"] == set(plan.MODELS) and models["wnut17"] == {"single"}
+    assert models["ud-ewt"] == set(plan.MODELS) - {"hierarchical"}
+    assert models["joint"] == set(plan.MODELS) - {"single"}
+    assert all(len(run.tasks) == 1 for run in found if run.model == "single")
+    keys = [tuple(k.values()) for run in found for k in run.keys]
+    assert len(keys) == len(set(keys))
+    assert ("joint:wnut17", "ner", "star", "crf", "1") in keys
+    graph = plan.levels(("pos", "chunk", "upos", "ner"))
+    assert [[graph.tasks[k] for k in level] for level in graph.generations()] == [
+        ["pos", "upos"],
+        ["chunk"],
+        ["ner"],
+    ]
+
+
+def test_models_differ_in_the_encoder_alone(program: Program, tmp_path: Path) -> None:
+    plan, train = program("_tagging_plan"), program("_tagging_train")
+    bench = train.Bench(options(program, tmp_path))
+    sizes = set()
+    for run in plan.runs(["conll2000"], plan.MODELS[1:], ["crf"], [3]):
+        model = bench.build(run, 0.5)
+        assert model.encoder.bidirectional and model.encoder.hidden_size == 6
+        sizes.add((model.words.embedding.weight.shape, model.words.output_size))
+        assert model.heads.crfs is not None
+    assert len(sizes) == 1
+    star = bench.build(plan.Run("conll2000", ("pos", "chunk"), "star", "softmax", 0), 0.0)
+    assert star.encoder.concat_messages and star.encoder.common is not None
+
+
+def test_answers_are_those_of_the_model(program: Program, tmp_path: Path) -> None:
+    plan, train = program("_tagging_plan"), program("_tagging_train")
+    bench = train.Bench(options(program, tmp_path))
+    run = plan.Run("joint", ("pos", "chunk", "upos", "xpos", "ner"), "complete", "crf", 0)
+    model: TaggingModel = bench.build(run, 0.0)
+    answers = bench.answers(run, model)
+    assert [key[1] for key in answers] == list(run.tasks)
+    for (name, task), answer in answers.items():
+        test = bench.corpus(name).parts["test"]
+        tagged = model.predict([item.words for item in test], task)
+        predicted = [[answer.tags[i] for i in row] for row in answer.predicted]
+        assert predicted == [tags[task] for tags in tagged]
+        true = [item.tags[task] for item in test]
+        words = [w for item in test for w in item.words]
+        new = [w not in bench.corpus(name).words() for w in words]
+        right = [p == t for p, t in zip(sum(predicted, []), sum(true, []), strict=True)]
+        unknown = [r for r, n in zip(right, new, strict=True) if n]
+        assert answer.unknown_words == pytest.approx(sum(unknown) / len(unknown))
+        spans = task in ("chunk", "ner")
+        expected = score_spans(predicted, true).overall.f1 if spans else sum(right) / len(right)
+        assert answer.test == pytest.approx(expected)
+
+
+def test_few_labels(program: Program, tmp_path: Path) -> None:
+    train, plan = program("_tagging_train"), program("_tagging_plan")
+    whole = train.Bench(options(program, tmp_path)).corpus("conll2000")
+    few, more = whole.draw(5, 1), whole.draw(9, 1)
+    texts = [[item.words for item in corpus.parts["train"]] for corpus in (few, more)]
+    assert len(texts[0]) == 5 and len(texts[1]) == 9 and texts[1][:5] == texts[0]
+    assert texts[0] != [item.words for item in whole.draw(5, 2).parts["train"]]
+    assert few.parts["test"] is whole.parts["test"]
+    with pytest.raises(ValueError, match="expected 1 to 60 sentences, got 61"):
+        whole.draw(61, 0)
+    bench = train.Bench(options(program, tmp_path, "--labels", "5"))
+    run = plan.Run("joint", ("pos", "chunk", "upos", "xpos", "ner"), "star", "crf", 0)
+    assert len(bench.prepare(run).train) == 5 * 5
+    assert len(bench.prepare(run).dev) == 5 * 20
+
+
+def test_learning_rates_fall_to_zero(program: Program) -> None:
+    decay = program("_tagging_train").LinearDecay()
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    groups = [{"params": [parameter], "lr": 0.8}, {"params": [torch.nn.Parameter()], "lr": 8.0}]
+    optimiser = torch.optim.SGD(groups)
+    trainer = argparse.Namespace(estimated_stepping_batches=4, optimizers=[optimiser])
+    rates = []
+    for trainer.global_step in range(4):
+        decay.on_train_batch_start(trainer)
+        rates.append([group["lr"] for group in optimiser.param_groups])
+    assert rates == [pytest.approx(pair) for pair in ([0.8, 8], [0.6, 6], [0.4, 4], [0.2, 2])]
+
+
+def test_goes_on_where_it_was(
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    some = ["--scopes", "conll2000", "--models", "single", "complete", "--heads", "crf"]
+    rows = start(program, monkeypatch, tmp_path, *some)
+    record = tmp_path / "record.csv"
+    assert record.read_text().splitlines()[0] == COLUMNS
+    assert [(r["task"], r["model"]) for r in rows] == [
+        ("pos", "single"),
+        ("chunk", "single"),
+        ("pos", "complete"),
+        ("chunk", "complete"),
+    ]
+    said = capsys.readouterr().out
+    assert "estimate:" in said and "3 of 3 runs" in said
+    scores = program("_tagging_scores")
+    for row in rows:
+        path = scores.prediction_file(tmp_path / "out", row)
+        with np.load(path) as kept:
+            assert kept["lengths"].sum() == len(kept["predicted"]) == len(kept["true"])
+            counts = scores.count([kept["predicted"]], [kept["true"]], None)[0]
+            assert len(kept["counts"]) == len(kept["lengths"]) == 25
+        total = scores.score(scores.load_counts(path).sum(0))
+        assert float(row["test"]) == pytest.approx(total, abs=1e-5)
+        if row["task"] == "pos":
+            assert float(row["test"]) == pytest.approx(counts[0] / counts[1], abs=1e-5)
+
+    # A run that was cut off is made again, and comes out the same; what is there stays.
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(lines[:-1]))
+    again = start(program, monkeypatch, tmp_path, *some)
+    assert "1 of 1 runs" in capsys.readouterr().out
+    assert [{**r, "sentences_per_s": ""} for r in again] == [
+        {**r, "sentences_per_s": ""} for r in rows
+    ]
+    before = record.read_text()
+    start(program, monkeypatch, tmp_path, *some, "--summary")
+    said = capsys.readouterr().out
+    assert record.read_text() == before and "conll2000, chunk" in said
+    [line] = [t for t in said.split("conll2000, chunk")[1].splitlines() if "complete" in t]
+    assert f"{100 * float(rows[3]['test']):.2f}" in line and line.endswith("]")
+    with pytest.raises(SystemExit, match="hidden_size 6 .now 7."):
+        start(program, monkeypatch, tmp_path, *some, "--hidden-size", "7")
+    with pytest.raises(SystemExit, match="of what settings"):
+        start(program, monkeypatch, tmp_path, *some, "--out", str(tmp_path / "other"))
+
+
+def test_dev_chooses_the_configuration(program: Program, tmp_path: Path) -> None:
+    tagging, plan = program("tagging"), program("_tagging_plan")
+    given = options(program, tmp_path, "--learning-rate", "0.01", "0.1", "--dropout", "0", "0.5")
+    run = plan.Run("conll2000", ("pos", "chunk"), "shared", "crf", 4)
+
+    class Fake:
+        options = given
+        trained: list[Any] = []
+
+        def train(self, run: Any, chosen: Any) -> tuple[None, argparse.Namespace]:
+            self.trained.append((run.seed, *chosen))
+            score = chosen.learning_rate - chosen.dropout
+            return None, argparse.Namespace(dev_score=score)
+
+    bench = Fake()
+    assert tagging.choose(bench, run) == (0.1, 0.0)
+    assert bench.trained == [(100, 0.01, 0), (100, 0.01, 0.5), (100, 0.1, 0), (100, 0.1, 0.5)]
+    assert tagging.choose(bench, run._replace(seed=5)) == (0.1, 0.0)
+    assert len(bench.trained) == 4  # dev scores are kept
+    with pytest.raises(SystemExit):
+        options(program, tmp_path, "--tune-seed", "0")
