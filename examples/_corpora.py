@@ -14,7 +14,7 @@ from mtgnn import TaskGraph
 from mtgnn.datasets import WNUT17, ColumnCorpus, CoNLL2000, UniversalDependencies
 
 PARTS = ("train", "dev", "test")
-SIZES = {"train": 800, "dev": 200, "test": 1000}
+SIZES = {"train": 240, "dev": 150, "test": 500}
 FEW = {"train": 40, "dev": 20, "test": 20}
 
 

@@ -25,7 +25,9 @@ def collect_attention(
     Args:
         model: Called as ``model(tokens, lengths, task, return_attention_weights=True)``; the last
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
-        batches: Batches of sequences, on the model's device.
+            A model for a :class:`~mtgnn.data.TokenBatch` is called with ``characters`` after the
+            tokens.
+        batches: Batches of sequences, each sequence of one task, on the model's device.
         readouts: What takes the attention, such as :class:`EdgeMean` and :class:`EdgeByWord`.
 
     Returns:
@@ -33,7 +35,8 @@ def collect_attention(
 
     Raises:
         ValueError: If a readout cannot read what the model hands out (a star's mailbox has
-            positions in the place of edges), or there is no attention or no batch.
+            positions in the place of edges), there is no attention or no batch, or sentences are of
+            all tasks at once.
 
     Example:
         >>> from mtgnn.data import EncodedTexts, Vocabulary
