@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mtgnn.lightning import read_checkpoint
+from _command_line import add_checkpoint, add_training, new_parser, read_given
 
 MODELS = ("single", "shared", "complete", "star")
 BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
@@ -56,21 +56,9 @@ PLANTED: dict[str, Any] = {
 def read_options(description: str, arguments: list[str] | None = None) -> dict[str, Any]:
     """The options: given ones, then those in the checkpoint, then defaults for the data."""
     parser = make_parser(description)
-    given = vars(parser.parse_args(arguments))
-    checkpoint = given.get("checkpoint")
-    actions = [name for name in ("resume", "evaluate", "predict") if given.get(name)]
-    if (checkpoint is not None) != (len(actions) == 1):
-        parser.error("--checkpoint goes with one of --resume, --evaluate and --predict")
+    given, kept = read_given(parser, arguments, "MultiTaskModel")
     if ("predict" in given) != ("task" in given):
         parser.error("--predict goes with --task")
-    kept: dict[str, Any] = {}
-    if checkpoint is not None:
-        try:
-            kept = read_checkpoint(checkpoint)["mtgnn"]["notes"]
-        except (FileNotFoundError, ValueError) as error:
-            parser.error(str(error))
-        if "model" in given:
-            parser.error("the checkpoint says which model it is: leave out --model")
     if given.get("vectors", "train") != "train" and "embedding_size" in given:
         parser.error("the file of --vectors says their size: leave out --embedding-size")
     data = given.get("data", kept.get("data", DEFAULTS["data"]))
@@ -86,11 +74,7 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """The command line; what is not given there does not appear in the result."""
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-    )
+    parser = new_parser(description)
     add = parser.add_argument_group("data").add_argument
     add("--data", metavar="planted|fdu-mtl|DIR", help="what to read (default: planted)")
     add("--root", metavar="PLACE", help="where FDU-MTL is, or goes (default: data/fdu-mtl)")
@@ -127,21 +111,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--common", action=choice, help="graph models: nodes have a part in common (default)")
     add("--concat-messages", action=choice, help="graph models: heads read messages too (default)")
 
-    add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=int, metavar="N", help="at most (default: 6, planted 30)")
-    add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
-    add("--batch-size", type=int, metavar="B", help="(default: 64, planted 32)")
-    add("--learning-rate", type=float, metavar="R", help="(default: 0.001, planted 0.01)")
-    add("--clip", type=float, metavar="N", help="greatest gradient norm (default: none, planted 1)")
-    add("--weight-decay", type=float, metavar="W", help="(default: 0, planted 0.0003)")
-    add("--seed", type=int, metavar="N", help="of planted texts, weights and batches (default: 0)")
-    add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
-    add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")
-
-    add = parser.add_argument_group("a model that was trained").add_argument
-    add("--checkpoint", metavar="FILE", help="a best.ckpt or last.ckpt; brings its options along")
-    add("--resume", action="store_true", help="train it further, up to --epochs")
-    add("--evaluate", action="store_true", help="test it")
-    add("--predict", metavar="FILE", help="classify the lines of a text file")
+    add_training(parser, DEFAULTS, PLANTED, "planted texts")
+    add = add_checkpoint(parser, "classify the lines of a text file")
     add("--task", metavar="NAME", help="as which task")
     return parser

@@ -101,23 +101,22 @@ def percent(value: float | None) -> str:
 
 
 def write_csv(results: Sequence[Result], path: Path) -> None:
-    """Write a row for each model, task and kind of test texts, and one for the mean over tasks.
+    """Write a row for each model, task and kind of test texts, and one for the mean over tasks."""
+    update_csv([row for result in results for row in _rows(result)], COLUMNS, path)
 
-    Rows of other models or seeds that the file holds already are kept.
-    """
-    new = {(result.model, str(result.seed)) for result in results}
-    rows: list[dict[str, object]] = []
+
+def update_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path: Path) -> None:
+    """Write rows of models and seeds; those of others that the file holds already are kept."""
+    new = {(row["model"], str(row["seed"])) for row in rows}
+    kept: list[dict[str, str]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [{**row} for row in csv.DictReader(file)]
-        rows = [row for row in rows if (row["model"], row["seed"]) not in new]
-    for result in results:
-        rows += _rows(result)
+            kept = [row for row in csv.DictReader(file) if (row["model"], row["seed"]) not in new]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows([*kept, *rows])
 
 
 def _rows(result: Result) -> list[dict[str, object]]:

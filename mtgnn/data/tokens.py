@@ -18,20 +18,23 @@ _TOKEN = re.compile(
     |\w+(?:(?:[-/&]|(?!{_CLITICS})')\w+)*   # sci-fi, and/or, c'mon
     |\S
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 # (what, by what), before the tokens are found.
 _SPLIT = [
-    (re.compile(r"(?<=\w)n't\b"), " n't"),
-    (re.compile(r"\b(can)(?=not\b)|\b(gon|wan)(?=na\b)|\b(got)(?=ta\b)"), r"\1\2\3 "),
+    (re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE), r" \1"),
+    (
+        re.compile(r"\b(can)(?=not\b)|\b(gon|wan)(?=na\b)|\b(got)(?=ta\b)", re.IGNORECASE),
+        r"\1\2\3 ",
+    ),
     (re.compile(r"\.{3,}"), "... "),
     (re.compile(r"-{2,}"), " -- "),
 ]
 _OPENING = re.compile(r'(?<![^\s(\[{<])"')
 
 
-def tokenize(text: str) -> list[str]:
-    """Split English text into lower-case tokens in the manner of the Penn Treebank.
+def tokenize(text: str, lower: bool = True) -> list[str]:
+    """Split English text into tokens, by default lower-case, in the manner of the Penn Treebank.
 
     Punctuation stands alone, contractions are split (``do n't``, ``it 's``) and double quotes
     become ` `` ` and ``''``, as in the tokenised reviews of FDU-MTL. It is a handful of rules, made
@@ -39,6 +42,7 @@ def tokenize(text: str) -> list[str]:
 
     Args:
         text: The text.
+        lower: False: casing is kept, and makes no difference to where text is split.
 
     Example:
         >>> tokenize('I don\\'t like "Lost": it\\'s so-so (2.5 stars)...')
@@ -46,7 +50,7 @@ def tokenize(text: str) -> list[str]:
         ['i', 'do', "n't", 'like', '``', 'lost', "''", ':', 'it', "'s", 'so-so', '(', '2.5',
         'stars', ')', '...']
     """
-    text = text.lower().replace("\u2019", "'").replace("\u2018", "'")
+    text = (text.lower() if lower else text).replace("\u2019", "'").replace("\u2018", "'")
     text = _OPENING.sub(" `` ", text.replace("\u201c", " `` ").replace("\u201d", " '' "))
     text = text.replace('"', " '' ")
     for pattern, replacement in _SPLIT:

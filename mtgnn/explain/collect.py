@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
+from ..data import SequenceBatch, TokenBatch
 from ..nn.modes import evaluating
 from .readout import EDGES, MAILBOX, Readout
 
@@ -25,7 +25,9 @@ def collect_attention(
     Args:
         model: Called as ``model(tokens, lengths, task, return_attention_weights=True)``; the last
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
-        batches: Batches of sequences, on the model's device.
+            A model for a :class:`~mtgnn.data.TokenBatch` is called with ``characters`` after the
+            tokens.
+        batches: Batches of sequences, each sequence of one task, on the model's device.
         readouts: What takes the attention, such as :class:`EdgeMean` and :class:`EdgeByWord`.
 
     Returns:
@@ -33,7 +35,8 @@ def collect_attention(
 
     Raises:
         ValueError: If a readout cannot read what the model hands out (a star's mailbox has
-            positions in the place of edges), or there is no attention or no batch.
+            positions in the place of edges), there is no attention or no batch, or sentences are of
+            all tasks at once.
 
     Example:
         >>> from mtgnn.data import EncodedTexts, Vocabulary
@@ -63,7 +66,7 @@ def collect_attention(
     with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         for batch in batches:
             seen = True
-            answer = model(batch.tokens, batch.lengths, batch.task, return_attention_weights=True)
+            answer = model(*_given(batch), return_attention_weights=True)
             weights = mean_weights(answer[-1])
             for readout in readouts:
                 readout.update(batch, weights)
@@ -96,6 +99,15 @@ def mean_weights(attention: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     total = sum(alpha.mean(-1) for _, alpha in attention)
     assert isinstance(total, Tensor)
     return total / len(attention)
+
+
+def _given(batch: Any) -> tuple[Any, ...]:
+    """What the model reads of a batch."""
+    if not isinstance(batch, TokenBatch):
+        return batch.tokens, batch.lengths, batch.task
+    if batch.task is None:
+        raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
+    return batch.tokens, batch.characters, batch.lengths, batch.task
 
 
 def _kind(model: Any) -> str:

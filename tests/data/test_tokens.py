@@ -38,3 +38,10 @@ def test_nothing_but_space_is_lost() -> None:
     text = "a\u0301 x_y <br/> \u20ac5 \U0001f600 'quoted' it''s 5'10 O'Neil's -x- a..b \x85z"
     kept = "".join(tokenize(text))
     assert kept == "".join(text.lower().split())
+
+
+@pytest.mark.parametrize("text", [text for text, _ in PAIRS] + ["CANNOT Gonna I'LL DON'T MR. X"])
+def test_casing_can_be_kept(text: str) -> None:
+    kept = tokenize(text, lower=False)
+    assert [token.lower() for token in kept] == tokenize(text)
+    assert "".join(kept).count("I") == text.count("I")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from reader import WORDS, make_batches, reader, steps
 from torch import Tensor
+from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
-from mtgnn.data import SequenceBatch
+from mtgnn.data import EncodedSentences, SentenceEncoder, SequenceBatch
 from mtgnn.explain import (
     EdgeByPosition,
     EdgeByWord,
@@ -19,7 +20,8 @@ from mtgnn.explain import (
     collect_attention,
     mean_weights,
 )
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, TaggingModel
+from mtgnn.testing import randomise
 
 TASKS = ["a", "b", "c"]
 # Edges in no particular order; the virtual node hears, too.
@@ -226,3 +228,23 @@ def test_what_cannot_be_read_is_refused() -> None:
         mean_weights([])
     with pytest.raises(ValueError, match="heads"):
         mean_weights([(complete.encoder.graph.edge_index, torch.zeros(2, 3, 4))])
+
+
+def test_sentences_task_by_task_say_what_all_tasks_at_once_say() -> None:
+    sentences = [text.split() for text in ("an old dog", "barks", "a cat sees an old dog")]
+    data = [Data(words=words, tags=dict.fromkeys(TASKS, ["x"] * len(words))) for words in sentences]
+    encoder = SentenceEncoder.build(sentences, dict.fromkeys(TASKS, ["x", "y"]))
+    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 6}
+    model = TaggingModel(encoder, "complete", **sizes, encoder_options={"score": "dot"}).double()
+    randomise(model.encoder, scale=1.5)  # and padding stays zero
+    by_task = EncodedSentences(data, encoder, by_task=True)
+    graph = average_attention(model, [by_task.collate(list(by_task))])
+    every = EncodedSentences(data, encoder)
+    batch = every.collate(list(every))
+    given = batch.tokens, batch.characters, batch.lengths
+    _, attention = model.eval()(*given, return_attention_weights=True)
+    expected = mean_weights(attention).sum((0, 1)) / batch.lengths.sum()
+    assert graph.edge_weight is not None and graph.edge_weight.std() > 0.01
+    torch.testing.assert_close(graph.edge_weight, expected.float())
+    with pytest.raises(ValueError, match="expected sentences of one task each"):
+        average_attention(model, [batch])

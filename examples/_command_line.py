@@ -1,0 +1,88 @@
+"""What the command lines of the programs that train have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from mtgnn.lightning import read_checkpoint
+
+Options = dict[str, Any]
+
+
+def new_parser(description: str) -> argparse.ArgumentParser:
+    """A command line; what is not given there does not appear in the result."""
+    return argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+
+
+def usual(name: str, defaults: Mapping[str, Any], planted: Mapping[str, Any]) -> str:
+    """What an option is by default, for its help."""
+    values = [defaults[name], *([planted[name]] if name in planted else [])]
+    shown = ["none" if v is None else f"{v:g}" if isinstance(v, float) else f"{v}" for v in values]
+    return f"(default: {', planted '.join(shown)})"
+
+
+def add_training(
+    parser: argparse.ArgumentParser,
+    defaults: Mapping[str, Any],
+    planted: Mapping[str, Any],
+    drawn: str,
+) -> None:
+    """Options of the training; ``drawn`` is what the seed is of, beside weights and batches."""
+    add = parser.add_argument_group("training").add_argument
+
+    def add_number(option: str, kind: type, sign: str, text: str = "") -> None:
+        name = option.removeprefix("--").replace("-", "_")
+        add(
+            option, type=kind, metavar=sign, help=f"{text} {usual(name, defaults, planted)}".strip()
+        )
+
+    add_number("--epochs", int, "N", "at most")
+    add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
+    add_number("--batch-size", int, "B")
+    add_number("--learning-rate", float, "R")
+    add_number("--clip", float, "N", "greatest gradient norm")
+    add_number("--weight-decay", float, "W")
+    add_number("--seed", int, "N", f"of {drawn}, weights and batches")
+    add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
+    add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser, predict: str) -> Any:
+    """What to do with a model that was trained; returns what adds further options to these."""
+    add = parser.add_argument_group("a model that was trained").add_argument
+    add("--checkpoint", metavar="FILE", help="a best.ckpt or last.ckpt; brings its options along")
+    add("--resume", action="store_true", help="train it further, up to --epochs")
+    add("--evaluate", action="store_true", help="test it")
+    add("--predict", metavar="FILE", help=predict)
+    return add
+
+
+def read_given(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, model: str
+) -> tuple[Options, Options]:
+    """What the command line gives, and what the options were that a checkpoint was trained with.
+
+    Stops with a message where these do not fit each other, or the checkpoint is not of a ``model``.
+    """
+    given = vars(parser.parse_args(arguments))
+    checkpoint = given.get("checkpoint")
+    actions = [name for name in ("resume", "evaluate", "predict") if given.get(name)]
+    if (checkpoint is not None) != (len(actions) == 1):
+        parser.error("--checkpoint goes with one of --resume, --evaluate and --predict")
+    if checkpoint is None:
+        return given, {}
+    try:
+        content = read_checkpoint(checkpoint)["mtgnn"]
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    if content["model"]["format"] != f"mtgnn.{model}":
+        parser.error(f"expected a checkpoint of a {model}, got one of {content['model']['format']}")
+    if "model" in given:
+        parser.error("the checkpoint says which model it is: leave out --model")
+    return given, content["notes"]

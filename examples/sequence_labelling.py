@@ -1,0 +1,313 @@
+"""Train multi-task taggers side by side: who listens to whom, and what does it bring?
+
+Without arguments: planted sentences (no download) with parts of speech, chunks that follow from
+these, and entities that follow from chunks; five models, in under three minutes.
+
+    python examples/sequence_labelling.py
+    python examples/sequence_labelling.py --data conll2000 wnut17 --root data --model star
+    python examples/sequence_labelling.py --data columns --root my/folder --columns pos=1 ner=2:IOB2
+
+Models: "single", an LSTM of its own for each task; "shared", one for all; "hierarchical", a stack
+that the tasks leave one above the other, in their order; the graphs "complete" and "star". They
+differ in the encoder alone: words, characters and heads are the same.
+
+A checkpoint that this wrote holds its model and its options. With
+
+    python examples/sequence_labelling.py --checkpoint runs/planted-sentences/complete/best.ckpt
+
+goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict sentences.txt``, which shows
+words, tags and, of a graph, the strongest message at each word: the sending task, or the word of
+the star's mailbox, with its share of the attention.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from _aligned import show, tag
+from _corpora import Corpus, read_corpus
+from _report import peak_memory, percent, table, update_csv
+from _tagging_options import read_options
+
+from mtgnn import TaskGraph
+from mtgnn.data import (
+    BucketBatchSampler,
+    EncodedSentences,
+    SentenceEncoder,
+    TokenBatch,
+    tokenize,
+)
+from mtgnn.explain import average_attention, plot_task_graphs
+from mtgnn.lightning import FitResult, MultiTaskDataModule, fit, load_model
+from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, score_spans
+from mtgnn.nn import TaggingModel
+
+COLUMNS = [
+    *("corpus", "task", "model", "head", "seed", "measure", "dev", "test", "unknown_words"),
+    *("sentences_per_s", "epochs", "best_epoch", "seconds", "parameters"),
+]
+
+
+@dataclass
+class Result:
+    """One trained model and its scores on the test sentences."""
+
+    model: str
+    fit: FitResult
+    parameters: int
+    sentences_per_s: float
+    accuracy: dict[str, TokenScore] = field(default_factory=dict)
+    spans: dict[str, SpanScores] = field(default_factory=dict)
+
+    def score(self, task: str) -> float:
+        """F1 where the tags are spans, else accuracy."""
+        return score_of(task, self.accuracy, self.spans)
+
+
+def score_of(task: str, accuracy: dict[str, TokenScore], spans: dict[str, SpanScores]) -> float:
+    """F1 where the tags are spans, else accuracy."""
+    return spans[task].overall.f1 if task in spans else accuracy[task].accuracy
+
+
+def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
+    """F1 of spans, which chooses the epoch."""
+    return score_spans(predicted, true).overall.f1
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+def build_model(name: str, options: dict[str, Any], corpus: Corpus) -> TaggingModel:
+    """One of the models to compare; they differ in the encoder alone."""
+    torch.manual_seed(options["seed"])
+    train = [item.words for item in corpus.parts["train"]]
+    sentences = SentenceEncoder.build(train, corpus.classes, min_count=options["min_count"])
+    alike = {key: options[key] for key in ("common", "concat_messages")}
+    score = options["score"]
+    chain = TaskGraph.from_edges(pairwise(sentences.tasks), sentences.tasks)
+    encoder_options = {
+        "hierarchical": {"graph": chain},
+        "complete": {"exchange": options["exchange"], "score": score, **alike},
+        "star": {
+            "memory": options["memory"],
+            "score": "additive" if score == "static" else score,  # positions are no edges
+            **alike,
+        },
+    }
+    return TaggingModel(
+        sentences,
+        name,
+        embedding_size=options["embedding_size"],
+        characters=options["characters"],
+        character_size=options["character_size"],
+        hidden_size=options["hidden_size"],
+        crf=options["crf"],
+        schemes=corpus.schemes,
+        dropout=options["dropout"],
+        encoder_options=encoder_options.get(name),
+    )
+
+
+def train(
+    name: str, options: dict[str, Any], corpus: Corpus, out: Path, resume: str | None = None
+) -> tuple[TaggingModel, Result]:
+    """Train one model; the dev sentences choose its epoch, and only then the test is read."""
+    model = build_model(name, options, corpus)
+    train, dev = (
+        EncodedSentences(corpus.parts[part], model.sentences) for part in ("train", "dev")
+    )
+    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
+    static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
+    done = fit(
+        model,
+        MultiTaskDataModule(
+            train, dev, None, batch_size=options["batch_size"], seed=options["seed"]
+        ),
+        max_epochs=options["epochs"],
+        patience=options["patience"],
+        learning_rate=options["learning_rate"],
+        learning_rates={"scores": 10 * options["learning_rate"]} if static else None,
+        weight_decay=options["weight_decay"],
+        clip=options["clip"],
+        seed=options["seed"],
+        accelerator=options["accelerator"],
+        scores=dict.fromkeys(corpus.schemes, f1),
+        log_dir=out / name,
+        resume=resume,
+        progress=f"{name:12}",
+        notes={**options, "model": [name]},
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    speed = done.tokens_per_second * len(train) / int(train.lengths.sum())
+    return model, Result(name, done, parameters, speed, *test(model, corpus, options))
+
+
+# Testing --------------------------------------------------------------------------------------
+
+
+def batches(sentences: EncodedSentences, options: dict[str, Any]) -> Iterator[TokenBatch]:
+    """All sentences, those of similar length together."""
+    for numbers in BucketBatchSampler(sentences.lengths, options["batch_size"], shuffle=False):
+        yield sentences.collate([sentences[i] for i in numbers])
+
+
+@torch.no_grad()
+def test(
+    model: TaggingModel, corpus: Corpus, options: dict[str, Any]
+) -> tuple[dict[str, TokenScore], dict[str, SpanScores]]:
+    """The accuracy of each task on the test sentences, and where tags are spans their scores."""
+    gpu = torch.cuda.is_available() and options["accelerator"] in ("auto", "gpu", "cuda")
+    device = torch.device("cuda" if gpu else "cpu")
+    model.to(device).eval()
+    encoded = EncodedSentences(corpus.parts["test"], model.sentences, known=corpus.words)
+    accuracy = {task: TokenAccuracy() for task in model.tasks}
+    spans = {task: SpanF1(model.classes[task]) for task in corpus.schemes}
+    for batch in batches(encoded, options):
+        logits = model(batch.tokens.to(device), batch.characters.to(device), batch.lengths)
+        predicted = model.heads.decode(logits, batch.lengths).cpu()
+        for k, task in enumerate(model.tasks):
+            accuracy[task].update(predicted[:, :, k], batch.y[:, :, k], batch.unknown)
+            if task in spans:
+                spans[task].update(predicted[:, :, k], batch.y[:, :, k])
+    return (
+        {task: metric.compute() for task, metric in accuracy.items()},
+        {task: metric.compute() for task, metric in spans.items()},
+    )
+
+
+# What a person sees ---------------------------------------------------------------------------
+
+
+def compare(options: dict[str, Any]) -> None:
+    """Train the models one after the other, and show what came of it."""
+    resume = options["checkpoint"] if options.get("resume") else None
+    out = Path(resume).parent.parent if resume else Path(options["out"])
+    corpus = read_corpus(options)
+    results = []
+    written = ["results.csv"]
+    for name in options["model"]:
+        model, result = train(name, options, corpus, out, resume)
+        results.append(result)
+        if name == "complete" and model.graph.num_edges:
+            draw_graph(model, corpus, options, out / "task_graph.png")
+            written.append("task_graph.png (who listened to whom)")
+    rows = [row for result in results for row in csv_rows(result, options, corpus)]
+    update_csv(rows, COLUMNS, out / "results.csv")
+    print("\n" + summary(results, corpus))
+    print(f"\npeak memory: {peak_memory()}")
+    written.append("MODEL/{best,last}.ckpt")
+    print(f"In {out}/: {', '.join(written)}, MODEL/csv and MODEL/tensorboard (logs)")
+
+
+def summary(results: list[Result], corpus: Corpus) -> str:
+    """A row a model: test scores, speed of training, size."""
+    tasks = [f"{task} {measure(task, corpus)}" for task in corpus.classes]
+    header = ["test", *tasks, "best epoch", "seconds", "sentences/s", "parameters"]
+    rows = [
+        [
+            result.model,
+            *(percent(result.score(task)) for task in corpus.classes),
+            f"{result.fit.best_epoch} of {result.fit.epochs}",
+            f"{result.fit.seconds:.0f}",
+            f"{result.sentences_per_s:,.0f}",
+            f"{result.parameters:,}",
+        ]
+        for result in results
+    ]
+    return table(header, rows)
+
+
+def measure(task: str, corpus: Corpus) -> str:
+    """What a task is scored by."""
+    return "F1" if task in corpus.schemes else "accuracy"
+
+
+def csv_rows(
+    result: Result, options: dict[str, Any], corpus: Corpus
+) -> Iterator[dict[str, object]]:
+    """A row a task."""
+    for task in corpus.classes:
+        yield {
+            "corpus": "+".join(options["data"]),
+            "task": task,
+            "model": result.model,
+            "head": "crf" if options["crf"] else "softmax",
+            "seed": options["seed"],
+            "measure": measure(task, corpus),
+            "dev": f"{result.fit.dev_score_by_task[task]:.4f}",
+            "test": f"{result.score(task):.4f}",
+            "unknown_words": f"{result.accuracy[task].unknown_accuracy:.4f}",
+            "sentences_per_s": f"{result.sentences_per_s:.1f}",
+            "epochs": result.fit.epochs,
+            "best_epoch": result.fit.best_epoch,
+            "seconds": f"{result.fit.seconds:.1f}",
+            "parameters": result.parameters,
+        }
+
+
+def draw_graph(model: TaggingModel, corpus: Corpus, options: dict[str, Any], path: Path) -> None:
+    """Draw who listened to whom on the dev sentences, beside the truth where it is known."""
+    dev = EncodedSentences(corpus.parts["dev"], model.sentences, by_task=True)
+    graphs = {"learned": average_attention(model.cpu(), batches(dev, options))}
+    if corpus.truth is not None:
+        graphs = {"planted": corpus.truth, **graphs}
+    plot_task_graphs(graphs, path)
+
+
+def load(options: dict[str, Any]) -> TaggingModel:
+    """The model in the checkpoint."""
+    model = load_model(options["checkpoint"])
+    assert isinstance(model, TaggingModel)
+    return model
+
+
+def evaluate(options: dict[str, Any]) -> None:
+    """Test a trained model on the data it was trained for, or on other data with the same tags."""
+    corpus, model = read_corpus(options), load(options)
+    if corpus.classes != model.classes:
+        raise SystemExit(f"the model has tags {model.classes}, the data has {corpus.classes}")
+    accuracy, spans = test(model, corpus, options)
+    rows = []
+    for task, score in accuracy.items():
+        test_score = percent(score_of(task, accuracy, spans))
+        unknown = percent(score.unknown_accuracy) if score.unknown_words else percent(None)
+        rows.append([task, measure(task, corpus), test_score, percent(score.accuracy), unknown])
+        for kind, of_kind in spans[task].per_type.items() if task in spans else ():
+            rows.append([f"  {kind}", "F1", percent(of_kind.f1), "", ""])
+    print(table(["test", "measure", "score", "tags right", "of unknown words"], rows))
+
+
+def predict(options: dict[str, Any]) -> None:
+    """Print the sentences of a file with their tags, and of a graph the strongest messages."""
+    lines = Path(options["predict"]).read_text(encoding="utf-8").split("\n")
+    split = [tokenize(line, lower=False) if options["tokenize"] else line.split() for line in lines]
+    sentences = [words for words in split if words]
+    if not sentences:
+        raise SystemExit(f"expected a sentence a line, got none in {options['predict']}")
+    width = shutil.get_terminal_size((100, 24)).columns
+    tagged = tag(load(options), sentences, options["batch_size"])
+    print("\n\n".join(show(sentence, width) for sentence in tagged))
+
+
+def main() -> None:
+    """Do what the command line says."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("mtgnn").setLevel(logging.INFO)  # downloads
+    options = read_options(__doc__ or "")
+    if options.get("predict"):
+        predict(options)
+    elif options.get("evaluate"):
+        evaluate(options)
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()
