@@ -47,9 +47,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static, plain": {"score": "static"},
     "contextual, plain": {},
 }
-# Below 0.375 so few words are in dispute that groups often mean the same by chance. To be fixed
-# before tuning, with --train: in the middle the best comparison method is to stand between 0.75
-# and 0.90. At 120 labels it stands above (tuning seed 100).
+# Below 0.375 so few words are in dispute that groups often mean the same by chance. In the middle
+# the best comparison method is to stand between 0.75 and 0.90, which the labels decide: at 40 a task
+# `representations` stood at 0.64, at 70 at 0.99 (tuning seed 100). 50 lies between and is not
+# measured yet: check it on seeds from 100 on before a record.
 STRENGTHS = [0.375, 0.5, 0.75]
 OTHER_STRENGTH = 1.0
 QUICK: dict[str, Any] = {"tasks": 6, "groups": 2, "strengths": [1.0], "seeds": [100], "train": 16}
@@ -182,7 +183,7 @@ def read_options() -> argparse.Namespace:
     add("--seeds", type=int, nargs="+", default=[100, 101, 102], help="0 to 9 are for results")
     add("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     add("--comparisons", action=argparse.BooleanOptionalAction, default=True)
-    add("--train", type=int, default=120, help="labels: training texts a task")
+    add("--train", type=int, default=50, help="labels: training texts a task")
     add("--noise", type=float, default=0.0, help="share of training labels turned round")
     add("--dev", type=int, default=100)
     add("--test", type=int, default=400)
