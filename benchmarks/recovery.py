@@ -48,8 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "contextual, plain": {},
 }
 # Below 0.375 so few words are in dispute that groups often mean the same by chance. In the middle
-# the best comparison method is to stand between 0.75 and 0.90, which the labels decide: at 40 a task
-# `representations` stood at 0.64, at 70 at 0.99 (tuning seed 100). 50 lies between and is not
+# the best comparison method is to stand between 0.75 and 0.90, which the labels decide: at 40 a
+# task `representations` stood at 0.64, at 70 at 0.99 (tuning seed 100). 50 lies between and is not
 # measured yet: check it on seeds from 100 on before a record.
 STRENGTHS = [0.375, 0.5, 0.75]
 OTHER_STRENGTH = 1.0
