@@ -1,19 +1,15 @@
-import math
 from typing import Any
 
 import pytest
 import torch
+from planted_reader import label, rows
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, Vocabulary
-from mtgnn.datasets.planted import Meaning, PlantedTasks
+from mtgnn.datasets import PlantedTasks
 
 SIZES: dict[str, Any] = {"num_train": 40, "num_dev": 20, "num_test": 60}
 SPLITS = ["train", "dev", "test"]
-
-
-def rows(dataset: PlantedTasks) -> list[tuple[str, int, int]]:
-    return list(zip(dataset.text, dataset.task.tolist(), dataset.y.tolist(), strict=True))
 
 
 def words_of(dataset: PlantedTasks) -> list[set[str]]:
@@ -22,19 +18,6 @@ def words_of(dataset: PlantedTasks) -> list[set[str]]:
     for text, task, _ in rows(dataset):
         used[task] |= set(text.split())
     return used
-
-
-def label(text: str, meaning: Meaning) -> int:
-    """What the text says, read from its words alone: 1 for a positive text."""
-    words = text.split()
-    joints = [place for place, word in enumerate(words) if word in meaning.counts]
-    if joints:
-        (place,) = joints
-        after = meaning.counts[words[place]] == 1
-        words = words[place + 1 :] if after else words[:place]
-    signs = [{**meaning.polarity, **meaning.factor}.get(word, 1) for word in words]
-    assert sum(word in meaning.polarity for word in words) == 1
-    return int(math.prod(signs) > 0)
 
 
 def agreement(dataset: PlantedTasks, reader: int, writer: int) -> float:
@@ -183,6 +166,7 @@ def test_encodes() -> None:
         ({"num_dev": 0}, "num_dev from 2"),
         ({"num_test": 10_001}, "num_test from 2 to 10000, got 10001"),
         ({"conflict": 1.5}, "conflict from 0 to 1, got 1.5"),
+        ({"shape": "ring"}, "shape as one of .*'chain'.*, got 'ring'"),
         ({"seed": -1}, "seed of at least 0, got -1"),
     ],
 )

@@ -1,0 +1,135 @@
+"""Planted tasks, their texts, and models trained on them for ``recovery.py``."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtgnn import TaskGraph
+from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
+from mtgnn.datasets import PlantedTasks
+from mtgnn.nn import MultiTaskModel, parameter_groups
+
+DROPOUT = 0.2
+CLIP = 1.0
+EVALUATED = 256  # texts read at once without training
+
+
+@dataclass
+class Texts:
+    """The texts of one set of planted tasks, encoded."""
+
+    train: EncodedTexts
+    dev: EncodedTexts
+    test: EncodedTexts
+    vocabulary: Vocabulary
+    classes: dict[str, list[str]]
+    graph: TaskGraph
+
+
+def read_texts(options: argparse.Namespace, shape: str, strength: float, seed: int) -> Texts:
+    """Draw the texts; ``options.noise`` of the training labels are turned round."""
+    size = {"num_train": options.train, "num_dev": options.dev, "num_test": options.test}
+    parts = {
+        part: PlantedTasks(
+            split=part,
+            num_tasks=options.tasks,
+            num_groups=options.groups,
+            conflict=strength,
+            seed=seed,
+            shape=shape,
+            **size,
+        )
+        for part in ("train", "dev", "test")
+    }
+    vocabulary = Vocabulary.build(item.text for item in parts["train"])
+    encoded = {part: EncodedTexts(data, vocabulary) for part, data in parts.items()}
+    y = encoded["train"].y
+    chance = torch.rand(len(y), generator=torch.Generator().manual_seed(seed))
+    encoded["train"].y = torch.where(chance < options.noise, 1 - y, y)
+    data = parts["train"]
+    return Texts(**encoded, vocabulary=vocabulary, classes=data.classes, graph=data.graph)
+
+
+def batches(
+    texts: EncodedTexts, size: int = EVALUATED, shuffle: bool = False
+) -> Iterator[SequenceBatch]:
+    """All texts, so many at once."""
+    order = torch.randperm(len(texts)) if shuffle else torch.arange(len(texts))
+    for chosen in order.split(size):
+        yield texts.collate([texts[int(i)] for i in chosen])
+
+
+def of_task(texts: EncodedTexts, task: int, most: int | None = None) -> SequenceBatch:
+    """The first texts of one task."""
+    chosen = (texts.task == task).nonzero().flatten().tolist()[:most]
+    return texts.collate([texts[i] for i in chosen])
+
+
+def mean_loss(model: MultiTaskModel, batch: SequenceBatch) -> Tensor:
+    """The mean loss of a batch."""
+    return model.loss_per_sample(model(batch.tokens, batch.lengths, batch.task), batch).mean()
+
+
+@torch.no_grad()
+def accuracy(model: MultiTaskModel, texts: EncodedTexts) -> float:
+    """On dev and test texts, of which every task has as many: this is the mean over tasks."""
+    model.eval()
+    right = [(model(b.tokens, b.lengths, b.task).argmax(1) == b.y).float() for b in batches(texts)]
+    return float(torch.cat(right).mean())
+
+
+def train(
+    texts: Texts,
+    options: argparse.Namespace,
+    seed: int,
+    encoder: str,
+    encoder_options: dict[str, Any] | None = None,
+    *,
+    embedding: str = "shared",
+    after_epoch: Callable[[MultiTaskModel], None] = lambda model: None,
+) -> MultiTaskModel:
+    """A model after its best epoch on the dev texts."""
+    torch.manual_seed(seed)
+    model = MultiTaskModel(
+        texts.vocabulary,
+        texts.classes,
+        encoder,
+        embedding_size=options.hidden,
+        hidden_size=options.hidden,
+        dropout=DROPOUT,
+        embedding=embedding,
+        encoder_options=encoder_options,
+    )
+    optimizer = make_optimizer(model, options)
+    best, weights = -1.0, model.state_dict()
+    for _ in range(options.epochs):
+        model.train()
+        for batch in batches(texts.train, options.batch, shuffle=True):
+            optimizer.zero_grad()
+            mean_loss(model, batch).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+        score = accuracy(model, texts.dev)
+        if score > best:
+            best, weights = score, copy.deepcopy(model.state_dict())
+        after_epoch(model)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def make_optimizer(model: MultiTaskModel, options: argparse.Namespace) -> torch.optim.Optimizer:
+    """Adam; static scores learn ten times as fast: they are logits, not weights."""
+    static = getattr(model.encoder, "score", None) == "static"
+    scores = parameter_groups(model).get("scores", {}) if static else {}
+    rest = [p for name, p in model.named_parameters() if name not in scores]
+    groups = [{"params": rest}]
+    if scores:
+        groups.append({"params": list(scores.values()), "lr": 10 * options.learning_rate})
+    return torch.optim.Adam(groups, options.learning_rate, weight_decay=options.weight_decay)
