@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from _statistics import holm, wilcoxon_p
 from collections.abc import Iterator, Sequence
 
 from _record import Row, by_seed, select, spread
 from _settings import BASELINES, GRAPHS, SETTINGS, base
+from _significance import holm, wilcoxon_p
 
 ACCURACY = (
     *("dataset", "setting", "model", "seed", "task", "reviews"),

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from _statistics import cluster_bootstrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned
+from _significance import cluster_bootstrap
 from _study import Run, Study, accuracies
 from _tuning import Choices
 

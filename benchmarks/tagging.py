@@ -44,8 +44,8 @@ import time
 from pathlib import Path
 
 import torch
+from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
-from _tagging_options import make_parser, parse
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
 from _tagging_scores import append, keep, key, prediction_file, read, summary
 from _tagging_train import Bench, Configuration

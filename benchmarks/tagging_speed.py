@@ -22,8 +22,8 @@ import torch
 from _fdu import spread
 from _runner import write_csv
 from _tagging_answers import look
+from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
-from _tagging_options import make_parser, parse
 from _tagging_plan import HEADS, MODELS, Run, runs
 from _tagging_train import Bench, step
 from _timing import alternate, environment

@@ -15,7 +15,7 @@ Program = Callable[[str], ModuleType]
 
 @pytest.fixture
 def statistics(program: Program) -> ModuleType:
-    return program("_statistics")
+    return program("_significance")
 
 
 @pytest.mark.parametrize("size", [3, 9, 16, 20])
