@@ -106,7 +106,8 @@ def fit(
         scores: Scores of tasks of tags that then take the place of the accuracy, such as
             ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
         learning_rates: Learning rates of single groups of parameters, see
-            :class:`MultiTaskModule`.
+            :class:`MultiTaskModule`; to go on from a checkpoint, the same as in the training that
+            wrote it.
 
     Raises:
         ValueError: If ``max_epochs`` or ``patience`` is below 1, ``clip`` or a learning rate is
@@ -136,7 +137,7 @@ def fit(
     )
     folder = Path(log_dir)
     if resume is not None:
-        check_resume(resume, max_epochs, model)
+        check_resume(resume, max_epochs, model, learning_rates or {})
         bring_best(resume, folder)
     monitor = "dev/score" if scores else "dev/accuracy"
     best = keep(BEST, folder, monitor)

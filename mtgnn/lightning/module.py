@@ -77,7 +77,7 @@ class MultiTaskModule(L.LightningModule):
         super().__init__()
         rates = dict(learning_rates or {})
         for rate in (learning_rate, *rates.values()):
-            if not rate > 0:
+            if not 0 < rate < float("inf"):
                 raise ValueError(f"expected a positive learning rate, got {rate}")
         if rates:
             find_groups(cast(nn.Module, model), rates)
@@ -241,4 +241,5 @@ class MultiTaskModule(L.LightningModule):
             "dev_score": dict(self.dev_score),
             "epoch": self.current_epoch + 1,
             "notes": self.notes,
+            "learning_rates": self.learning_rates,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,24 @@ from .checkpoint import describe, read_checkpoint
 BEST, LAST = "best", "last"
 
 
-def check_resume(path: str | os.PathLike[str], max_epochs: int, model: Trainable) -> None:
+def check_resume(
+    path: str | os.PathLike[str],
+    max_epochs: int,
+    model: Trainable,
+    learning_rates: Mapping[str, float],
+) -> None:
     """Raise unless training of ``model`` can go on from a checkpoint up to ``max_epochs``."""
     saved = read_checkpoint(path)["mtgnn"]
     if saved["epoch"] >= max_epochs:
         raise ValueError(
             f"{os.fspath(path)} has trained {saved['epoch']} epochs: expected max_epochs beyond "
             f"that, got {max_epochs}"
+        )
+    # The optimiser's state is sorted by learning rate.
+    if saved.get("learning_rates", {}) != learning_rates:
+        raise ValueError(
+            f"{os.fspath(path)} was trained with learning_rates "
+            f"{saved.get('learning_rates', {})}: expected the same, got {dict(learning_rates)}"
         )
     own, other = describe(model), saved["model"]
     for part in own.keys() - {"options"} if own["format"] == other["format"] else ["format"]:

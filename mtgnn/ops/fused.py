@@ -54,7 +54,7 @@ def recur_fused(
         raise ValueError("the fused recurrence has no gated fusion")
     note("fused" if talk is None else f"fused {type(talk).__name__.lower()}")
     matrices = weights.of_blocks(layout.block_row)
-    tensors = (words.source, h, c, matrices.input, matrices.state, matrices.message, matrices.bias)
+    tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
     with torch.autocast(h.device.type, enabled=False):
         every = (*tensors, *(() if talk is None else talk.tensors))
@@ -129,7 +129,9 @@ class _Recurrence(torch.autograd.Function):
             running.resume(rest[: ctx.num_kept], grad_alpha)
             running.grad_message = grad_message
         states, learns = (h, c, weights, hs, cs, gates), ctx.needs_input_grad[4]
-        grads = _Backward(layout, Words(source, index), *states, running, learns)(grad_hs, grad_cs)
+        backward = _Backward(layout, Words(source, index), *states, running, learns)
+        with torch.autocast(h.device.type, enabled=False):  # as on the way there
+            grads = backward(grad_hs, grad_cs)
         return (None, None, None, None, *grads, *(() if running is None else running.gradients()))
 
 
@@ -232,6 +234,9 @@ def _add_first(carry: Tensor, grad: Tensor | None, like: Tensor) -> Tensor:
     """What comes back to the states of a step: from later steps, and from outside."""
     if carry.shape == like.shape:
         return carry if grad is None else carry.add_(grad)
-    dh = torch.zeros_like(like) if grad is None else grad.clone()
+    if grad is None:
+        dh = torch.zeros_like(like)
+    else:
+        dh = grad.clone(memory_format=torch.contiguous_format)
     dh[: carry.size(0), : carry.size(1)] += carry
     return dh

@@ -267,3 +267,18 @@ def test_module_alone_in_a_trainer_of_ones_own(tmp_path: Path) -> None:
     for task in CLASSES:
         assert scores[f"test/accuracy/{task}"] == pytest.approx(expected[task])
     assert scores["test/accuracy"] == pytest.approx(sum(expected.values()) / 3)
+
+
+def test_going_on_needs_the_same_learning_rates(tmp_path: Path) -> None:
+    first = train(model("star"), tmp_path, max_epochs=1, learning_rates={"scores": 0.2})
+    for other in ({"nodes.dvd": 0.2}, None):
+        with pytest.raises(ValueError, match="trained with learning_rates .'scores': 0.2."):
+            train(
+                model("star"),
+                tmp_path,
+                max_epochs=2,
+                learning_rates=other,
+                resume=first.last_checkpoint,
+            )
+    options = {"learning_rates": {"scores": 0.2}, "max_epochs": 2}
+    assert train(model("star"), tmp_path, resume=first.last_checkpoint, **options).epochs == 2

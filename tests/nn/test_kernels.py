@@ -13,7 +13,7 @@ from torch_geometric.nn import GATv2Conv
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
 from mtgnn.ops import kernels_ran
-from mtgnn.testing import randomise
+from mtgnn.testing import random_batch, randomise
 
 B, T, E, H, K = 6, 7, 3, 4, 5
 LENGTHS = torch.tensor([7, 2, 4, 7, 1, 4])
@@ -164,3 +164,14 @@ def test_a_second_derivative_is_refused_on_the_fast_path_and_given_on_the_plain_
         torch.autograd.grad(fused(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
     (first,) = torch.autograd.grad(plain(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
     assert torch.autograd.grad(first.square().sum(), x)[0].any()
+
+
+def test_backward_within_autocast() -> None:
+    layer = randomise(CompleteGraphLSTM(3, 4, 3, "mutual"), dtype=torch.float32)
+    x, lengths, task = random_batch(3, 3, batch_size=6, dtype=torch.float32)
+    expected = torch.autograd.grad(layer(x, lengths, task)[0].sum(), list(layer.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        out, _ = layer(x, lengths, task)
+        grads = torch.autograd.grad(out.sum(), list(layer.parameters()))
+    for grad, other in zip(grads, expected, strict=True):
+        torch.testing.assert_close(grad, other, rtol=5e-2, atol=1e-2)  # words' scores in bfloat16

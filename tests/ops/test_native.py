@@ -143,6 +143,38 @@ def test_layers_equal_the_plain_path(
     assert set(calls) == wanted
 
 
+@pytest.mark.parametrize("name", ["mutual", "read", "star"])
+@pytest.mark.parametrize("where", ["words", "weights"])
+def test_nan_stays_nan(use: Callable[[bool], None], name: str, where: str) -> None:
+    layer = randomise(LAYERS[name]())
+    x, lengths, task = random_batch(E, 3, batch_size=6)
+    if where == "words":
+        x[0, 1, 0] = torch.nan
+    else:
+        next(layer.nodes.parameters()).data[0] = torch.nan
+    found = []
+    for on in (False, True):
+        use(on)
+        found.append(layer(x, lengths, task)[0].detach())
+    assert found[0].isnan().any()
+    torch.testing.assert_close(found[1], found[0], equal_nan=True)
+
+
+def test_wrong_sizes_are_refused(use: Callable[[bool], None]) -> None:
+    use(True)
+    c = drawn(2, 3, 4)
+    with pytest.raises(RuntimeError, match=r"h: expected sizes \[2, 3, 4\]"):
+        native.cell_forward(drawn(2, 3, 16), c, c.clone(), drawn(2, 1, 4))
+    with pytest.raises(RuntimeError, match="att: expected a contiguous vector"):
+        native.additive_weights(
+            drawn(2, 1, 4),
+            drawn(2, 3, 4),
+            drawn(8)[::2],
+            torch.ones(1, 1, 3).bool(),
+            drawn(2, 1, 3),
+        )
+
+
 def test_other_tensors_go_the_usual_way(use: Callable[[bool], None]) -> None:
     use(True)
     assert native.serves(torch.zeros(1)) and not native.serves(torch.zeros(1).bfloat16())

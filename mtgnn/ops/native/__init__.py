@@ -8,6 +8,8 @@ and gives the same values.
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ import torch
 from torch import Tensor
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
-_FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
+# As -ffast-math, but a NaN stays one.
+_FLAGS = [
+    *("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fno-signed-zeros", "-fassociative-math", "-freciprocal-math"),
+]
 _built: Any = None
 
 
@@ -35,20 +41,30 @@ def compile_native(verbose: bool = False) -> None:
     global _built
     if _built is not None:
         return
-    from torch.utils import cpp_extension  # brings setuptools along: only where it is wanted
-
     try:
+        from torch.utils import cpp_extension  # brings setuptools along: only where it is wanted
+
         _built = cpp_extension.load(
-            "mtgnn_native",
+            f"mtgnn_native_{_place()}",
             [str(_SOURCE)],
             extra_cflags=_FLAGS,
             extra_ldflags=["-fopenmp"],
             verbose=verbose,
         )
-    except (OSError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError) as error:
         raise RuntimeError(
             f"cannot build mtgnn's C++ loops, which need a C++ compiler and ninja: {error}"
         ) from error
+
+
+def _place() -> str:
+    """What a build is good for: a torch, a processor and these sources."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    told = [torch.__version__, platform.machine(), platform.processor(), *features, *_FLAGS]
+    told.append(_SOURCE.read_text(encoding="utf-8"))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
 def serves(tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <vector>
 
 namespace {
@@ -24,8 +25,8 @@ template <typename T>
 constexpr T kLeast = T(-80);
 
 template <typename T>
-inline T sigmoid(T x) {
-  x = std::min(std::max(x, kLeast<T>), -kLeast<T>);
+inline T sigmoid(T x) {  // comparisons as they stand let NaN through
+  x = x < kLeast<T> ? kLeast<T> : (x > -kLeast<T> ? -kLeast<T> : x);
   return T(1) / (T(1) + std::exp(-x));
 }
 
@@ -46,9 +47,19 @@ struct Rows {
   int64_t first, second;
 };
 
-void check(const Tensor& tensor, const char* name) {
-  TORCH_CHECK(tensor.dim() == 3 && (tensor.size(2) <= 1 || tensor.stride(2) == 1), name,
-              ": expected three dimensions, the last one contiguous");
+// A tensor of these sizes, the last dimension contiguous; what is read may broadcast.
+void check(const Tensor& tensor, const char* name, at::IntArrayRef sizes, bool broadcasts = false) {
+  bool fits = tensor.dim() == 3 && tensor.size(2) == sizes[2] &&
+              (tensor.size(2) <= 1 || tensor.stride(2) == 1);
+  for (int64_t d = 0; fits && d < 2; ++d)
+    fits = tensor.size(d) == sizes[d] || (broadcasts && tensor.size(d) == 1);
+  TORCH_CHECK(fits, name, ": expected sizes ", sizes, " with the last dimension contiguous, got ",
+              tensor.sizes(), " with strides ", tensor.strides());
+}
+
+void check_vector(const Tensor& tensor, const char* name, int64_t size) {
+  TORCH_CHECK(tensor.dim() == 1 && tensor.size(0) == size && tensor.is_contiguous(), name,
+              ": expected a contiguous vector of ", size, ", got ", tensor.sizes());
 }
 
 int64_t grain(int64_t elements) {
@@ -143,10 +154,11 @@ void scores_forward(const Tensor& query, const Tensor& keys, const Tensor& att, 
         most = std::max(most, alpha[j]);
       }
       for (int64_t j = 0; j < count; ++j) {
-        alpha[j] = heard[j] ? std::exp(std::max(alpha[j] - most, kLeast<T>)) : T(0);
+        const T x = alpha[j] - most;
+        alpha[j] = heard[j] ? std::exp(x < kLeast<T> ? kLeast<T> : x) : T(0);
         sum += alpha[j];
       }
-      if (sum > 0)
+      if (sum != T(0))
         for (int64_t j = 0; j < count; ++j) alpha[j] /= sum;
     }
   });
@@ -161,9 +173,11 @@ void scores_backward(const Tensor& query, const Tensor& keys, const Tensor& att,
   const T* vector = att.const_data_ptr<T>();
   const int64_t count = keys.size(1), size = att.size(0), receivers = query.size(1);
   const int64_t work = receivers * count * size;
-  std::vector<T> sums(at::get_num_threads() * size, T(0));
+  T* total = d_att.data_ptr<T>();
+  std::mutex adding;
   at::parallel_for(0, query.size(0), grain(work), [&](int64_t begin, int64_t end) {
-    T* __restrict__ d_vector = sums.data() + at::get_thread_num() * size;
+    std::vector<T> sums(size, T(0));
+    T* __restrict__ d_vector = sums.data();
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t q = 0; q < receivers; ++q) {
         const T* __restrict__ mine = queries(n, q);
@@ -189,9 +203,9 @@ void scores_backward(const Tensor& query, const Tensor& keys, const Tensor& att,
         }
       }
     }
+    const std::lock_guard<std::mutex> lock(adding);
+    for (int64_t a = 0; a < size; ++a) total[a] += sums[a];
   });
-  T* total = d_att.data_ptr<T>();
-  for (size_t at = 0; at < sums.size(); ++at) total[at % size] += sums[at];
 }
 
 }  // namespace
@@ -201,26 +215,40 @@ void scores_backward(const Tensor& query, const Tensor& keys, const Tensor& att,
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   module.def("cell_forward", [](const Tensor& z, const Tensor& c_before, const Tensor& c,
                                 const Tensor& h) {
-    check(z, "z"), check(c_before, "c_before"), check(c, "c"), check(h, "h");
+    TORCH_CHECK(c.dim() == 3, "c: expected three dimensions");
+    const int64_t g = c.size(0), w = c.size(1), size = c.size(2);
+    check(z, "z", {g, w, 4 * size}), check(c_before, "c_before", {g, w, size});
+    check(c, "c", {g, w, size}), check(h, "h", {g, w, size});
     DISPATCH(z, cell_forward<scalar_t>(z, c_before, c, h));
   });
   module.def("cell_backward", [](const Tensor& gates, const Tensor& c_before, const Tensor& c,
                                  const Tensor& dh, const Tensor& dc, const Tensor& dz) {
-    check(gates, "gates"), check(c_before, "c_before"), check(c, "c"), check(dh, "dh");
-    check(dc, "dc"), check(dz, "dz");
+    TORCH_CHECK(c.dim() == 3, "c: expected three dimensions");
+    const int64_t g = c.size(0), w = c.size(1), size = c.size(2);
+    check(gates, "gates", {g, w, 4 * size}), check(c_before, "c_before", {g, w, size});
+    check(c, "c", {g, w, size}), check(dh, "dh", {g, w, size}), check(dc, "dc", {g, w, size});
+    check(dz, "dz", {g, w, 4 * size});
     DISPATCH(gates, cell_backward<scalar_t>(gates, c_before, c, dh, dc, dz));
   });
   module.def("scores_forward", [](const Tensor& query, const Tensor& keys, const Tensor& att,
                                   const Tensor& mask, const Tensor& weights) {
-    check(query, "query"), check(keys, "keys"), check(mask, "mask"), check(weights, "weights");
+    TORCH_CHECK(weights.dim() == 3, "weights: expected three dimensions");
+    const int64_t n = weights.size(0), q = weights.size(1), j = weights.size(2), a = att.size(0);
+    check(query, "query", {n, q, a}), check(keys, "keys", {n, j, a});
+    check_vector(att, "att", a), check(mask, "mask", {n, q, j}, true);
+    check(weights, "weights", {n, q, j});
     DISPATCH(query, scores_forward<scalar_t>(query, keys, att, mask, weights));
   });
   module.def("scores_backward", [](const Tensor& query, const Tensor& keys, const Tensor& att,
                                    const Tensor& weights, const Tensor& d_weights,
                                    const Tensor& d_query, const Tensor& d_keys,
                                    const Tensor& d_att) {
-    check(query, "query"), check(keys, "keys"), check(weights, "weights");
-    check(d_weights, "d_weights"), check(d_query, "d_query"), check(d_keys, "d_keys");
+    TORCH_CHECK(weights.dim() == 3, "weights: expected three dimensions");
+    const int64_t n = weights.size(0), q = weights.size(1), j = weights.size(2), a = att.size(0);
+    check(query, "query", {n, q, a}), check(keys, "keys", {n, j, a});
+    check(weights, "weights", {n, q, j}), check(d_weights, "d_weights", {n, q, j});
+    check(d_query, "d_query", {n, q, a}), check(d_keys, "d_keys", {n, j, a});
+    check_vector(att, "att", a), check_vector(d_att, "d_att", a);
     DISPATCH(query, scores_backward<scalar_t>(query, keys, att, weights, d_weights, d_query, d_keys,
                                               d_att));
   });
