@@ -83,7 +83,7 @@ class Run:
         return values[stage.layout.flip] if self.reverse else values
 
     def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor, Tensor | None]:
-        """States, cells and messages of a stage, packed."""
+        """States and cells of a stage, packed; messages too, where they are handed on."""
         layer = self.layer
         nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
         size = layer.message_size if stage.hears else 0
@@ -104,7 +104,8 @@ class Run:
         hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
         if message is not None and alpha is not None:
             if stage.dense:
-                message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
+                if self._hands_on_messages:  # else nobody needs them in that order
+                    message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
                 alpha = pairs_by_token(alpha, stage)
             self.weights.append((stage, alpha))
         return hs, cs, message
