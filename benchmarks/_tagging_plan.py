@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from _record import Row
 from _tagging_data import TASKS
-from _tagging_scores import JOINT, Row
+from _tagging_scores import JOINT
 
 from mtgnn import TaskGraph
 

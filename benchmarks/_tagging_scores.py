@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _record import Row, spread
 from numpy.typing import NDArray
 
 from mtgnn.data import NO_LABEL, read_spans
@@ -31,7 +30,6 @@ KEY = COLUMNS[:5]
 JOINT = "joint:"  # before a corpus' name: it was trained with all the others
 SAMPLES = 2000
 
-Row = dict[str, str]
 Counts = NDArray[np.int64]
 
 
@@ -93,26 +91,6 @@ def interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[floa
 # The record -----------------------------------------------------------------------------------
 
 
-def read(path: Path) -> list[Row]:
-    """The rows that are there."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, rows: Iterable[Row]) -> None:
-    """Add rows, by one write, so that several programs may share a record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if not path.exists():
-        writer.writeheader()
-    writer.writerows(rows)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        file.write(text.getvalue())
-
-
 def key(row: Mapping[str, str]) -> tuple[str, ...]:
     """Which result a row is."""
     return tuple(row[name] for name in KEY)
@@ -155,7 +133,7 @@ def summary(rows: Sequence[Row], folder: Path) -> str:
         ]
         for model, head in dict.fromkeys((row["model"], row["head"]) for row in own):
             same = [row for row in own if (row["model"], row["head"]) == (model, head)]
-            cells = [spread([100 * float(r[name]) for r in same]) for name in COLUMNS[5:8]]
+            cells = [spread_or_dash([100 * float(r[name]) for r in same]) for name in COLUMNS[5:8]]
             speed = statistics.mean(float(row["sentences_per_s"]) for row in same)
             lines.append(
                 f"{model + ', ' + head:28}{len(same):>6}{cells[0]:>14}{cells[1]:>14}"
@@ -165,12 +143,9 @@ def summary(rows: Sequence[Row], folder: Path) -> str:
     return "\n\n".join(tables)
 
 
-def spread(values: list[float]) -> str:
+def spread_or_dash(values: list[float]) -> str:
     """Mean ± standard deviation; nothing where there was nothing to score."""
-    if any(math.isnan(value) for value in values):
-        return "–"
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"
+    return "–" if any(math.isnan(value) for value in values) else spread(values, ".2f")
 
 
 def difference(ours: Sequence[Row], rows: Sequence[Row], folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
+from _examples import group_rates
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
 from _tagging_plan import Run, levels
@@ -96,8 +97,6 @@ class Bench:
         """Train to the best epoch: that with the best mean over tasks of the dev scores."""
         options, data = self.options, self.prepare(run)
         model = self.build(run, chosen.dropout)
-        # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
-        rates = {"scores": 10 * chosen.learning_rate} if run.model == "complete" else None
         with tempfile.TemporaryDirectory() as folder:
             done = fit(
                 model,
@@ -106,7 +105,7 @@ class Bench:
                 ),
                 max_epochs=options.epochs,
                 learning_rate=chosen.learning_rate,
-                learning_rates=rates,
+                learning_rates=group_rates(model, chosen.learning_rate),
                 clip=options.clip,
                 seed=run.seed,
                 log_dir=folder,

@@ -44,10 +44,11 @@ import time
 from pathlib import Path
 
 import torch
+from _record import append, read
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
-from _tagging_scores import append, keep, key, prediction_file, read, summary
+from _tagging_scores import COLUMNS, keep, key, prediction_file, summary
 from _tagging_train import Bench, Configuration
 
 # Options that say nothing of what a result is.
@@ -78,7 +79,7 @@ def finish(bench: Bench, run: Run) -> None:
         }
         rows += [] if key(row) in there else [row]
         print(*row.values(), f"epoch {done.best_epoch}", f"{done.seconds:.0f} s", flush=True)
-    append(options.csv, rows)
+    append(options.csv, COLUMNS, rows)
 
 
 # Tuning ---------------------------------------------------------------------------------------

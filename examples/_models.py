@@ -1,4 +1,5 @@
-"""The models that ``text_classification.py`` compares, each in its standard configuration."""
+"""The models that ``text_classification.py`` compares, each in its standard configuration, and the
+learning rates of graph models."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
-from mtgnn.nn import GraphLSTM, MultiTaskModel
+from mtgnn.nn import GraphLSTM, MultiTaskModel, TaggingModel
 
 
 class OracleLSTM(nn.Module):
@@ -74,8 +75,10 @@ def build_model(
     )
 
 
-def group_rates(model: MultiTaskModel, learning_rate: float) -> dict[str, float] | None:
+def group_rates(
+    model: MultiTaskModel | TaggingModel, learning_rate: float
+) -> dict[str, float] | None:
     """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`."""
     # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
-    static = getattr(model.encoder, "score", None) == "static"
+    static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
     return {"scores": 10 * learning_rate} if static else None

@@ -33,6 +33,7 @@ from typing import Any
 import torch
 from _aligned import show, tag
 from _corpora import Corpus, read_corpus
+from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
 from _tagging_options import read_options
 
@@ -123,8 +124,6 @@ def train(
     train, dev = (
         EncodedSentences(corpus.parts[part], model.sentences) for part in ("train", "dev")
     )
-    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
-    static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
     done = fit(
         model,
         MultiTaskDataModule(
@@ -133,7 +132,7 @@ def train(
         max_epochs=options["epochs"],
         patience=options["patience"],
         learning_rate=options["learning_rate"],
-        learning_rates={"scores": 10 * options["learning_rate"]} if static else None,
+        learning_rates=group_rates(model, options["learning_rate"]),
         weight_decay=options["weight_decay"],
         clip=options["clip"],
         seed=options["seed"],
