@@ -167,6 +167,14 @@ def test_baselines_by_name(folder: Path, main: Callable[..., str], tmp_path: Pat
     assert "mean over tasks" in main(*checkpoint, "--evaluate")
 
 
+def test_one_task_alone_has_no_edges_to_score(main: Callable[..., str], tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        lines = [f"{label}\t{label} {split} {i}\n" for i in range(4) for label in ("pos", "neg")]
+        (tmp_path / f"books.{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    options = ("--model", "complete", "--epochs", "1", "--out", str(tmp_path / "out"))
+    assert "complete" in main("--data", str(tmp_path), *options, *SMALL)
+
+
 def test_evaluate_and_predict(
     star: tuple[Path, str], main: Callable[..., str], tmp_path: Path
 ) -> None:
