@@ -12,7 +12,7 @@ from _peers import DenseGATLoop
 from torch import Tensor, nn
 from user_loop import user_loop
 
-from mtgnn.ops import native
+from mtgnn.ops.native import build as native
 
 KERNELS = ("reference", "auto", "fused", "native")
 NAMES = ("loop", "loop-tuned", "dense-gat", *KERNELS, "silent", "products")

@@ -23,21 +23,24 @@ def word_index(stage: Stage, x: Tensor) -> Tensor:
 def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
     """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
     answers = sum(stage.answer.numel() for stage in plan.stages)
-    out = outs[0].new_zeros(answers * steps, outs[0].size(-1))
+    whole = all(stage.layout.exact for stage in plan.stages)  # then there may be no padding
+    whole &= sum(len(o) for o in outs) == answers * steps
+    shape = answers * steps, outs[0].size(-1)
+    out = outs[0].new_empty(shape) if whole else outs[0].new_zeros(shape)
     for stage, states in zip(plan.stages, outs, strict=True):
         layout = stage.layout
         answer = torch.full_like(stage.node, -1)
         answer[stage.wanted] = stage.answer
         answer = answer[layout.slot]
         if stage.wanted.numel() == layout.num_slots and layout.exact:
-            out = out.index_copy(0, answer * steps + layout.time, states)
+            out.index_copy_(0, answer * steps + layout.time, states)
         elif stage.wanted.numel() > 0:
             wanted = answer >= 0
             if layout.real is not None:
                 wanted &= torch.zeros_like(wanted).index_fill(0, layout.real, True)
             chosen = wanted.nonzero().squeeze(1)
             place = answer[chosen] * steps + layout.time[chosen]
-            out = out.index_copy(0, place, states[chosen])
+            out.index_copy_(0, place, states[chosen])
     out = out.view(answers, steps, -1)
     return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
 

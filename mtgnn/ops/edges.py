@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import native, score
+from . import score
 from .layout import Layout
 from .talk import Drop, Running, Talk
 
@@ -49,10 +49,17 @@ class Edges(Talk):
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
-        return _Running(self, tensors, layout)
+        return EdgesRunning(self, tensors, layout)
 
 
-class _Running(Running):
+class EdgesRunning(Running):
+    """See :class:`Running`."""
+
+    d_query: Tensor | None = None
+    d_word: Tensor | None = None
+    d_att: Tensor | None = None
+    d_fixed: Tensor | None = None
+
     def __init__(self, talk: Edges, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         query, self.word, self.att, values, self.keys, self.sender, self.fixed = tensors
         assert values is not None
@@ -61,16 +68,17 @@ class _Running(Running):
         self.token, self.mask, self.heads = talk.token, talk.mask, talk.heads
         self.all_there = bool(talk.mask.all()) if talk.mask.device.type == "cpu" else False
 
+    def prepare(self, h: Tensor) -> None:
+        tokens, senders = self.token.shape
+        self.allocate(
+            h.new_empty(tokens, self.heads * h.size(1)),
+            h.new_empty(tokens, senders, self.heads),
+        )
+
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, _, start, stop = self.layout.steps[t]
         here = slice(start, stop)
-        if t == 0:
-            tokens, senders = self.token.shape
-            self.allocate(
-                h.new_empty(tokens, self.heads * h.size(2)),
-                h.new_empty(tokens, senders, self.heads),
-            )
-        values, keys, query = self._gather(here, h)
+        (values, keys), query = self.senders(here), self._queries(here, h)
         message = self.message[here].view(stop - start, self.heads, -1)
         for p in range(self.heads):
             alpha = self._weights(p, here, query, keys)
@@ -97,7 +105,7 @@ class _Running(Running):
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here]
         d_heads = d_message.unflatten(1, (self.heads, -1))
-        values, keys, query = self._gather(here, h)
+        (values, keys), query = self.senders(here), self._queries(here, h)
         alpha = self.alpha[here]
         used, d_alpha = alpha, torch.bmm(values, d_heads.mT)  # [s, J, P]
         if self.keep_alpha is not None:
@@ -115,7 +123,7 @@ class _Running(Running):
                 back = alpha[..., p], d_alpha[..., p]
                 self._score_backward(p, query, keys, *back, d_query, d_keys)
             self._project_backward(here, h, d_query, d_h)
-            self._keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
+            self.keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
         self.d_values.index_add_(0, self.token[here].flatten(), d_values)
 
     def _project_backward(self, here: slice, h: Tensor, d_query: Tensor, d_h: Tensor) -> None:
@@ -124,7 +132,8 @@ class _Running(Running):
         self.d_query.addmm_(h.flatten(0, 1).t(), d_query)
         d_h.flatten(0, 1).addmm_(d_query, self.query.t())
 
-    def _keys_backward(self, here: slice, values: Tensor, d_keys: Tensor, d_values: Tensor) -> None:
+    def keys_backward(self, here: slice, values: Tensor, d_keys: Tensor, d_values: Tensor) -> None:
+        """Hand on the keys' gradient ``[n · J, P·A]`` of some tokens; may add to ``d_values``."""
         if self.d_keys is not None:
             self.d_keys.index_add_(0, self.token[here].flatten(), d_keys)
             return
@@ -143,19 +152,22 @@ class _Running(Running):
             self.d_fixed,
         )
 
-    def _gather(self, here: slice, h: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Values ``[s, J, H]``, keys ``[s, J, P·A]`` and queries ``[s, P·A]`` of a step."""
+    def senders(self, here: slice) -> tuple[Tensor, Tensor | None]:
+        """Values ``[n, J, H]`` and keys ``[n, J, P·A]`` that some tokens read."""
         token = self.token[here]
         values = self.values.index_select(0, token.flatten()).unflatten(0, token.shape)
         if self.query is None:
-            return values, None, None
-        assert self.word is not None
+            return values, None
         if self.sender is not None:
-            keys = values @ self.sender
-        else:
-            assert self.keys is not None
-            keys = self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
-        return values, keys, torch.addmm(self.word[here], h.flatten(0, 1), self.query)
+            return values, values @ self.sender
+        assert self.keys is not None
+        return values, self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
+
+    def _queries(self, here: slice, h: Tensor) -> Tensor | None:
+        """Queries ``[s, P·A]`` of a step."""
+        if self.query is None or self.word is None:
+            return None
+        return torch.addmm(self.word[here], h.flatten(0, 1), self.query)
 
     def _weights(self, p: int, here: slice, query: Tensor | None, keys: Tensor | None) -> Tensor:
         """Weights ``[s, J]`` of one head."""
@@ -165,11 +177,6 @@ class _Running(Running):
         query, keys = query.chunk(self.heads, -1)[p], keys.chunk(self.heads, -1)[p]
         if self.att is None:
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
-        elif native.serves(query):
-            out = query.new_empty(query.size(0), 1, keys.size(1))
-            mask = self.mask[here].unsqueeze(1)
-            native.additive_weights(query.unsqueeze(1), keys, self.att[p], mask, out)
-            return out.squeeze(1)
         else:
             logits = score.additive(score.bend(query.unsqueeze(1), keys, self.room), self.att[p])
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
@@ -187,19 +194,6 @@ class _Running(Running):
         query, keys, d_query, d_keys = (
             part.chunk(self.heads, -1)[p] for part in (query, keys, d_query, d_keys)
         )
-        if self.att is not None and native.serves(query):
-            assert self.d_att is not None
-            native.additive_backward(
-                query.unsqueeze(1),
-                keys,
-                self.att[p],
-                alpha.contiguous().unsqueeze(1),
-                d_alpha.contiguous().unsqueeze(1),
-                d_query.unsqueeze(1),
-                d_keys.zero_(),
-                self.d_att[p],
-            )
-            return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         if self.att is None:
             d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))

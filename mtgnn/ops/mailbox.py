@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import native, score
+from . import score
 from .layout import Layout
 from .talk import Drop, Running, Talk
 
@@ -52,16 +52,28 @@ class Mailbox(Talk):
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
-        return _Running(self, tensors, layout)
+        return MailboxRunning(self, tensors, layout)
 
 
-class _Running(Running):
+class MailboxRunning(Running):
+    """See :class:`Running`."""
+
+    d_sent: Tensor | None = None
+    d_query: Tensor | None = None
+    d_word: Tensor | None = None
+    d_att: Tensor | None = None
+    d_keys: Tensor | None = None
+    d_logits: Tensor | None = None
+    queries: Tensor | None = None
+
     def __init__(self, talk: Mailbox, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         self.query, self.word, self.att, values, self.keys = tensors
         assert values is not None
         super().__init__(layout, talk.drop, values)
-        self.values, self.talk, self.heads = values, talk, talk.heads
-        self.native = self.att is not None and native.serves(values)
+        # Contiguous: they are read at every step, in C++ by their pointers.
+        self.values = values.contiguous()
+        self.keys = None if self.keys is None else self.keys.contiguous()
+        self.talk, self.heads = talk, talk.heads
         starts = torch.tensor([step.start for step in layout.steps], device=talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
@@ -73,8 +85,6 @@ class _Running(Running):
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, _, start, stop = self.layout.steps[t]
         here = slice(start, stop)
-        if t == 0:
-            self._prepare(h)
         box = self._open(t)
         query = self._queries(t, here, h)
         received = h.new_empty(box.count, self.heads, h.size(2))
@@ -87,9 +97,9 @@ class _Running(Running):
         self.message[here].index_copy_(0, box.within, received.flatten(1))
         return self.drop_message(here).view(*h.shape[:2], -1)
 
-    def _prepare(self, h: Tensor) -> None:
+    def prepare(self, h: Tensor) -> None:
         steps, boxes = self.talk.place.shape
-        shape = (self.layout.num_tokens, self.heads * h.size(2))
+        shape = (self.layout.num_tokens, self.heads * h.size(1))
         message = h.new_empty(shape) if self.layout.exact else h.new_zeros(shape)
         self.allocate(message, h.new_zeros(boxes, steps, self.values.size(1), self.heads))
 
@@ -112,6 +122,7 @@ class _Running(Running):
         d_message = d_message.flatten(0, 1)
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here]
+        assert self.d_sent is not None
         d_sent = self.d_sent[: box.count, t]
         d_sent.copy_(d_message.index_select(0, box.within))
         query = self._queries(t, here, h)
@@ -132,13 +143,14 @@ class _Running(Running):
     def gradients(self) -> tuple[Tensor | None, ...]:
         alpha = self.alpha if self.keep_alpha is None else self.alpha * self.keep_alpha
         d_values = torch.zeros_like(self.values)
+        assert self.d_sent is not None
         for p, part in enumerate(self.d_sent.chunk(self.heads, -1)):
             d_values.baddbmm_(alpha[..., p].mT, part)
-        if self.d_keys is not None and self.att is None:
+        if self.queries is not None and self.d_logits is not None:
             queries = self.queries.chunk(self.heads, -1)
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
-        elif self.d_keys is not None and self.att is not None and not self.native:
+        elif self.d_keys is not None and self.att is not None:
             self.d_keys *= self.att.flatten()
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
 
@@ -159,12 +171,6 @@ class _Running(Running):
         elif self.att is None:
             own = query.chunk(self.heads, -1)[p].unsqueeze(2)
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
-        elif self.native:
-            own, out = query.chunk(self.heads, -1)[p].unsqueeze(1), query.new_empty(box.mask.shape)
-            native.additive_weights(
-                own, box.keys_of(p), self.att[p], box.mask.unsqueeze(1), out.unsqueeze(1)
-            )
-            return out
         else:
             own = query.chunk(self.heads, -1)[p].unsqueeze(1)
             logits = score.additive(score.bend(own, box.keys_of(p), self.room), self.att[p])
@@ -181,23 +187,10 @@ class _Running(Running):
         d_query: Tensor,
     ) -> None:
         own, d_own = query.chunk(self.heads, -1)[p], d_query.chunk(self.heads, -1)[p]
-        if self.native:
-            assert self.att is not None and self.d_att is not None and self.d_keys is not None
-            d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
-            native.additive_backward(
-                own.unsqueeze(1),
-                box.keys_of(p),
-                self.att[p],
-                alpha.contiguous().unsqueeze(1),
-                d_alpha.contiguous().unsqueeze(1),
-                d_own.unsqueeze(1),
-                d_keys,
-                self.d_att[p],
-            )
-            return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         if self.att is None:
             d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
+            assert self.d_logits is not None and self.queries is not None
             self.d_logits[: box.count, t, : box.end, p] = d_logits
             self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
             return
@@ -220,7 +213,7 @@ class _Running(Running):
 class _Open:
     """What is read at a step: the first ``count`` mailboxes up to position ``end``."""
 
-    def __init__(self, running: _Running, t: int) -> None:
+    def __init__(self, running: MailboxRunning, t: int) -> None:
         self.count, self.end = running.talk.counts[t], running.ends[t]
         self.values = running.values[: self.count, : self.end]
         self.mask = running.talk.mask[: self.count, : self.end]

@@ -47,7 +47,11 @@ class MutualRunning(Running):
         super().__init__(layout, talk.drop, next(t for t in tensors if t is not None))
         self.pair, self.word, self.att, self.fixed = tensors
         self.heads, self.learns, self.rows = talk.heads, talk.learns, layout.num_blocks
-        self.grads = [None if tensor is None else torch.zeros_like(tensor) for tensor in tensors]
+        new = torch.contiguous_format
+        self.grads = [
+            None if tensor is None else torch.zeros_like(tensor, memory_format=new)
+            for tensor in tensors
+        ]
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Those of :attr:`Talk.tensors`."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import native, score
+from . import score
 from .layout import Chunk, Layout
 from .mutual import MutualRunning, MutualTalk
 from .talk import Running
@@ -32,10 +32,12 @@ class Pairs(MutualTalk):
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
-        return _Running(self, tensors, layout)
+        return PairsRunning(self, tensors, layout)
 
 
-class _Running(MutualRunning):
+class PairsRunning(MutualRunning):
+    """See :class:`Running`."""
+
     def __init__(self, talk: Pairs, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         super().__init__(talk, tensors, layout)
         self.mask, self.silent = talk.mask, talk.silent
@@ -45,14 +47,15 @@ class _Running(MutualRunning):
         if self.word is not None:  # beside the queries of words, nothing for the keys
             self.word_pair = torch.nn.functional.pad(self.word, (0, self.word.size(1)))
 
+    def prepare(self, h: Tensor) -> None:
+        total, size = self.layout.num_tokens // self.rows, h.size(1)
+        self.allocate(
+            h.new_empty(total, self.rows, self.heads * size),
+            h.new_empty(self.heads, total, self.rows, self.rows),
+        )
+
     def forward(self, t: int, h: Tensor) -> Tensor:
         rows, width = self._rows(t), h.size(1)
-        if t == 0:
-            total, size = self.layout.num_tokens // self.rows, h.size(2)
-            self.allocate(
-                h.new_empty(total, self.rows, self.heads * size),
-                h.new_empty(self.heads, total, self.rows, self.rows),
-            )
         both, states = self.project(t, h), h.transpose(0, 1)  # states [width, R, H]
         message = self.message[rows]
         for p in range(self.heads):
@@ -126,9 +129,6 @@ class _Running(MutualRunning):
             out.copy_(self.fixed[p])
             return
         query, keys = self._split(p, both)
-        if self.att is not None and native.serves(query):
-            native.additive_weights(query, keys, self.att[p], self.mask.unsqueeze(0), out)
-            return
         barred = self.barred[: out.numel()]
         if self.att is None:
             logits = torch.baddbmm(barred.view(out.shape), query, keys.mT)
@@ -145,13 +145,6 @@ class _Running(MutualRunning):
     ) -> None:
         query, keys = self._split(p, both)
         d_query, d_keys = self._split(p, d_both)
-        if self.att is not None and native.serves(query):
-            assert self.grads[2] is not None
-            d_keys.zero_()
-            native.additive_backward(
-                query, keys, self.att[p], alpha, d_alpha, d_query, d_keys, self.grads[2][p]
-            )
-            return
         d_logits = score.softmax_backward(alpha, d_alpha, -1)
         if self.att is None:
             d_query.copy_(torch.bmm(d_logits, keys))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import native
-
 LARGE = 1 << 14
 """Elements from which four passes with a sigmoid beat one with a tanh on a CPU."""
 
@@ -28,9 +26,6 @@ def cell_forward(z: Tensor, c_before: Tensor, c: Tensor, h: Tensor) -> None:
         c: ``[…, H]``, where the cells go.
         h: ``[…, H]``, where the states go.
     """
-    if z.dim() == 3 and native.serves(z):
-        native.cell_forward(z, c_before, c, h)
-        return
     size = c.size(-1)
     g = z[..., 2 * size : 3 * size]
     g.mul_(2)  # tanh by the sigmoid of all gates at once
@@ -54,9 +49,6 @@ def cell_backward(
         dc: ``[…, H]``, gradient of ``c``; changed in place into that of ``c_before``.
         dz: ``[…, 4H]``, where the result goes.
     """
-    if gates.dim() == 3 and native.serves(gates):
-        native.cell_backward(gates, c_before, c, dh, dc, dz)
-        return
     size = c.size(-1)
     i, f, g, o = gates.chunk(4, -1)
     d_i, d_f, d_g, d_o = dz.chunk(4, -1)

@@ -16,7 +16,8 @@ def kernels_ran() -> Iterator[list[str]]:
     Yields:
         A list that grows: ``"reference"``, or ``"fused"`` with the kind of communication,
         ``"fused"`` (none), ``"fused pairs"``, ``"fused sparse"``, ``"fused edges"`` or
-        ``"fused mailbox"``.
+        ``"fused mailbox"``; with the loops of :func:`compile_native`, ``"native"`` in the place of
+        ``"fused"``.
 
     Example:
         >>> import torch

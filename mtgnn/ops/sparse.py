@@ -31,7 +31,7 @@ class Sparse(MutualTalk):
 
     def __init__(self, senders: Tensor, mask: Tensor, *rest: Any) -> None:
         super().__init__(*rest)
-        self.mask = mask
+        self.senders, self.mask = senders, mask
         self.receiver, place = mask.nonzero(as_tuple=True)  # edges, sorted by receiver
         self.sender = senders[self.receiver, place]
         self.padded = self.receiver * mask.size(1) + place  # the edge's place in [R·J]
@@ -40,7 +40,7 @@ class Sparse(MutualTalk):
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
-        return _Running(self, tensors, layout)
+        return SparseRunning(self, tensors, layout)
 
     # Edges stand as [E, …] or, where all rows have equally many senders, as [R, J, …].
 
@@ -74,19 +74,22 @@ class Sparse(MutualTalk):
         return values.flatten(0, 1).index_select(0, self.padded)
 
 
-class _Running(MutualRunning):
+class SparseRunning(MutualRunning):
+    """See :class:`Running`."""
+
     def __init__(self, talk: Sparse, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         super().__init__(talk, tensors, layout)
         self.talk, self.places = talk, talk.mask.size(1)
         self.sent = Room(next(tensor for tensor in tensors if tensor is not None))
 
+    def prepare(self, h: Tensor) -> None:
+        tokens, heads = self.layout.num_tokens, self.heads
+        self.allocate(
+            h.new_empty(tokens, heads * h.size(1)), h.new_empty(tokens, self.places, heads)
+        )
+
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, width, start, stop = self.layout.steps[t]
-        if t == 0:
-            tokens, heads = self.layout.num_tokens, self.heads
-            self.allocate(
-                h.new_empty(tokens, heads * h.size(2)), h.new_empty(tokens, self.places, heads)
-            )
         here = slice(start, stop)
         alpha = self.alpha[here].view(self.rows, width, self.places, self.heads)
         message = self.message[here].view(self.rows, width, self.heads, -1)

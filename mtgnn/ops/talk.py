@@ -38,8 +38,8 @@ class Talk(ABC):
 
 
 class Running(ABC):
-    """A talk on its way through the steps, forwards (:meth:`forward`, from the first step on) or
-    backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
+    """A talk on its way through the steps, forwards (:meth:`prepare`, then :meth:`forward`, from
+    the first step on) or backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
 
     Attributes:
         message: ``[L, C]`` (pairs: by sequence and step), what was received, after dropout.
@@ -52,14 +52,18 @@ class Running(ABC):
 
     message: Tensor
     alpha: Tensor
-    grad_alpha: Tensor | None
-    grad_message: Tensor | None
-    keep_message: Tensor | None
-    keep_alpha: Tensor | None
+    grad_alpha: Tensor | None = None
+    grad_message: Tensor | None = None
+    keep_message: Tensor | None = None
+    keep_alpha: Tensor | None = None
 
     def __init__(self, layout: Layout, drop: Drop, like: Tensor) -> None:
         self.layout, self.drop = layout, drop
         self.room = Room(like)
+
+    @abstractmethod
+    def prepare(self, h: Tensor) -> None:
+        """Call :meth:`allocate`, before the first step; ``h [S, H]`` is like the states."""
 
     def allocate(self, message: Tensor, alpha: Tensor) -> None:
         """Take the room for what is kept, and draw dropout."""

@@ -1,0 +1,116 @@
+"""Builds the loops in C++ with the machine's own compiler, for its own processor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+_SOURCE = Path(__file__).with_name("module.cpp")
+_SUFFIX = {torch.float32: "Float", torch.float64: "Double"}
+# As -ffast-math, but a NaN stays one. The macro makes glibc's headers offer exp for vectors.
+_FLAGS = [
+    *("-O3", "-march=native", "-fopenmp", "-ffast-math", "-fno-finite-math-only"),
+    "-D__FAST_MATH__",
+]
+_built: Any = None
+
+
+def compile_native(verbose: bool = False) -> None:
+    """Build the C++ loops, or find them where an earlier call built them, and use them from now on.
+
+    With ``MTGNN_NATIVE=1`` in the environment no call is needed: the first recurrence builds them.
+    The first call on a machine takes about a minute. It needs a C++ compiler and ninja (extra
+    ``native``). What it builds lies in PyTorch's folder of extensions, see
+    :func:`torch.utils.cpp_extension.load`.
+
+    Args:
+        verbose: Print what the compiler says.
+
+    Raises:
+        RuntimeError: If there is no compiler or ninja, or the compiler fails.
+    """
+    global _built
+    if _built is not None:
+        return
+    try:
+        from torch.utils import cpp_extension  # brings setuptools along: only where it is wanted
+
+        _built = cpp_extension.load(
+            f"mtgnn_native_{_place()}",
+            [str(_SOURCE)],
+            extra_cflags=_FLAGS,
+            extra_ldflags=["-fopenmp"],
+            verbose=verbose,
+        )
+    except (ImportError, OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"cannot build mtgnn's C++ loops, which need a C++ compiler and ninja: {error}"
+        ) from error
+
+
+def _place() -> str:
+    """What a build is good for: a torch, a processor and these sources."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    told = [torch.__version__, platform.machine(), platform.processor(), *features, *_FLAGS]
+    for source in sorted(_SOURCE.parent.glob("*.[ch]*")):
+        told.append(source.read_text(encoding="utf-8"))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+
+
+def serves(tensor: Tensor) -> bool:
+    """Whether the C++ loops are there and can take such tensors.
+
+    Where the environment has ``MTGNN_NATIVE=1``, the first call builds them.
+    """
+    if not tensor.is_cpu or tensor.dtype not in _SUFFIX:
+        return False
+    if _built is None and os.environ.get("MTGNN_NATIVE") == "1":
+        compile_native()
+    return _built is not None
+
+
+def ask_for_large_pages(*fresh: Tensor | None) -> None:
+    """Let memory that nobody has touched yet consist of large pages, where the system has some."""
+    for tensor in fresh:
+        if tensor is not None:
+            _built.ask_for_large_pages(tensor)
+
+
+class Loops(NamedTuple):
+    """The classes of the extension, for one floating type."""
+
+    shape: Any
+    mutual_tensors: Any
+    box_tensors: Any
+    mutual: Any
+    boxes: Any
+    loop: Any
+
+
+def loops(dtype: torch.dtype) -> Loops:
+    """The classes for a floating type that :func:`serves` takes."""
+    kinds = ("Mutual", "Boxes", "Loop")
+    suffix = _SUFFIX[dtype]
+    return Loops(
+        _built.Shape,
+        _built.MutualTensors,
+        _built.BoxTensors,
+        *(getattr(_built, kind + suffix) for kind in kinds),
+    )
+
+
+def pack(matrix: Tensor) -> Tensor:
+    """Matrices ``[G, depth, columns]`` as product.h reads them, ``[G, panels, depth, panel]``."""
+    panel = getattr(_built, "PANEL" + _SUFFIX[matrix.dtype])
+    count, depth, columns = matrix.shape
+    panels = -(-columns // panel)
+    filled = torch.nn.functional.pad(matrix, (0, panels * panel - columns))
+    return filled.view(count, depth, panels, panel).transpose(1, 2).contiguous()

@@ -1,0 +1,75 @@
+"""The loop over words in C++."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..layout import Chunk, Layout
+from ..room import Room
+from ..steps import Received, States, Steps
+from ..talk import Running
+from .build import ask_for_large_pages, loops, pack
+from .talks import translate
+
+
+class NativeSteps(Steps):
+    """See :class:`~mtgnn.ops.steps.Steps`; the same, a chunk of steps a call."""
+
+    def __init__(
+        self, layout: Layout, states: States, received: Received, running: Running | None
+    ) -> None:
+        self.layout, self.states, self.received, self.running = layout, states, received, running
+        self.size = states.h.size(1)
+        heard = 0 if received.message is None else received.message.size(2)
+        steps = [(blocks, width, start) for blocks, width, start, _ in layout.steps]
+        built = loops(states.h.dtype)
+        shape = built.shape(layout.num_blocks, layout.width, self.size, heard, steps)
+        self.talk = None if running is None else translate(running, shape)
+        self.loop = built.loop(shape, *states, None if self.talk is None else self.talk.made)
+        self.room, self.spoken_room = Room(states.h), Room(states.h)
+        self._forward: tuple[Tensor, Tensor | None] | None = None
+
+    def forward(self, chunk: Chunk, projected: Tensor) -> None:
+        if self._forward is None:
+            kept = self.running and (self.running.message, self.running.alpha)
+            ask_for_large_pages(*self.states[2:], *(kept or ()))
+            state, message = self.received
+            self._forward = pack(state.mT), None if message is None else pack(message.mT)
+        if self.talk is not None:
+            self.talk.open(chunk)
+        self.loop.forward(chunk.first, chunk.last, projected, chunk.columns, *self._forward)
+
+    def resume(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> None:
+        self.joined = self.received.joined()
+        self.back = pack(self.joined)
+        self.grads = [None if g is None else g.contiguous() for g in (grad_hs, grad_cs)]
+        shape = self.layout.num_blocks, self.layout.width
+        self.carry = self.joined.new_zeros(*shape, self.joined.size(2))
+        self.dc = self.joined.new_zeros(*shape, self.size)
+        self.spoken: Tensor | None = None
+
+    def backward(self, chunk: Chunk, dz: Tensor) -> None:
+        blocks, columns = dz.shape[:2]
+        ends_early = self.layout.steps[chunk.last - 1].blocks < blocks
+        self.heard = self.room.take(blocks, columns, self.joined.size(2))
+        if self.talk is not None:
+            self.talk.open_backward(chunk)
+            if self.talk.spoken:
+                self.spoken = self.spoken_room.take(blocks, columns, self.talk.spoken)
+        if ends_early:  # where blocks have no token
+            for part in (self.heard, self.spoken):
+                if part is not None:
+                    part.zero_()
+        span = chunk.first, chunk.last, chunk.columns
+        rest = self.carry, self.dc, dz, self.heard, self.spoken
+        self.loop.backward(*span, self.back, *self.grads, *rest)
+
+    def heard_by(self, chunk: Chunk) -> Tensor:
+        return self.heard
+
+    def close(self, chunk: Chunk, states: Tensor) -> None:
+        if self.talk is not None:
+            self.talk.close(chunk, states, self.spoken)
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        return self.carry[..., : self.size].flatten(0, 1), self.dc.flatten(0, 1)

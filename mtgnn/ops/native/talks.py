@@ -1,0 +1,201 @@
+"""Communications as the loops in C++ take them: the same tensors, and what is left for products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..edges import EdgesRunning
+from ..layout import Chunk
+from ..mailbox import MailboxRunning
+from ..pairs import PairsRunning
+from ..sparse import SparseRunning
+from ..talk import Running
+from .build import loops, pack
+
+
+def translate(running: Running, shape: Any) -> NativeTalk:
+    """The communication for the loops.
+
+    Args:
+        running: Prepared, or resumed.
+        shape: The loops' ``Shape``.
+    """
+    if isinstance(running, PairsRunning | SparseRunning):
+        return NativeMutual(running, shape)
+    if isinstance(running, EdgesRunning):
+        return NativeEdges(running, shape)
+    assert isinstance(running, MailboxRunning)
+    return NativeMailbox(running, shape)
+
+
+class NativeTalk:
+    """A communication in C++.
+
+    Attributes:
+        made: The C++ object.
+        spoken: Width of the gradients of queries (and keys), 0 where there are none.
+    """
+
+    made: Any
+    spoken: int = 0
+
+    def open(self, chunk: Chunk) -> None:
+        """Before a chunk, on the way there."""
+
+    def open_backward(self, chunk: Chunk) -> None:
+        """Before a chunk, on the way back."""
+
+    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
+        """After a chunk on the way back: what products over many steps can do.
+
+        Args:
+            chunk: The chunk.
+            states: ``[G, columns, H]``, the states that its tokens started from.
+            spoken: ``[G, columns, *]``, gradients of queries (and keys).
+        """
+
+
+class NativeMutual(NativeTalk):
+    """Pairs and sparse edges."""
+
+    def __init__(self, running: PairsRunning | SparseRunning, shape: Any) -> None:
+        self.running = running
+        own = loops(running.message.dtype)
+        tensors = own.mutual_tensors()
+        rows, dense = running.rows, isinstance(running, PairsRunning)
+        if isinstance(running, PairsRunning):
+            tensors.sender = torch.arange(rows).expand(rows, -1).contiguous()
+            tensors.mask = running.mask.contiguous()
+        else:
+            tensors.sender = running.talk.senders.contiguous()
+            tensors.mask = running.talk.mask.contiguous()
+        tensors.dense, tensors.heads = dense, running.heads
+        if running.pair is not None:
+            self.spoken = running.pair.size(1)
+            tensors.pair = pack(running.pair.unsqueeze(0))
+            tensors.pair_back = pack(running.pair.t().unsqueeze(0))
+        tensors.channels = self.spoken // 2 // running.heads
+        _share(tensors, running, running.word, running.att, running.fixed)
+        tensors.learns = running.learns
+        _, tensors.d_word, tensors.d_att, tensors.d_fixed = running.grads
+        self.made = own.mutual(shape, tensors)
+
+    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
+        if spoken is not None:
+            d_pair = self.running.grads[0]
+            assert d_pair is not None
+            d_pair.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+
+
+class NativeEdges(NativeTalk):
+    """Edges from known states: the boxes are a chunk's."""
+
+    def __init__(self, running: EdgesRunning, shape: Any) -> None:
+        self.running = running
+        own = loops(running.message.dtype)
+        tensors = own.box_tensors()
+        tensors.mask = running.mask.contiguous()
+        tensors.heads, tensors.steps = running.heads, 0
+        if running.query is not None:
+            self.spoken = running.query.size(1)
+            tensors.query = pack(running.query.unsqueeze(0))
+            tensors.query_back = pack(running.query.t().unsqueeze(0))
+        tensors.channels = self.spoken // running.heads
+        _share(tensors, running, running.word, running.att, running.fixed)
+        tensors.d_word, tensors.d_att = running.d_word, running.d_att
+        self.made = own.boxes(shape, tensors)
+
+    def _here(self, chunk: Chunk) -> slice:
+        steps = self.running.layout.steps
+        return slice(steps[chunk.first].start, steps[chunk.last - 1].stop)
+
+    def open(self, chunk: Chunk) -> None:
+        here = self._here(chunk)
+        self.values, self.keys = self.running.senders(here)
+        self.made.open(here.start, self.values, self.keys)
+
+    def open_backward(self, chunk: Chunk) -> None:
+        self.open(chunk)
+        running, (count, places, _) = self.running, self.values.shape
+        new = self.values.new_empty
+        self.d_sent, self.d_keys = new(count, running.message.size(1)), None
+        self.d_scores = self.queries = None
+        if running.att is not None and self.keys is not None:
+            self.d_keys = torch.zeros_like(self.keys)
+        else:
+            self.d_scores = new(count, places, running.heads)
+            self.queries = new(count, self.spoken) if self.spoken else None
+        self.made.open_backward(self.d_sent, self.d_keys, self.d_scores, self.queries)
+
+    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
+        running, here = self.running, self._here(chunk)
+        used = running.alpha[here]
+        if running.keep_alpha is not None:
+            used = used * running.keep_alpha[here]
+        d_values = torch.bmm(used, self.d_sent.unflatten(1, (running.heads, -1))).flatten(0, 1)
+        if spoken is None:
+            assert running.d_fixed is not None and self.d_scores is not None
+            running.d_fixed[here] = self.d_scores
+        else:
+            assert running.d_query is not None
+            running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+            running.keys_backward(here, self.values.flatten(0, 1), self._keys_gradient(), d_values)
+        running.d_values.index_add_(0, running.token[here].flatten(), d_values)
+
+    def _keys_gradient(self) -> Tensor:
+        """``[n · J, P·A]``."""
+        if self.d_keys is not None:
+            assert self.running.att is not None
+            return self.d_keys.mul_(self.running.att.flatten()).flatten(0, 1)
+        assert self.d_scores is not None and self.queries is not None
+        queries = self.queries.unflatten(1, (self.running.heads, -1)).unsqueeze(1)
+        return (self.d_scores.unsqueeze(3) * queries).flatten(2).flatten(0, 1)
+
+
+class NativeMailbox(NativeTalk):
+    """Mailboxes: the boxes are there from the start."""
+
+    def __init__(self, running: MailboxRunning, shape: Any) -> None:
+        self.running, talk = running, running.talk
+        own = loops(running.message.dtype)
+        tensors = own.box_tensors()
+        slots = running.layout.slot[talk.place[0]]
+        boxes = torch.full((running.layout.num_slots,), len(talk.mask))  # read by nobody
+        tensors.box = boxes.index_copy_(0, slots, torch.arange(len(slots)))
+        tensors.counts, tensors.ends = talk.counts, running.ends
+        tensors.mask = talk.mask.contiguous()
+        tensors.heads, tensors.steps = running.heads, len(talk.counts)
+        if running.query is not None:
+            self.spoken = running.query.size(1)
+            tensors.query = pack(running.query.unsqueeze(0))
+            tensors.query_back = pack(running.query.t().unsqueeze(0))
+        tensors.channels = self.spoken // running.heads
+        _share(tensors, running, running.word, running.att, None)
+        tensors.d_word, tensors.d_att = running.d_word, running.d_att
+        self.made = own.boxes(shape, tensors)
+        self.made.open(0, running.values, running.keys)
+        if running.d_sent is not None:  # on the way back
+            d_keys = None if running.att is None else running.d_keys
+            self.made.open_backward(running.d_sent, d_keys, running.d_logits, running.queries)
+
+    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
+        if spoken is not None:
+            assert self.running.d_query is not None
+            self.running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+
+
+def _share(
+    tensors: Any,
+    running: Running,
+    word: Tensor | None,
+    att: Tensor | None,
+    fixed: Tensor | None,
+) -> None:
+    """Hand over what all communications have."""
+    kept = ("message", "alpha", "keep_message", "keep_alpha", "grad_message", "grad_alpha")
+    given = {name: getattr(running, name) for name in kept}
+    for name, tensor in {**given, "word": word, "att": att, "fixed": fixed}.items():
+        setattr(tensors, name, None if tensor is None else tensor.contiguous())
