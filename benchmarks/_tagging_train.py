@@ -130,11 +130,9 @@ class Bench:
                     found[corpus.name, task] = answer(model.classes[task], sides, spans)
         return found
 
-    def sentences_per_s(self, run: Run, tokens_per_s: float) -> float:
-        """Different sentences read a second in training, from tokens read a second."""
-        data = self.prepare(run)
-        seconds = float(data.train.lengths.sum()) / tokens_per_s
-        return sum(len(corpus.parts["train"]) for corpus in data.corpora) / seconds
+    def sentences(self, run: Run) -> int:
+        """How many different sentences a run trains on."""
+        return sum(len(corpus.parts["train"]) for corpus in self.prepare(run).corpora)
 
     def seconds(self, run: Run, batches: int = 3) -> float:
         """About how long a run takes a processor, from a few batches of middle length.
