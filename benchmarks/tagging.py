@@ -18,8 +18,8 @@ One row of the record is the result of a model in a task:
 - ``dev``, ``test``: F1 of spans for ``chunk`` and ``ner``, else accuracy; from 0 to 1.
 - ``unknown_words``: accuracy of the tags of test words that are not among the training sentences of
   the task's own corpus.
-- ``sentences_per_s``: sentences trained on a second, for all tasks of the model, looks at the dev part
-  included; on a CPU a second of the processor's, which what runs beside it changes little.
+- ``sentences_per_s``: sentences trained on a second, for all tasks of the model, looks at the dev
+  part included; on a CPU a second of the processor's, which what runs beside it changes little.
 
 The dev part chooses the epoch, by the mean of its tasks' scores. Where several values are given for
 ``--learning-rate`` or ``--dropout``, it chooses among them too, for every model and head, on the
