@@ -58,11 +58,12 @@ def recur_fused(
     dtype = matrices.state.dtype
     kernel = "native" if native.serves(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
+    low = _low_precision(h.device.type, dtype)
     with torch.autocast(h.device.type, enabled=False):
         every = (*tensors, *(() if talk is None else talk.tensors))
         cast = [None if tensor is None else tensor.to(dtype) for tensor in every]
         keep = torch.is_grad_enabled()  # within a Function it never is
-        return _Recurrence.apply(layout, words.index, talk, keep, *cast)
+        return _Recurrence.apply(layout, words.index, talk, keep, low, *cast)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -73,6 +74,7 @@ class _Recurrence(torch.autograd.Function):
         index: Tensor | None,
         talk: Talk | None,
         keep: bool,
+        low: torch.dtype,
         source: Tensor,
         h: Tensor,
         c: Tensor,
@@ -89,11 +91,11 @@ class _Recurrence(torch.autograd.Function):
         gates = h.new_empty(layout.num_tokens, 4 * h.size(1)) if keep else None
         states = States(h, c, hs, cs, gates)
         steps = _steps(layout, states, Received(w_state, w_message), running)
-        for chunk, projected in _project(layout, Words(source, index), w_input, bias):
+        for chunk, projected in _project(layout, Words(source, index), w_input, bias, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
-        ctx.layout, ctx.talk, ctx.num_kept = layout, talk, len(kept)
+        ctx.layout, ctx.talk, ctx.num_kept, ctx.low = layout, talk, len(kept), low
         ctx.set_materialize_grads(False)
         return (hs, cs, None, None) if running is None else (hs, cs, running.message, running.alpha)
 
@@ -120,9 +122,9 @@ class _Recurrence(torch.autograd.Function):
         with torch.autocast(source.device.type, enabled=False):  # as on the way there
             steps = _steps(layout, states, Received(w_state, w_message), running)
             steps.resume(grad_hs, grad_cs)
-            words, learns = Words(source, index), ctx.needs_input_grad[4]
-            grads = _Backward(layout, words, w_input, steps, learns)()
-        return (None, None, None, None, *grads, *(() if running is None else running.gradients()))
+            words, learns = Words(source, index), ctx.needs_input_grad[5]
+            grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
+        return (*[None] * 5, *grads, *(() if running is None else running.gradients()))
 
 
 def _steps(layout: Layout, states: States, received: Received, running: Running | None) -> Steps:
@@ -131,27 +133,47 @@ def _steps(layout: Layout, states: States, received: Received, running: Running 
     return kind(layout, states, received, running)
 
 
+def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:
+    """The type of products over many steps: that of autocast, for parameters in float32."""
+    if dtype == torch.float32 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return dtype
+
+
 def _project(
-    layout: Layout, words: Words, weight: Tensor, bias: Tensor
+    layout: Layout, words: Words, weight: Tensor, bias: Tensor, low: torch.dtype
 ) -> Iterator[tuple[Chunk, Tensor]]:
     """For each chunk what words and biases add to the gates, ``[G, columns, 4H]``.
 
     The weights are read once for many steps, and the room is used again.
     """
-    weight, bias = weight.mT, bias.unsqueeze(1)
-    room = Room(weight)
+    words, weight, bias = words.to(low), weight.mT, bias.unsqueeze(1)
+    room, low_room = Room(weight), Room(weight.to(low))
+    low_weight = weight.to(low)
     for chunk in layout.chunks:
-        out = room.take(layout.num_blocks, chunk.columns[-1], weight.size(2))
-        yield chunk, torch.baddbmm(bias, words.of(layout, chunk), weight, out=out)
+        shape = layout.num_blocks, chunk.columns[-1], weight.size(2)
+        out, read = room.take(*shape), words.of(layout, chunk)
+        if low == weight.dtype:
+            torch.baddbmm(bias, read, weight, out=out)
+        else:
+            torch.add(torch.bmm(read, low_weight, out=low_room.take(*shape)), bias, out=out)
+        yield chunk, out
 
 
 class _Backward:
     """The way back, chunk by chunk."""
 
     def __init__(
-        self, layout: Layout, words: Words, w_input: Tensor, steps: Steps, words_learn: bool
+        self,
+        layout: Layout,
+        words: Words,
+        w_input: Tensor,
+        steps: Steps,
+        words_learn: bool,
+        low: torch.dtype,
     ) -> None:
-        self.layout, self.words, self.w_input, self.steps = layout, words, w_input, steps
+        self.layout, self.steps, self.low = layout, steps, low
+        self.words, self.w_input = words.to(low), w_input.to(low)
         self.size, self.running = steps.size, steps.running
         self.d_input = torch.zeros_like(w_input)
         self.d_received = torch.zeros_like(steps.joined)
@@ -159,7 +181,7 @@ class _Backward:
         self.d_source = torch.zeros_like(words.source) if words_learn else None
 
     def __call__(self) -> tuple[Tensor | None, ...]:
-        room = Room(self.w_input)
+        room = Room(self.d_input)
         for chunk in reversed(self.layout.chunks):
             dz = room.take(self.layout.num_blocks, chunk.columns[-1], 4 * self.size)
             if self.layout.steps[chunk.last - 1].blocks < self.layout.num_blocks:
@@ -172,11 +194,19 @@ class _Backward:
 
     def _products(self, chunk: Chunk, dz: Tensor) -> None:
         """What a chunk adds to the gradients of weights, biases and words."""
-        self.d_input.baddbmm_(dz.mT, self.words.of(self.layout, chunk))
         received = self.steps.heard_by(chunk)
-        self.d_received.baddbmm_(dz.mT, received)
         self.steps.close(chunk, received[..., : self.size])
         self.d_bias += dz.sum(1)
+        dz, received = dz.to(self.low), received.to(self.low)
+        _add_product(self.d_input, dz.mT, self.words.of(self.layout, chunk))
+        _add_product(self.d_received, dz.mT, received)
         if self.d_source is not None:
-            d_words = torch.bmm(dz, self.w_input)
+            d_words = torch.bmm(dz, self.w_input).to(self.d_source.dtype)
             self.words.add_gradient(self.d_source, self.layout, chunk, d_words)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    if left.dtype == total.dtype:
+        total.baddbmm_(left, right)
+    else:
+        total += torch.bmm(left, right)

@@ -24,6 +24,10 @@ class Words:
     source: Tensor
     index: Tensor | None
 
+    def to(self, dtype: torch.dtype) -> Words:
+        """The same words in another type."""
+        return Words(self.source.to(dtype), self.index)
+
     def at(self, layout: Layout, t: int) -> Tensor:
         """Words of step t, ``[blocks, width, E]``."""
         blocks, width, start, stop = layout.steps[t]
