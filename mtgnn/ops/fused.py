@@ -90,7 +90,7 @@ class _Recurrence(torch.autograd.Function):
         hs, cs = (h.new_empty(layout.num_tokens, h.size(1)) for _ in range(2))
         gates = h.new_empty(layout.num_tokens, 4 * h.size(1)) if keep else None
         states = States(h, c, hs, cs, gates)
-        steps = _steps(layout, states, Received(w_state, w_message), running)
+        steps = _steps(layout, states, Received(w_state, w_message), running, low)
         for chunk, projected in _project(layout, Words(source, index), w_input, bias, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
@@ -120,17 +120,20 @@ class _Recurrence(torch.autograd.Function):
             running.resume(rest[: ctx.num_kept], grad_alpha)
             running.grad_message = grad_message
         with torch.autocast(source.device.type, enabled=False):  # as on the way there
-            steps = _steps(layout, states, Received(w_state, w_message), running)
+            received = Received(w_state, w_message)
+            steps = _steps(layout, states, received, running, ctx.low)
             steps.resume(grad_hs, grad_cs)
             words, learns = Words(source, index), ctx.needs_input_grad[5]
             grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
         return (*[None] * 5, *grads, *(() if running is None else running.gradients()))
 
 
-def _steps(layout: Layout, states: States, received: Received, running: Running | None) -> Steps:
+def _steps(
+    layout: Layout, states: States, received: Received, running: Running | None, low: torch.dtype
+) -> Steps:
     """The loop over words: in C++, where that is there."""
     kind = native.NativeSteps if native.serves(states.h) else Steps
-    return kind(layout, states, received, running)
+    return kind(layout, states, received, running, low)
 
 
 def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:

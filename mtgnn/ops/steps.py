@@ -56,10 +56,16 @@ class Steps:
         states: Where results go, or where they are.
         received: The weights.
         running: The communication; ``None``: no messages.
+        low: A type of lower precision that products may have. Here, step by step, none has.
     """
 
     def __init__(
-        self, layout: Layout, states: States, received: Received, running: Running | None
+        self,
+        layout: Layout,
+        states: States,
+        received: Received,
+        running: Running | None,
+        low: torch.dtype,
     ) -> None:
         self.layout, self.states, self.received, self.running = layout, states, received, running
         self.size = states.h.size(1)

@@ -82,6 +82,20 @@ def test_float32(use_native: Use, name: str) -> None:
     torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_autocast_rounds_factors_alone(use_native: Use, name: str) -> None:
+    """Values and gradients stay near those in float32: states and sums are not rounded."""
+    layer = randomise(LAYERS[name](13), dtype=torch.float32)
+    use_native(True)
+    expected = run(layer, 9, False)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = run(layer, 9, False)
+    assert not torch.equal(found[0], expected[0])
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype == torch.float32
+        assert (one - other).norm() <= 0.1 * other.norm() + 1e-4
+
+
 def test_an_lstm_without_messages(use_native: Use) -> None:
     use_native(True)
     torch.manual_seed(0)
@@ -139,7 +153,7 @@ def test_wrong_tensors_are_refused(use_native: Use) -> None:
     loop = own.loop(shape, state, state, state, state, None, None)
     words = torch.zeros(1, 2, 12).double()
     with pytest.raises(RuntimeError, match="not a packed matrix of 12 columns"):
-        loop.forward(0, 1, words, [0, 2], torch.zeros(1, 1, 3, 5).double(), None)
+        loop.forward(0, 1, words, [0, 2], torch.zeros(1, 1, 3, 7).double(), None)
     with pytest.raises(RuntimeError, match="contiguous"):
         own.loop(shape, state.mT, state, state, state, None, None)
 

@@ -109,7 +109,7 @@ class Boxes : public Talk<T> {
     const T* asked = queries.data();
     T *d_alpha = weights.data(), *alpha = d_alpha + positions_;
     for (int64_t block = part.first; block < shape_.steps[t].blocks; block += part.stride) {
-      if (query_.data != nullptr) {
+      if (query_.given()) {
         asked = project(t, part, width, block, before, queries.data());
         std::fill_n(spoken(block, part.begin), width * spoken_, T(0));
       }
@@ -124,7 +124,7 @@ class Boxes : public Talk<T> {
           d_sent[e] =
               (d_message[e] + given) * (keep_message_ == nullptr ? T(1) : keep_message_[from + e]);
         }
-        if (d_scores_ == nullptr && query_.data == nullptr) continue;
+        if (d_scores_ == nullptr && !query_.given()) continue;
         const T* query = asked + w * spoken_;
         if (queries_ != nullptr) std::copy_n(query, spoken_, queries_ + here.fresh * spoken_);
         for (int64_t p = 0; p < heads_; ++p) {
@@ -135,7 +135,7 @@ class Boxes : public Talk<T> {
             d_alpha[j] = keep * inner(d_sent + p * size, value(here, j), size);
             if (grad_alpha_ != nullptr) d_alpha[j] += grad_alpha_[at + j * heads_];
           }
-          if (query_.data != nullptr) {
+          if (query_.given()) {
             weigh_backward(here.end, alpha, d_alpha);
             score_rows_backward(p, here, query + p * channels_, asked != queries.data(), d_alpha,
                                 spoken(block, part.begin + w) + p * channels_,
@@ -146,7 +146,7 @@ class Boxes : public Talk<T> {
           for (int64_t j = 0; j < here.end; ++j) d_scores[j * heads_] = d_alpha[j];
         }
       }
-      if (query_.data != nullptr) project_backward(t, part, width, block, carry, spoken);
+      if (query_.given()) project_backward(t, part, width, block, carry, spoken);
     }
     if (d_att_ == nullptr) return;
     const std::lock_guard<std::mutex> lock(adding_);
@@ -196,7 +196,7 @@ class Boxes : public Talk<T> {
 
   void weigh_box(int64_t p, const Place& here, const T* query, bool quick, T* alpha) const {
     const bool* there = heard(here);
-    if (query_.data != nullptr) {
+    if (query_.given()) {
       const T* keys = quick ? exponentials_.data() : keys_;
       const auto key = [&](int64_t j) { return keys + key_at(here, j, p); };
       if (quick)
@@ -236,7 +236,7 @@ class Boxes : public Talk<T> {
   // Queries of a block, in the first half of the room, or their exponentials, in the second.
   const T* project(int64_t t, const Part& part, int64_t width, int64_t block,
                    const States<const T>& before, T* queries) const {
-    if (query_.data == nullptr) return queries;
+    if (!query_.given()) return queries;
     const Lines<const T> word{word_ + token(t, block, part.begin) * spoken_, spoken_};
     multiply(width, before.lines(block, part.begin), query_, 0, shape_.hidden, &word,
              Lines<T>{queries, spoken_});

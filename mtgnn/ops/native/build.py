@@ -107,10 +107,22 @@ def loops(dtype: torch.dtype) -> Loops:
     )
 
 
-def pack(matrix: Tensor) -> Tensor:
-    """Matrices ``[G, depth, columns]`` as product.h reads them, ``[G, panels, depth, panel]``."""
+def pack(matrix: Tensor, low: torch.dtype) -> Tensor:
+    """Matrices ``[G, depth, columns]`` as the loops read them.
+
+    Args:
+        matrix: Of float32 or float64.
+        low: ``torch.bfloat16``: round them to it, where the processor multiplies it.
+
+    Returns:
+        ``[G, panels, depth, panel]``, or in bfloat16 ``[G, panels, depth / 2, panel, 2]``.
+    """
     panel = getattr(_built, "PANEL" + _SUFFIX[matrix.dtype])
     count, depth, columns = matrix.shape
     panels = -(-columns // panel)
-    filled = torch.nn.functional.pad(matrix, (0, panels * panel - columns))
+    half = low == torch.bfloat16 and _built.HAS_HALF
+    rest = 0, panels * panel - columns, 0, depth % 2 if half else 0
+    filled = torch.nn.functional.pad(matrix.to(low) if half else matrix, rest)
+    if half:
+        return filled.view(count, -1, 2, panels, panel).permute(0, 3, 1, 4, 2).contiguous()
     return filled.view(count, depth, panels, panel).transpose(1, 2).contiguous()

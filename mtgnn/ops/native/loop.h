@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "cell.h"
+#include "half.h"
 #include "product.h"
 
 namespace mtgnn {
@@ -40,14 +41,22 @@ T* data(const Tensor& tensor) {
   return data<T>(Given(tensor));
 }
 
-// [blocks, panels, depth, kPanel], see product.h.
+// [blocks, panels, depth, kPanel], see product.h; in bfloat16 [blocks, panels, depth / 2, kPanel, 2].
 template <typename T>
 Packed<T> packed(const Given& tensor, int64_t columns) {
   if (!tensor.has_value()) return {};
+  if (tensor->scalar_type() == at::kBFloat16) {
+    TORCH_CHECK(kHasHalf && tensor->dim() == 5 && tensor->size(3) == kPanel<T> &&
+                    tensor->size(1) == (columns + kPanel<T> - 1) / kPanel<T> &&
+                    tensor->is_contiguous(),
+                "not a packed matrix of ", columns, " columns: ", tensor->sizes());
+    const auto* half = reinterpret_cast<const uint16_t*>(tensor->const_data_ptr<at::BFloat16>());
+    return {nullptr, half, 2 * tensor->size(2), columns, tensor->stride(0)};
+  }
   TORCH_CHECK(tensor->dim() == 4 && tensor->size(3) == kPanel<T> &&
                   tensor->size(1) == (columns + kPanel<T> - 1) / kPanel<T>,
               "not a packed matrix of ", columns, " columns: ", tensor->sizes());
-  return {data<T>(*tensor), tensor->size(2), columns, tensor->stride(0)};
+  return {data<T>(*tensor), nullptr, tensor->size(2), columns, tensor->stride(0)};
 }
 
 // Asks for large pages before memory is touched: small ones are handed out one by one, zeroed, which

@@ -63,6 +63,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       FIELD(BoxTensors, heads) FIELD(BoxTensors, channels) FIELD(BoxTensors, steps);
       // clang-format on
 #undef FIELD
+  module.attr("HAS_HALF") = kHasHalf;
   bind<float>(module, "Float");
   bind<double>(module, "Double");
 }

@@ -37,7 +37,9 @@ constexpr int64_t kPanel = kVectors * Vector<T>::kSize;
 template <typename T>
 struct Packed {
   const T* of(int64_t block) const { return data + block * stride; }
+  bool given() const { return data != nullptr || half != nullptr; }
   const T* data = nullptr;
+  const uint16_t* half = nullptr;  // the same in bfloat16 instead, see half.h
   int64_t depth = 0, columns = 0, stride = 0;
 };
 
@@ -100,28 +102,6 @@ using Tile = void (*)(int64_t, Lines<const T>, const T*, const Lines<const T>*, 
 template <typename T, int... I>
 constexpr std::array<Tile<T>, kRows * kVectors> tiles(std::integer_sequence<int, I...>) {
   return {tile<T, I / kVectors + 1, I % kVectors + 1>...};
-}
-
-// out = start + a · matrix for some rows; start may be out, or null for zeros. `depth` may be less
-// than the matrix has: then only its first rows count.
-template <typename T>
-void multiply(int64_t rows, Lines<const T> a, const Packed<T>& matrix, int64_t block, int64_t depth,
-              const Lines<const T>* start, Lines<T> out) {
-  static constexpr auto kTiles = tiles<T>(std::make_integer_sequence<int, kRows * kVectors>());
-  const T* panel = matrix.of(block);
-  for (int64_t column = 0; column < matrix.columns; column += kPanel<T>) {
-    const int64_t columns = std::min(kPanel<T>, matrix.columns - column);
-    const int64_t vectors = (columns + Vector<T>::kSize - 1) / Vector<T>::kSize;
-    for (int64_t row = 0; row < rows; row += kRows) {
-      const int64_t count = std::min<int64_t>(kRows, rows - row);
-      Lines<const T> from{};
-      if (start != nullptr) from = {(*start)(row) + column, start->stride};
-      kTiles[(count - 1) * kVectors + vectors - 1](
-          depth, {a(row), a.stride}, panel, start == nullptr ? nullptr : &from,
-          {out(row) + column, out.stride}, columns);
-    }
-    panel += matrix.depth * kPanel<T>;
-  }
 }
 
 // Σ_j weight_j · values_j, written to out.

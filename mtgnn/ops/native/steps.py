@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..layout import Chunk, Layout
@@ -16,15 +17,21 @@ class NativeSteps(Steps):
     """See :class:`~mtgnn.ops.steps.Steps`; the same, a chunk of steps a call."""
 
     def __init__(
-        self, layout: Layout, states: States, received: Received, running: Running | None
+        self,
+        layout: Layout,
+        states: States,
+        received: Received,
+        running: Running | None,
+        low: torch.dtype,
     ) -> None:
+        self.low = low
         self.layout, self.states, self.received, self.running = layout, states, received, running
         self.size = states.h.size(1)
         heard = 0 if received.message is None else received.message.size(2)
         steps = [(blocks, width, start) for blocks, width, start, _ in layout.steps]
         built = loops(states.h.dtype)
         shape = built.shape(layout.num_blocks, layout.width, self.size, heard, steps)
-        self.talk = None if running is None else translate(running, shape)
+        self.talk = None if running is None else translate(running, shape, low)
         self.loop = built.loop(shape, *states, None if self.talk is None else self.talk.made)
         self.room, self.spoken_room = Room(states.h), Room(states.h)
         self._forward: tuple[Tensor, Tensor | None] | None = None
@@ -34,14 +41,15 @@ class NativeSteps(Steps):
             kept = self.running and (self.running.message, self.running.alpha)
             ask_for_large_pages(*self.states[2:], *(kept or ()))
             state, message = self.received
-            self._forward = pack(state.mT), None if message is None else pack(message.mT)
+            packed = None if message is None else pack(message.mT, self.low)
+            self._forward = pack(state.mT, self.low), packed
         if self.talk is not None:
             self.talk.open(chunk)
         self.loop.forward(chunk.first, chunk.last, projected, chunk.columns, *self._forward)
 
     def resume(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> None:
         self.joined = self.received.joined()
-        self.back = pack(self.joined)
+        self.back = pack(self.joined, self.low)
         self.grads = [None if g is None else g.contiguous() for g in (grad_hs, grad_cs)]
         shape = self.layout.num_blocks, self.layout.width
         self.carry = self.joined.new_zeros(*shape, self.joined.size(2))

@@ -16,19 +16,20 @@ from ..talk import Running
 from .build import loops, pack
 
 
-def translate(running: Running, shape: Any) -> NativeTalk:
+def translate(running: Running, shape: Any, low: torch.dtype) -> NativeTalk:
     """The communication for the loops.
 
     Args:
         running: Prepared, or resumed.
         shape: The loops' ``Shape``.
+        low: See :func:`pack`.
     """
     if isinstance(running, PairsRunning | SparseRunning):
-        return NativeMutual(running, shape)
+        return NativeMutual(running, shape, low)
     if isinstance(running, EdgesRunning):
-        return NativeEdges(running, shape)
+        return NativeEdges(running, shape, low)
     assert isinstance(running, MailboxRunning)
-    return NativeMailbox(running, shape)
+    return NativeMailbox(running, shape, low)
 
 
 class NativeTalk:
@@ -61,7 +62,7 @@ class NativeTalk:
 class NativeMutual(NativeTalk):
     """Pairs and sparse edges."""
 
-    def __init__(self, running: PairsRunning | SparseRunning, shape: Any) -> None:
+    def __init__(self, running: PairsRunning | SparseRunning, shape: Any, low: torch.dtype) -> None:
         self.running = running
         own = loops(running.message.dtype)
         tensors = own.mutual_tensors()
@@ -75,8 +76,8 @@ class NativeMutual(NativeTalk):
         tensors.dense, tensors.heads = dense, running.heads
         if running.pair is not None:
             self.spoken = running.pair.size(1)
-            tensors.pair = pack(running.pair.unsqueeze(0))
-            tensors.pair_back = pack(running.pair.t().unsqueeze(0))
+            tensors.pair = pack(running.pair.unsqueeze(0), low)
+            tensors.pair_back = pack(running.pair.t().unsqueeze(0), low)
         tensors.channels = self.spoken // 2 // running.heads
         _share(tensors, running, running.word, running.att, running.fixed)
         tensors.learns = running.learns
@@ -93,7 +94,7 @@ class NativeMutual(NativeTalk):
 class NativeEdges(NativeTalk):
     """Edges from known states: the boxes are a chunk's."""
 
-    def __init__(self, running: EdgesRunning, shape: Any) -> None:
+    def __init__(self, running: EdgesRunning, shape: Any, low: torch.dtype) -> None:
         self.running = running
         own = loops(running.message.dtype)
         tensors = own.box_tensors()
@@ -101,8 +102,8 @@ class NativeEdges(NativeTalk):
         tensors.heads, tensors.steps = running.heads, 0
         if running.query is not None:
             self.spoken = running.query.size(1)
-            tensors.query = pack(running.query.unsqueeze(0))
-            tensors.query_back = pack(running.query.t().unsqueeze(0))
+            tensors.query = pack(running.query.unsqueeze(0), low)
+            tensors.query_back = pack(running.query.t().unsqueeze(0), low)
         tensors.channels = self.spoken // running.heads
         _share(tensors, running, running.word, running.att, running.fixed)
         tensors.d_word, tensors.d_att = running.d_word, running.d_att
@@ -158,7 +159,7 @@ class NativeEdges(NativeTalk):
 class NativeMailbox(NativeTalk):
     """Mailboxes: the boxes are there from the start."""
 
-    def __init__(self, running: MailboxRunning, shape: Any) -> None:
+    def __init__(self, running: MailboxRunning, shape: Any, low: torch.dtype) -> None:
         self.running, talk = running, running.talk
         own = loops(running.message.dtype)
         tensors = own.box_tensors()
@@ -170,8 +171,8 @@ class NativeMailbox(NativeTalk):
         tensors.heads, tensors.steps = running.heads, len(talk.counts)
         if running.query is not None:
             self.spoken = running.query.size(1)
-            tensors.query = pack(running.query.unsqueeze(0))
-            tensors.query_back = pack(running.query.t().unsqueeze(0))
+            tensors.query = pack(running.query.unsqueeze(0), low)
+            tensors.query_back = pack(running.query.t().unsqueeze(0), low)
         tensors.channels = self.spoken // running.heads
         _share(tensors, running, running.word, running.att, None)
         tensors.d_word, tensors.d_att = running.d_word, running.d_att
