@@ -178,8 +178,8 @@ class _Backward:
         self.layout, self.steps, self.low = layout, steps, low
         self.words, self.w_input = words.to(low), w_input.to(low)
         self.size, self.running = steps.size, steps.running
-        self.d_input = torch.zeros_like(w_input)
-        self.d_received = torch.zeros_like(steps.joined)
+        self.d_input = torch.empty_like(w_input)  # written by the first products
+        self.d_received = torch.empty_like(steps.joined)
         self.d_bias = w_input.new_zeros(layout.num_blocks, 4 * self.size)
         self.d_source = torch.zeros_like(words.source) if words_learn else None
 
@@ -201,15 +201,19 @@ class _Backward:
         self.steps.close(chunk, received[..., : self.size])
         self.d_bias += dz.sum(1)
         dz, received = dz.to(self.low), received.to(self.low)
-        _add_product(self.d_input, dz.mT, self.words.of(self.layout, chunk))
-        _add_product(self.d_received, dz.mT, received)
+        keep = chunk.last < len(self.layout.steps)  # what later chunks have added
+        _add_product(self.d_input, keep, dz.mT, self.words.of(self.layout, chunk))
+        _add_product(self.d_received, keep, dz.mT, received)
         if self.d_source is not None:
             d_words = torch.bmm(dz, self.w_input).to(self.d_source.dtype)
             self.words.add_gradient(self.d_source, self.layout, chunk, d_words)
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+def _add_product(total: Tensor, keep: bool, left: Tensor, right: Tensor) -> None:
+    """Add a product to a total, or put it in its place."""
     if left.dtype == total.dtype:
-        total.baddbmm_(left, right)
-    else:
+        total.baddbmm_(left, right, beta=int(keep))
+    elif keep:
         total += torch.bmm(left, right)
+    else:
+        total.copy_(torch.bmm(left, right))
