@@ -10,7 +10,7 @@ from ..room import Room
 from ..steps import Received, States, Steps
 from ..talk import Running
 from .build import ask_for_large_pages, loops, pack
-from .talks import translate
+from .talks import Span, translate
 
 
 class NativeSteps(Steps):
@@ -43,9 +43,11 @@ class NativeSteps(Steps):
             state, message = self.received
             packed = None if message is None else pack(message.mT, self.low)
             self._forward = pack(state.mT, self.low), packed
-        if self.talk is not None:
-            self.talk.open(chunk)
-        self.loop.forward(chunk.first, chunk.last, projected, chunk.columns, *self._forward)
+        for span in self._spans(chunk):
+            if self.talk is not None:
+                self.talk.open(span)
+            columns = chunk.columns[span[0] - chunk.first :]
+            self.loop.forward(*span, projected, columns, *self._forward)
 
     def resume(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> None:
         self.joined = self.received.joined()
@@ -60,17 +62,20 @@ class NativeSteps(Steps):
         blocks, columns = dz.shape[:2]
         ends_early = self.layout.steps[chunk.last - 1].blocks < blocks
         self.heard = self.room.take(blocks, columns, self.joined.size(2))
-        if self.talk is not None:
-            self.talk.open_backward(chunk)
-            if self.talk.spoken:
-                self.spoken = self.spoken_room.take(blocks, columns, self.talk.spoken)
+        if self.talk is not None and self.talk.spoken:
+            self.spoken = self.spoken_room.take(blocks, columns, self.talk.spoken)
         if ends_early:  # where blocks have no token
             for part in (self.heard, self.spoken):
                 if part is not None:
                     part.zero_()
-        span = chunk.first, chunk.last, chunk.columns
         rest = self.carry, self.dc, dz, self.heard, self.spoken
-        self.loop.backward(*span, self.back, *self.grads, *rest)
+        for span in reversed(self._spans(chunk)):
+            if self.talk is not None:
+                self.talk.open_backward(span)
+            there = chunk.columns[span[0] - chunk.first :]
+            self.loop.backward(*span, there, self.back, *self.grads, *rest)
+            if self.talk is not None:
+                self.talk.close_backward(span)
 
     def heard_by(self, chunk: Chunk) -> Tensor:
         return self.heard
@@ -78,6 +83,9 @@ class NativeSteps(Steps):
     def close(self, chunk: Chunk, states: Tensor) -> None:
         if self.talk is not None:
             self.talk.close(chunk, states, self.spoken)
+
+    def _spans(self, chunk: Chunk) -> list[Span]:
+        return [(chunk.first, chunk.last)] if self.talk is None else self.talk.spans(chunk)
 
     def start(self) -> tuple[Tensor, Tensor]:
         return self.carry[..., : self.size].flatten(0, 1), self.dc.flatten(0, 1)

@@ -15,6 +15,11 @@ from ..sparse import SparseRunning
 from ..talk import Running
 from .build import loops, pack
 
+Span = tuple[int, int]
+"""The first step, and one more than the last."""
+TOKENS = 512
+"""Tokens whose boxes are gathered at once: few enough to stay in a cache."""
+
 
 def translate(running: Running, shape: Any, low: torch.dtype) -> NativeTalk:
     """The communication for the loops.
@@ -43,11 +48,18 @@ class NativeTalk:
     made: Any
     spoken: int = 0
 
-    def open(self, chunk: Chunk) -> None:
-        """Before a chunk, on the way there."""
+    def spans(self, chunk: Chunk) -> list[Span]:
+        """The steps of a chunk, in the portions in which they are to be run."""
+        return [(chunk.first, chunk.last)]
 
-    def open_backward(self, chunk: Chunk) -> None:
-        """Before a chunk, on the way back."""
+    def open(self, span: Span) -> None:
+        """Before some steps, on the way there."""
+
+    def open_backward(self, span: Span) -> None:
+        """Before some steps, on the way back."""
+
+    def close_backward(self, span: Span) -> None:
+        """After some steps, on the way back."""
 
     def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
         """After a chunk on the way back: what products over many steps can do.
@@ -109,17 +121,27 @@ class NativeEdges(NativeTalk):
         tensors.d_word, tensors.d_att = running.d_word, running.d_att
         self.made = own.boxes(shape, tensors)
 
-    def _here(self, chunk: Chunk) -> slice:
-        steps = self.running.layout.steps
-        return slice(steps[chunk.first].start, steps[chunk.last - 1].stop)
+    def spans(self, chunk: Chunk) -> list[Span]:
+        spans, steps = [(chunk.first, chunk.first)], self.running.layout.steps
+        for t in range(chunk.first, chunk.last):
+            first, last = spans[-1]
+            if last > first and steps[t].stop - steps[first].start > TOKENS:
+                spans.append((t, t + 1))
+            else:
+                spans[-1] = (first, t + 1)
+        return spans
 
-    def open(self, chunk: Chunk) -> None:
-        here = self._here(chunk)
+    def _here(self, span: Span) -> slice:
+        steps = self.running.layout.steps
+        return slice(steps[span[0]].start, steps[span[1] - 1].stop)
+
+    def open(self, span: Span) -> None:
+        here = self._here(span)
         self.values, self.keys = self.running.senders(here)
         self.made.open(here.start, self.values, self.keys)
 
-    def open_backward(self, chunk: Chunk) -> None:
-        self.open(chunk)
+    def open_backward(self, span: Span) -> None:
+        self.open(span)
         running, (count, places, _) = self.running, self.values.shape
         new = self.values.new_empty
         self.d_sent, self.d_keys = new(count, running.message.size(1)), None
@@ -131,20 +153,23 @@ class NativeEdges(NativeTalk):
             self.queries = new(count, self.spoken) if self.spoken else None
         self.made.open_backward(self.d_sent, self.d_keys, self.d_scores, self.queries)
 
-    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
-        running, here = self.running, self._here(chunk)
+    def close_backward(self, span: Span) -> None:
+        running, here = self.running, self._here(span)
         used = running.alpha[here]
         if running.keep_alpha is not None:
             used = used * running.keep_alpha[here]
         d_values = torch.bmm(used, self.d_sent.unflatten(1, (running.heads, -1))).flatten(0, 1)
-        if spoken is None:
+        if self.spoken:
+            running.keys_backward(here, self.values.flatten(0, 1), self._keys_gradient(), d_values)
+        else:
             assert running.d_fixed is not None and self.d_scores is not None
             running.d_fixed[here] = self.d_scores
-        else:
-            assert running.d_query is not None
-            running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
-            running.keys_backward(here, self.values.flatten(0, 1), self._keys_gradient(), d_values)
         running.d_values.index_add_(0, running.token[here].flatten(), d_values)
+
+    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
+        if spoken is not None:
+            assert self.running.d_query is not None
+            self.running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
 
     def _keys_gradient(self) -> Tensor:
         """``[n · J, P·A]``."""
