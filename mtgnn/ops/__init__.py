@@ -3,6 +3,7 @@
 from .attention import SCORES, ScoreWeights, attend, normalise
 from .edges import Edges
 from .fused import recur_fused
+from .gpu import use_triton
 from .layout import Layout, fill_blocks
 from .mailbox import Mailbox
 from .native import compile_native
@@ -35,4 +36,5 @@ __all__ = [
     "prepare",
     "recur",
     "recur_fused",
+    "use_triton",
 ]

@@ -138,8 +138,6 @@ class _Running(Running):
             queries = self.queries.chunk(self.heads, -1)
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
-        elif self.d_keys is not None and self.att is not None and not self.native:
-            self.d_keys *= self.att.flatten()
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
 
     def _open(self, t: int) -> _Open:
@@ -166,8 +164,9 @@ class _Running(Running):
             )
             return out
         else:
-            own = query.chunk(self.heads, -1)[p].unsqueeze(1)
-            logits = score.additive(score.bend(own, box.keys_of(p), self.room), self.att[p])
+            own, mask = query.chunk(self.heads, -1)[p].unsqueeze(1), box.mask.unsqueeze(1)
+            keys = box.keys_of(p)
+            return score.additive_weights(own, keys, self.att[p], mask, self.room).squeeze(1)
         return score.softmax(logits, box.mask, 1)
 
     def _score_backward(
@@ -195,17 +194,19 @@ class _Running(Running):
                 self.d_att[p],
             )
             return
-        d_logits = score.softmax_backward(alpha, d_alpha, 1)
-        if self.att is None:
-            d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
-            self.d_logits[: box.count, t, : box.end, p] = d_logits
-            self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
+        if self.att is not None:
+            assert self.d_att is not None and self.d_keys is not None
+            d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
+            back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_own.unsqueeze(1), d_keys
+            keys, given = box.keys_of(p), (self.d_att[p], self.room)
+            score.additive_weights_backward(
+                own.unsqueeze(1), keys, self.att[p], *back, *given, add=True
+            )
             return
-        assert self.d_att is not None and self.d_keys is not None
-        bent = score.bend(own.unsqueeze(1), box.keys_of(p), self.room)
-        d_bent = score.additive_backward(bent, d_logits, self.d_att[p])
-        torch.mul(d_bent.sum(1), self.att[p], out=d_own)
-        self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p].add_(d_bent)
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
+        d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
+        self.d_logits[: box.count, t, : box.end, p] = d_logits
+        self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
 
     def _project_backward(
         self, here: slice, box: _Open, h: Tensor, d_query: Tensor, d_h: Tensor

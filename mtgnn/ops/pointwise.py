@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import native
+from . import gpu, native
 
 LARGE = 1 << 14
 """Elements from which four passes with a sigmoid beat one with a tanh on a CPU."""
@@ -30,6 +30,9 @@ def cell_forward(z: Tensor, c_before: Tensor, c: Tensor, h: Tensor) -> None:
     """
     if z.dim() == 3 and native.serves(z):
         native.cell_forward(z, c_before, c, h)
+        return
+    if z.dim() == 3 and gpu.serves(z):
+        gpu.cell_forward(z, c_before, c, h)
         return
     size = c.size(-1)
     g = z[..., 2 * size : 3 * size]
@@ -56,6 +59,9 @@ def cell_backward(
     """
     if gates.dim() == 3 and native.serves(gates):
         native.cell_backward(gates, c_before, c, dh, dc, dz)
+        return
+    if gates.dim() == 3 and gpu.serves(gates):
+        gpu.cell_backward(gates, c_before, c, dh, dc, dz)
         return
     size = c.size(-1)
     i, f, g, o = gates.chunk(4, -1)
