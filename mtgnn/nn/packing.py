@@ -26,18 +26,12 @@ def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tenso
     out = outs[0].new_zeros(answers * steps, outs[0].size(-1))
     for stage, states in zip(plan.stages, outs, strict=True):
         layout = stage.layout
-        answer = torch.full_like(stage.node, -1)
-        answer[stage.wanted] = stage.answer
-        answer = answer[layout.slot]
-        if stage.wanted.numel() == layout.num_slots and layout.exact:
-            out = out.index_copy(0, answer * steps + layout.time, states)
-        elif stage.wanted.numel() > 0:
-            wanted = answer >= 0
-            if layout.real is not None:
-                wanted &= torch.zeros_like(wanted).index_fill(0, layout.real, True)
-            chosen = wanted.nonzero().squeeze(1)
-            place = answer[chosen] * steps + layout.time[chosen]
-            out = out.index_copy(0, place, states[chosen])
+        if len(stage.slots) == layout.num_slots and layout.exact:
+            answer = torch.empty_like(stage.node).index_copy(0, stage.wanted, stage.answer)
+            out = out.index_copy(0, answer[layout.slot] * steps + layout.time, states)
+        elif stage.slots:
+            token, place, time = layout.tokens_of(stage.slots)
+            out = out.index_copy(0, stage.answer[place] * steps + time, states[token])
     out = out.view(answers, steps, -1)
     return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
 

@@ -4,7 +4,7 @@ from .attention import SCORES, ScoreWeights, attend, normalise
 from .edges import Edges
 from .fused import recur_fused
 from .gpu import use_triton
-from .layout import Layout, fill_blocks
+from .layout import Layout, fill_blocks, to_device
 from .mailbox import Mailbox
 from .native import compile_native
 from .pairs import Pairs
@@ -36,5 +36,6 @@ __all__ = [
     "prepare",
     "recur",
     "recur_fused",
+    "to_device",
     "use_triton",
 ]

@@ -171,9 +171,9 @@ class _Running(Running):
             native.additive_weights(query.unsqueeze(1), keys, self.att[p], mask, out)
             return out.squeeze(1)
         else:
-            mask = None if self.all_there else self.mask[here].unsqueeze(1)
+            heard = None if self.all_there else self.mask[here].unsqueeze(1)
             query = query.unsqueeze(1)
-            return score.additive_weights(query, keys, self.att[p], mask, self.room).squeeze(1)
+            return score.additive_weights(query, keys, self.att[p], heard, self.room).squeeze(1)
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
 
     def _score_backward(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import native, score
-from .layout import Layout
+from .layout import Layout, to_device
 from .talk import Drop, Running, Talk
 
 
@@ -62,7 +62,7 @@ class _Running(Running):
         super().__init__(layout, talk.drop, values)
         self.values, self.talk, self.heads = values, talk, talk.heads
         self.native = self.att is not None and native.serves(values)
-        starts = torch.tensor([step.start for step in layout.steps], device=talk.place.device)
+        starts = to_device([step.start for step in layout.steps], talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
         self.ends = [

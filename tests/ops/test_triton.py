@@ -21,7 +21,7 @@ pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
 
 E, H, TASKS = 3, 5, ("a", "b", "c")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-WITHOUT_D = TaskGraph.from_edges([("a", "b"), ("b", "a"), ("a", "c"), ("b", "c")], TASKS)
+SMALL = TaskGraph.from_edges([("a", "b"), ("b", "a"), ("a", "c"), ("b", "c")], TASKS)
 KERNELS = ("cell_forward", "cell_backward", "additive_weights", "additive_backward")
 
 
@@ -147,6 +147,29 @@ def test_additive_weights(name: str, add: bool, calls: list[str]) -> None:
     assert room.take(0).untyped_storage().nbytes() == 0  # the inside was never stored
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_additive_weights_in_other_types(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    query, keys, att = (drawn(*s).to(dtype) for s in ((3, 4, 9), (3, 5, 9), (9,)))
+    d_alpha, mask = drawn(3, 4, 5).to(dtype), (torch.rand(3, 4, 5) < 0.7).to(DEVICE)
+    found, expected = [], []
+    for into, kind, on in ((found, dtype, True), (expected, torch.float64, False)):
+        parts = [part.to(kind) for part in (query, keys, att)]
+        room, grads = Room(parts[0]), [torch.ones_like(part) for part in parts]
+        with use_triton(on):
+            alpha = score.additive_weights(*parts, mask, room)
+            # Both go back from the same weights, so that their rounding is not counted again.
+            alpha = alpha if on else found[0].to(kind)
+            back = alpha, d_alpha.to(kind), *grads, room, True
+            score.additive_weights_backward(*parts, *back)
+        into += [alpha if on else score.additive_weights(*parts, mask, room), *grads]
+    near = (
+        {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2**-6, "atol": 2**-7}
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, **near)
+
+
 def test_scores_far_apart_do_not_overflow() -> None:
     query, keys = drawn(1, 1, 2, dtype=torch.float32), drawn(1, 3, 2, dtype=torch.float32)
     keys[0, :, 0] = torch.tensor([-1e4, 0.0, 1e4])
@@ -158,7 +181,7 @@ def test_scores_far_apart_do_not_overflow() -> None:
 
 LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "mutual": lambda **o: CompleteGraphLSTM(E, H, TASKS, "mutual", **o),
-    "mutual heads": lambda **o: GraphLSTM(E, H, WITHOUT_D, heads=2, score_channels=3, **o),
+    "mutual heads": lambda **o: GraphLSTM(E, H, SMALL, heads=2, score_channels=3, **o),
     "read": lambda **o: CompleteGraphLSTM(E, H, TASKS, **o),
     "cascade": lambda **o: GraphLSTM(
         E, H, TaskGraph.from_edges([("a", "c"), ("b", "c")], TASKS), "cascade", heads=2, **o

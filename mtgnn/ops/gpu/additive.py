@@ -17,11 +17,12 @@ from torch import Tensor
 from .launch import check, launch, sigmoid
 
 _TILE = 2048  # elements of the inside that a program has at hand
-_ROWS = 64  # of the vector's parts, alike
+_CHANNELS = 32  # backwards at most, so that there are programs enough
+_ROWS = 64  # of the vector's parts, that a program has at hand
 # What changes from step to step; else each new value might compile another kernel.
-_FORWARD = ["receivers", "senders", "q_0", "q_1", "k_0", "k_1", "m_0", "m_1", "m_2"]
+_FORWARD = ["senders", "q_0", "q_1", "k_0", "k_1", "m_0", "m_1", "m_2"]
 _FORWARD += ["out_0", "out_1", "out_2"]
-_BACKWARD = [*_FORWARD[:6], "a_0", "a_1", "a_2", "da_0", "da_1", "da_2"]
+_BACKWARD = [*_FORWARD[:5], "a_0", "a_1", "a_2", "da_0", "da_1", "da_2"]
 _BACKWARD += ["dq_0", "dq_1", "dk_0", "dk_1"]
 
 
@@ -34,9 +35,9 @@ def forward(query: Tensor, keys: Tensor, att: Tensor, mask: Tensor | None, out: 
     masked = mask is not None
     heard = out if mask is None else mask.expand(out.shape)  # any tensor where none is read
     launch(
-        _forward, (n * receivers,), query, query, keys, att, heard, out, receivers, senders,
+        _forward, (n * receivers,), query, query, keys, att, heard, out, senders,
         *query.stride()[:2], *keys.stride()[:2], *heard.stride(), *out.stride(),
-        SIZE=size, MASKED=masked, **_tile(senders, size),
+        SIZE=size, RECEIVERS=receivers, MASKED=masked, **_tile(senders, size),
     )  # fmt: skip
 
 
@@ -61,17 +62,21 @@ def backward(
         check(tensor, name, (size,))
     if d_alpha.shape != alpha.shape:
         raise ValueError(f"d_alpha: expected {tuple(alpha.shape)}, got {tuple(d_alpha.shape)}")
-    tile = _tile(senders, size)
+    tile = _tile(senders, min(size, _CHANNELS))
     parts = att.new_empty(n, size, dtype=_part_type(att))
     launch(
         _backward, (n, triton.cdiv(size, tile["CHANNELS"])), query,
-        query, keys, att, alpha, d_alpha, d_query, d_keys, parts, receivers, senders,
+        query, keys, att, alpha, d_alpha, d_query, d_keys, parts, senders,
         *query.stride()[:2], *keys.stride()[:2], *alpha.stride(), *d_alpha.stride(),
-        *d_query.stride()[:2], *d_keys.stride()[:2], SIZE=size, ADD=add, **tile,
+        *d_query.stride()[:2], *d_keys.stride()[:2],
+        SIZE=size, RECEIVERS=receivers, ADD=add, **tile,
     )  # fmt: skip
     channels = min(16, triton.next_power_of_2(size))
-    grid = (triton.cdiv(size, channels),)
-    launch(_add_rows, grid, query, parts, d_att, n, SIZE=size, ROWS=_ROWS, CHANNELS=channels)
+    blocks = triton.next_power_of_2(triton.cdiv(n, _ROWS))  # few values, each one kernel
+    launch(
+        _add_rows, (triton.cdiv(size, channels),), query, parts, d_att, n,
+        SIZE=size, BLOCKS=blocks, ROWS=_ROWS, CHANNELS=channels,
+    )  # fmt: skip
 
 
 def _part_type(att: Tensor) -> torch.dtype:
@@ -87,12 +92,12 @@ def _tile(senders: int, size: int) -> dict[str, int]:
 
 @triton.jit(do_not_specialize=_FORWARD)
 def _forward(
-    query, keys, att, mask, out, receivers, senders, q_0, q_1, k_0, k_1, m_0, m_1, m_2,
-    out_0, out_1, out_2, SIZE: tl.constexpr, MASKED: tl.constexpr, WIDE: tl.constexpr,
-    SENDERS: tl.constexpr, CHANNELS: tl.constexpr,
+    query, keys, att, mask, out, senders, q_0, q_1, k_0, k_1, m_0, m_1, m_2,
+    out_0, out_1, out_2, SIZE: tl.constexpr, RECEIVERS: tl.constexpr, MASKED: tl.constexpr,
+    WIDE: tl.constexpr, SENDERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    n = (tl.program_id(0) // receivers).to(tl.int64)
-    q = (tl.program_id(0) % receivers).to(tl.int64)
+    n = (tl.program_id(0) // RECEIVERS).to(tl.int64)
+    q = (tl.program_id(0) % RECEIVERS).to(tl.int64)
     j = tl.arange(0, SENDERS)
     heard = j < senders
     if MASKED:
@@ -116,9 +121,9 @@ def _forward(
 
 @triton.jit(do_not_specialize=_BACKWARD)
 def _backward(
-    query, keys, att, alpha, d_alpha, d_query, d_keys, parts, receivers, senders,
+    query, keys, att, alpha, d_alpha, d_query, d_keys, parts, senders,
     q_0, q_1, k_0, k_1, a_0, a_1, a_2, da_0, da_1, da_2, dq_0, dq_1, dk_0, dk_1,
-    SIZE: tl.constexpr, ADD: tl.constexpr, WIDE: tl.constexpr,
+    SIZE: tl.constexpr, RECEIVERS: tl.constexpr, ADD: tl.constexpr, WIDE: tl.constexpr,
     SENDERS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64)
@@ -131,7 +136,7 @@ def _backward(
     key = tl.load(theirs, mask=there, other=0.0).to(WIDE)
     d_key = tl.zeros([SENDERS, CHANNELS], WIDE)
     d_vector = tl.zeros([CHANNELS], WIDE)
-    for q in range(receivers):
+    for q in range(RECEIVERS):
         weights = alpha + n * a_0 + q * a_1 + j * a_2
         weight = tl.load(weights, mask=j < senders, other=0.0).to(WIDE)
         given = d_alpha + n * da_0 + q * da_1 + j * da_2
@@ -153,15 +158,15 @@ def _backward(
 
 @triton.jit(do_not_specialize=["count"])
 def _add_rows(
-    parts, total, count, SIZE: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
-    CHANNELS: tl.constexpr,
+    parts, total, count, SIZE: tl.constexpr, BLOCKS: tl.constexpr, ROWS: tl.constexpr,
+    WIDE: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Add the sum of ``parts [count, SIZE]`` over its rows to ``total [SIZE]``."""
     a = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     inside = a < SIZE
     sums = tl.zeros([ROWS, CHANNELS], WIDE)
-    for start in range(0, count, ROWS):
-        row = start + tl.arange(0, ROWS)
+    for block in range(BLOCKS):
+        row = block * ROWS + tl.arange(0, ROWS)
         there = (row < count)[:, None] & inside[None, :]
         place = row[:, None].to(tl.int64) * SIZE + a[None, :]
         sums += tl.load(parts + place, mask=there, other=0.0)
