@@ -64,7 +64,7 @@ def test_cell(dtype: torch.dtype, size: int, calls: list[str]) -> None:
     torch.manual_seed(0)
     z = drawn(4, 3, 4 * size, dtype=dtype).requires_grad_()
     before = drawn(6, 5, size, dtype=dtype)[:4, :3].requires_grad_()
-    dh, dc = drawn(4, 3, size, dtype=dtype), drawn(6, 5, size, dtype=dtype)[:4, :3]
+    dh, dc = drawn(5, 8, size, dtype=dtype)[1:, 2:5], drawn(4, 6, size, dtype=dtype)[:, :3]
     with torch.no_grad():
         z[0, 0, :3] = torch.tensor([-1e4, 0.0, 1e4], dtype=dtype)
     expected_h, expected_c = lstm_cell(z, before)

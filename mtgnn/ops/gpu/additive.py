@@ -112,10 +112,9 @@ def _forward(
         key = tl.load(theirs + j[:, None] * k_1 + a[None, :], mask=there, other=0.0).to(WIDE)
         logits += tl.sum(vector[None, :] * sigmoid(asked[None, :] + key), 1)
     most = tl.max(tl.where(heard, logits, -float("inf")), 0)
-    most = tl.where(most == -float("inf"), 0.0, most)  # nobody is heard
     weights = tl.where(heard, tl.exp(tl.where(heard, logits - most, 0.0)), 0.0)
     total = tl.sum(weights, 0)
-    weights = weights / tl.where(total == 0, 1.0, total)
+    weights = weights / tl.where(total == 0, 1.0, total)  # 0 where nobody is heard
     tl.store(out + n * out_0 + q * out_1 + j * out_2, weights, mask=j < senders)
 
 
