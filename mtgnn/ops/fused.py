@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import native
+from . import gpu, native
 from .layout import Chunk, Layout
 from .ran import note
 from .recurrence import NodeWeights
@@ -56,7 +56,7 @@ def recur_fused(
     matrices = weights.of_blocks(layout.block_row)
     tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
-    kernel = "native" if native.serves(matrices.state) else "fused"
+    kernel = "native" if _in_native(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     with torch.autocast(h.device.type, enabled=False):
         every = (*tensors, *(() if talk is None else talk.tensors))
@@ -127,8 +127,13 @@ class _Recurrence(torch.autograd.Function):
 
 def _steps(layout: Layout, states: States, received: Received, running: Running | None) -> Steps:
     """The loop over words: in C++, where that is there."""
-    kind = native.NativeSteps if native.serves(states.h) else Steps
+    kind = native.NativeSteps if _in_native(states.h) else Steps
     return kind(layout, states, received, running)
+
+
+def _in_native(like: Tensor) -> bool:
+    """Whether the loop runs in C++: not where Triton was asked for on a CPU too."""
+    return native.serves(like) and not gpu.serves(like)
 
 
 def _project(
