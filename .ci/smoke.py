@@ -21,7 +21,7 @@ for optional in ("lightning", "matplotlib", "torch_scatter", "torchjd", "torchme
 modules = [
     module.name
     for module in pkgutil.walk_packages(mtgnn.__path__, "mtgnn.", onerror=None)
-    if not module.name.startswith("mtgnn.lightning")
+    if not module.name.startswith(("mtgnn.lightning", "mtgnn.ops.gpu."))
 ]
 for name in modules:
     importlib.import_module(name)

@@ -1,11 +1,20 @@
-"""Fixtures of more than one module."""
+"""Fixtures of more than one module.
+
+Where there is no GPU, Triton's kernels are tested in its interpreter: that must be said before
+anything imports Triton, which torch_geometric does.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from mtgnn.ops import compile_native
 from mtgnn.ops.native import build

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..ops import Channel, ScoreWeights, attend
+from ..ops import Channel, ScoreWeights, attend, to_device
 from .attention import stack_scores
 from .plan import Stage
 
@@ -66,7 +66,7 @@ def stage_scores(layer: GraphLSTM, key: str, stage: Stage) -> ScoreWeights:
 def token_rows(stage: Stage) -> Tensor:
     """``[L]``, the row of each token's node."""
     layout = stage.layout
-    rows = torch.tensor(layout.rows, device=layout.device)
+    rows = to_device(layout.rows, layout.device)
     return rows[layout.slot // layout.width]
 
 
@@ -106,7 +106,7 @@ def mutual_channel(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, dropout
     """Senders of the same stage, one step before."""
     layout = stage.layout
     row, edge, mask = token_rows(stage), stage.by_token(stage.edge), stage.by_token(stage.mask)
-    node = torch.tensor(stage.nodes, device=layout.device)
+    node = to_device(stage.nodes, layout.device)
 
     def step(t: int, h: Tensor, word: Tensor) -> tuple[Tensor, Tensor]:
         blocks, width, start, stop = layout.steps[t]

@@ -30,20 +30,13 @@ class Mailboxes(NamedTuple):
 
     def reading(self, layout: Layout) -> tuple[Tensor, list[int]]:
         """The token that reads each mailbox at each step ``[T, M]``, and how many still do."""
-        return layout.place[:, self.slot], counts(layout)
+        return layout.place[:, self.slot], layout.counts
 
 
 def by_length(layout: Layout) -> Tensor:
     """The slots that hold a sequence, longest first."""
     slot = layout.exists
     return slot[torch.argsort(layout.length[slot], descending=True, stable=True)]
-
-
-def counts(layout: Layout) -> list[int]:
-    """How many sequences have each step."""
-    length = layout.length[layout.exists]
-    steps = torch.arange(len(layout.steps), device=length.device)
-    return [int(count) for count in (length > steps.unsqueeze(1)).sum(1).tolist()]
 
 
 def mailbox(memory: Memory, slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +86,7 @@ def mailbox_channel(
 def by_mailbox(alphas: list[Tensor], layout: Layout) -> Tensor:
     """Weights ``[s, T', P]`` of all steps' tokens, by mailbox: ``[M, T, T', P]``."""
     place, parts = layout.place[:, by_length(layout)], []
-    for t, (alpha, count) in enumerate(zip(alphas, counts(layout), strict=True)):
+    for t, (alpha, count) in enumerate(zip(alphas, layout.counts, strict=True)):
         own = alpha[place[t, :count] - layout.steps[t].start]
         parts.append(torch.nn.functional.pad(own, (0, 0, 0, 0, 0, place.size(1) - count)))
     return torch.stack(parts, 1)

@@ -23,26 +23,25 @@ def word_index(stage: Stage, x: Tensor) -> Tensor:
 def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
     """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
     answers = sum(stage.answer.numel() for stage in plan.stages)
-    whole = all(stage.layout.exact for stage in plan.stages)  # then there may be no padding
-    whole &= sum(len(o) for o in outs) == answers * steps
+    parts = [(o, *_places(stage, steps)) for stage, o in zip(plan.stages, outs, strict=True)]
+    filled = sum(place.numel() for _, place, _ in parts)  # no place twice
     shape = answers * steps, outs[0].size(-1)
-    out = outs[0].new_empty(shape) if whole else outs[0].new_zeros(shape)
-    for stage, states in zip(plan.stages, outs, strict=True):
-        layout = stage.layout
-        answer = torch.full_like(stage.node, -1)
-        answer[stage.wanted] = stage.answer
-        answer = answer[layout.slot]
-        if stage.wanted.numel() == layout.num_slots and layout.exact:
-            out.index_copy_(0, answer * steps + layout.time, states)
-        elif stage.wanted.numel() > 0:
-            wanted = answer >= 0
-            if layout.real is not None:
-                wanted &= torch.zeros_like(wanted).index_fill(0, layout.real, True)
-            chosen = wanted.nonzero().squeeze(1)
-            place = answer[chosen] * steps + layout.time[chosen]
-            out.index_copy_(0, place, states[chosen])
+    out = outs[0].new_empty(shape) if filled == answers * steps else outs[0].new_zeros(shape)
+    for states, place, token in parts:
+        if place.numel() > 0:
+            out.index_copy_(0, place, states if token is None else states[token])
     out = out.view(answers, steps, -1)
     return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
+
+
+def _places(stage: Stage, steps: int) -> tuple[Tensor, Tensor | None]:
+    """Where a stage's wanted states go, and the tokens that have them; ``None``: all in order."""
+    layout = stage.layout
+    if len(stage.slots) == layout.num_slots and layout.exact:
+        answer = torch.empty_like(stage.node).index_copy(0, stage.wanted, stage.answer)
+        return answer[layout.slot] * steps + layout.time, None
+    token, place, time = layout.tokens_of(stage.slots)
+    return stage.answer[place] * steps + time, token
 
 
 def unpack_attention(run: Run, edges: int, heads: int, batch_size: int, steps: int) -> Tensor:

@@ -37,7 +37,8 @@ class Stage(NamedTuple):
         senders: ``[S, J]``, the senders of each slot (mutual: ``[R, J]``, of each row), padded.
         edge: Alike, edge numbers.
         mask: Alike, true where there is a sender.
-        wanted: Slots whose states are part of the output.
+        slots: Those whose states are part of the output.
+        wanted: The same as a tensor.
         answer: For each of these, which answer it is: b, or with all tasks b·K + k.
     """
 
@@ -51,6 +52,7 @@ class Stage(NamedTuple):
     senders: Tensor
     edge: Tensor
     mask: Tensor
+    slots: list[int]
     wanted: Tensor
     answer: Tensor
 
@@ -223,17 +225,20 @@ class _Planner:
         final = {(node, b) for node, own in last.items() if node in tasks for b in own}
         answers = [
             (slot, b * len(tasks) + node if self.tasks is None else b)
-            for slot in layout.exists.tolist()
+            for slot in layout.filled
             for node, b in [pairs[slot]]
             if (node, b) in final and (self.tasks is None or self.tasks[b] == node)
         ]
         run = torch.tensor(pairs)
         picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)
         tensors = (run[:, 0], run[:, 1], senders, edge, mask, picked[:, 0], picked[:, 1])
-        node, sequence, senders, edge, mask, wanted, answer = (v.to(self.device) for v in tensors)
+        node, sequence, senders, edge, mask, wanted, answer = (
+            v.to(self.device, non_blocking=True) for v in tensors
+        )
         hears = mask.size(1) > 0
         known = (mutual, dense, hears, senders, edge, mask)
-        return Stage(nodes, layout, node, sequence, *known, wanted, answer)
+        slots = [slot for slot, _ in answers]
+        return Stage(nodes, layout, node, sequence, *known, slots, wanted, answer)
 
 
 def _padded(heard: Sequence[Sequence[Pair]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph, Tasks
-from ..ops import Layout, NodeWeights, Words, recur_fused
+from ..ops import Layout, NodeWeights, Words, recur_fused, to_device
 from .padded import own_input, pad_input
 
 
@@ -149,7 +149,7 @@ class SharedLSTM(nn.Module):
         """All layers: ``[B, T, E]`` to ``[B, T, D·H]``."""
         order = sorted(range(len(lengths)), key=lambda b: -lengths[b])
         layout = Layout([0], [[lengths[b] for b in order]], x.device)
-        sequence = torch.tensor(order, device=x.device)
+        sequence = to_device(order, x.device)
         place = torch.argsort(sequence)
         token = sequence[layout.slot] * x.size(1) + layout.time
         source, index = x.flatten(0, 1), token

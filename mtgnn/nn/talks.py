@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import Drop, Edges, Pairs, ScoreWeights, Sparse, Talk, Words, normalise, prepare
+from ..ops import (
+    Drop,
+    Edges,
+    Pairs,
+    ScoreWeights,
+    Sparse,
+    Talk,
+    Words,
+    normalise,
+    prepare,
+    to_device,
+)
 from .channel import Memory, sender_tokens
 from .plan import Stage
 
@@ -85,12 +96,13 @@ def mutual_talk(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Wor
     else:
         pair = torch.cat([mine.query, mine.sender], 1)
     if layer.detach:
-        node = torch.tensor(stage.nodes, device=stage.mask.device)
+        node = to_device(stage.nodes, stage.mask.device)
         learns = (node >= layer.graph.num_tasks).to(next(layer.parameters()).dtype)
     rest = (scores.heads, pair, mine.word, mine.att, fixed, learns, dropout_of(layer))
     if stage.dense:
         return Pairs(stage.mask, *rest)
-    return Sparse(stage.senders, stage.mask, *rest)
+    degree = [len(layer.graph.incoming(node)) for node in stage.nodes]
+    return Sparse(stage.senders, degree, *rest)
 
 
 def pairs_by_token(alpha: Tensor, stage: Stage) -> Tensor:

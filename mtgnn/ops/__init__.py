@@ -3,7 +3,8 @@
 from .attention import SCORES, ScoreWeights, attend, normalise
 from .edges import Edges
 from .fused import recur_fused
-from .layout import Layout, fill_blocks
+from .gpu import use_triton
+from .layout import Layout, fill_blocks, to_device
 from .mailbox import Mailbox
 from .native import compile_native
 from .pairs import Pairs
@@ -35,4 +36,6 @@ __all__ = [
     "prepare",
     "recur",
     "recur_fused",
+    "to_device",
+    "use_triton",
 ]

@@ -178,7 +178,9 @@ class EdgesRunning(Running):
         if self.att is None:
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
         else:
-            logits = score.additive(score.bend(query.unsqueeze(1), keys, self.room), self.att[p])
+            heard = None if self.all_there else self.mask[here].unsqueeze(1)
+            query = query.unsqueeze(1)
+            return score.additive_weights(query, keys, self.att[p], heard, self.room).squeeze(1)
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
 
     def _score_backward(
@@ -194,13 +196,13 @@ class EdgesRunning(Running):
         query, keys, d_query, d_keys = (
             part.chunk(self.heads, -1)[p] for part in (query, keys, d_query, d_keys)
         )
-        d_logits = score.softmax_backward(alpha, d_alpha, 1)
-        if self.att is None:
-            d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))
-            torch.mul(d_logits.unsqueeze(2), query.unsqueeze(1), out=d_keys)
+        if self.att is not None:
+            assert self.d_att is not None
+            back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_query.unsqueeze(1), d_keys
+            score.additive_weights_backward(
+                query.unsqueeze(1), keys, self.att[p], *back, self.d_att[p], self.room
+            )
             return
-        assert self.d_att is not None
-        bent = score.bend(query.unsqueeze(1), keys, self.room)
-        d_bent = score.additive_backward(bent, d_logits, self.d_att[p])
-        torch.mul(d_bent, self.att[p], out=d_keys)
-        torch.sum(d_keys, 1, out=d_query)
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
+        d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))
+        torch.mul(d_logits.unsqueeze(2), query.unsqueeze(1), out=d_keys)

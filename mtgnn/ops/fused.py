@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import native
+from . import gpu, native
 from .layout import Chunk, Layout
 from .ran import note
 from .recurrence import NodeWeights
@@ -56,7 +56,7 @@ def recur_fused(
     matrices = weights.of_blocks(layout.block_row)
     tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
-    kernel = "native" if native.serves(matrices.state) else "fused"
+    kernel = "native" if _in_native(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     low = _low_precision(h.device.type, dtype)
     with torch.autocast(h.device.type, enabled=False):
@@ -132,7 +132,7 @@ def _steps(
     layout: Layout, states: States, received: Received, running: Running | None, low: torch.dtype
 ) -> Steps:
     """The loop over words: in C++, where that is there."""
-    kind = native.NativeSteps if native.serves(states.h) else Steps
+    kind = native.NativeSteps if _in_native(states.h) else Steps
     return kind(layout, states, received, running, low)
 
 
@@ -141,6 +141,11 @@ def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:
     if dtype == torch.float32 and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return dtype
+
+
+def _in_native(like: Tensor) -> bool:
+    """Whether the loop runs in C++: not where Triton was asked for on a CPU too."""
+    return native.serves(like) and not gpu.serves(like)
 
 
 def _project(

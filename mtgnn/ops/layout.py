@@ -102,6 +102,9 @@ class Layout:
             for part, step in zip(parts, self.steps, strict=True)
         ]
 
+    def _there(self, values: Tensor | Sequence[int]) -> Tensor:
+        return to_device(values, self.device)
+
     @cached_property
     def exact(self) -> bool:
         """Whether there are no fillers."""
@@ -128,23 +131,23 @@ class Layout:
     @cached_property
     def slot(self) -> Tensor:
         """``[L]``, the slot of each token; a filler's is the one it copies."""
-        return self._tokens[0].to(self.device)
+        return self._there(self._tokens[0])
 
     @cached_property
     def time(self) -> Tensor:
         """``[L]``, the step of each token; a filler's is the one it copies."""
-        return self._tokens[1].to(self.device)
+        return self._there(self._tokens[1])
 
     @cached_property
     def real(self) -> Tensor | None:
         """``[*]``, the tokens that are no fillers; ``None``: all."""
-        return None if self.exact else self._tokens[2].nonzero().squeeze(1).to(self.device)
+        return None if self.exact else self._there(self._tokens[2].nonzero().squeeze(1))
 
     @cached_property
     def first_block(self) -> Tensor:
         """``[Σ width]``, the tokens of the first block, step after step."""
         parts = [torch.arange(step.start, step.start + step.width) for step in self.steps]
-        return torch.cat(parts).to(self.device)
+        return self._there(torch.cat(parts))
 
     @cached_property
     def blocks_last(self) -> Tensor:
@@ -152,18 +155,38 @@ class Layout:
         have all steps."""
         step, block, place = self._grid
         starts = torch.tensor(self.steps)[:, 2]
-        return (starts[step] + place * self.num_blocks + block).to(self.device)
+        return self._there(starts[step] + place * self.num_blocks + block)
+
+    @cached_property
+    def filled(self) -> list[int]:
+        """The slots that hold a sequence."""
+        return [int(slot) for slot in (self._lengths.flatten() > 0).nonzero()]
 
     @cached_property
     def exists(self) -> Tensor:
-        """``[*]``, the slots that hold a sequence."""
-        return (self._lengths.flatten() > 0).nonzero().squeeze(1).to(self.device)
+        """The same, ``[*]``."""
+        return self._there(self.filled)
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """How many sequences have each step."""
+        steps = torch.arange(len(self.steps))
+        return [int(n) for n in (self._lengths.flatten().unsqueeze(1) > steps).sum(0)]
+
+    def tokens_of(self, slots: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the tokens of some slots that are no fillers: each one itself, the place of its slot
+        in ``slots``, and its step, ``[*]`` each."""
+        place = torch.full((self.num_slots,), -1)
+        place[torch.tensor(slots, dtype=torch.long)] = torch.arange(len(slots))
+        slot, time, real = self._tokens
+        token = ((place[slot] >= 0) & real).nonzero().squeeze(1)
+        return self._there(token), self._there(place[slot[token]]), self._there(time[token])
 
     @cached_property
     def length(self) -> Tensor:
         """``[S]``, number of steps; of a place without a sequence, that of the block's first."""
         lengths = torch.where(self._lengths > 0, self._lengths, self._lengths[:, :1])
-        return lengths.flatten().to(self.device)
+        return self._there(lengths.flatten())
 
     @cached_property
     def place(self) -> Tensor:
@@ -174,7 +197,7 @@ class Layout:
         place = torch.where(own > 0, torch.arange(self.num_slots) % self.width, 0)
         last = torch.where(own > 0, own, self._lengths[block, 0]) - 1
         step = torch.arange(len(self.steps)).unsqueeze(1).minimum(last)
-        return (starts[step] + block * widths[step] + place).to(self.device)
+        return self._there(starts[step] + block * widths[step] + place)
 
     @cached_property
     def final(self) -> Tensor:
@@ -190,7 +213,7 @@ class Layout:
     def block_row(self) -> Tensor | None:
         """``[G]``, the row of each block; ``None`` where that is its own number."""
         same = self.rows == list(range(self.num_blocks))
-        return None if same else torch.tensor(self.rows, device=self.device)
+        return None if same else self._there(self.rows)
 
     @cached_property
     def before(self) -> Tensor:
@@ -199,7 +222,7 @@ class Layout:
         _, widths, starts, _ = torch.tensor(self.steps).unbind(1)
         last = (step - 1).clamp(min=0)
         token = starts[last] + block * widths[last] + place
-        return torch.where(step > 0, token, -1).to(self.device)
+        return self._there(torch.where(step > 0, token, -1))
 
     @cached_property
     def chunks(self) -> list[Chunk]:
@@ -217,9 +240,14 @@ class Layout:
             ):
                 tokens = torch.arange(start, stop).view(blocks, width)
                 token[:blocks, column : column + width] = tokens
-            chunks.append(Chunk(first, last, columns, token.to(self.device)))
+            chunks.append(Chunk(first, last, columns, self._there(token)))
             first = last
         return chunks
+
+
+def to_device(values: Tensor | Sequence[int], device: torch.device) -> Tensor:
+    """Numbers from the CPU on a device, without waiting for what it is still at."""
+    return torch.as_tensor(values).to(device, non_blocking=True)
 
 
 def first(values: Tensor, blocks: int, width: int | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import score
-from .layout import Layout
+from .layout import Layout, to_device
 from .talk import Drop, Running, Talk
 
 
@@ -74,7 +74,7 @@ class MailboxRunning(Running):
         self.values = values.contiguous()
         self.keys = None if self.keys is None else self.keys.contiguous()
         self.talk, self.heads = talk, talk.heads
-        starts = torch.tensor([step.start for step in layout.steps], device=talk.place.device)
+        starts = to_device([step.start for step in layout.steps], talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
         self.ends = [
@@ -151,7 +151,7 @@ class MailboxRunning(Running):
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
         elif self.d_keys is not None and self.att is not None:
-            self.d_keys *= self.att.flatten()
+            self.d_keys *= self.att.flatten()  # once for all steps
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
 
     def _open(self, t: int) -> _Open:
@@ -172,8 +172,9 @@ class MailboxRunning(Running):
             own = query.chunk(self.heads, -1)[p].unsqueeze(2)
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
         else:
-            own = query.chunk(self.heads, -1)[p].unsqueeze(1)
-            logits = score.additive(score.bend(own, box.keys_of(p), self.room), self.att[p])
+            own, mask = query.chunk(self.heads, -1)[p].unsqueeze(1), box.mask.unsqueeze(1)
+            keys = box.keys_of(p)
+            return score.additive_weights(own, keys, self.att[p], mask, self.room).squeeze(1)
         return score.softmax(logits, box.mask, 1)
 
     def _score_backward(
@@ -187,18 +188,18 @@ class MailboxRunning(Running):
         d_query: Tensor,
     ) -> None:
         own, d_own = query.chunk(self.heads, -1)[p], d_query.chunk(self.heads, -1)[p]
-        d_logits = score.softmax_backward(alpha, d_alpha, 1)
-        if self.att is None:
-            d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
-            assert self.d_logits is not None and self.queries is not None
-            self.d_logits[: box.count, t, : box.end, p] = d_logits
-            self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
+        if self.att is not None:
+            assert self.d_att is not None and self.d_keys is not None
+            d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
+            back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_own.unsqueeze(1), d_keys
+            mine = own.unsqueeze(1), box.keys_of(p), self.att[p]
+            score.additive_weights_backward(*mine, *back, self.d_att[p], self.room, add=True)
             return
-        assert self.d_att is not None and self.d_keys is not None
-        bent = score.bend(own.unsqueeze(1), box.keys_of(p), self.room)
-        d_bent = score.additive_backward(bent, d_logits, self.d_att[p])
-        torch.mul(d_bent.sum(1), self.att[p], out=d_own)
-        self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p].add_(d_bent)
+        d_logits = score.softmax_backward(alpha, d_alpha, 1)
+        d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
+        assert self.d_logits is not None and self.queries is not None
+        self.d_logits[: box.count, t, : box.end, p] = d_logits
+        self.queries[: box.count, t].chunk(self.heads, -1)[p].copy_(own)
 
     def _project_backward(
         self, here: slice, box: _Open, h: Tensor, d_query: Tensor, d_h: Tensor

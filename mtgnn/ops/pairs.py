@@ -130,12 +130,11 @@ class PairsRunning(MutualRunning):
             return
         query, keys = self._split(p, both)
         barred = self.barred[: out.numel()]
-        if self.att is None:
-            logits = torch.baddbmm(barred.view(out.shape), query, keys.mT)
-        else:
-            bent = score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room)
-            flat = torch.addmv(barred, bent.view(-1, bent.size(3)), self.att[p])
-            logits = flat.view(out.shape)
+        if self.att is not None:
+            rest = self.mask.unsqueeze(0), self.room, out, barred, self.silent
+            score.additive_weights(query, keys, self.att[p], *rest)
+            return
+        logits = torch.baddbmm(barred.view(out.shape), query, keys.mT)
         torch.softmax(logits, -1, out=out)
         if self.silent:
             out *= self.mask
@@ -145,16 +144,14 @@ class PairsRunning(MutualRunning):
     ) -> None:
         query, keys = self._split(p, both)
         d_query, d_keys = self._split(p, d_both)
-        d_logits = score.softmax_backward(alpha, d_alpha, -1)
-        if self.att is None:
-            d_query.copy_(torch.bmm(d_logits, keys))
-            d_keys.copy_(torch.bmm(d_logits.mT, query))
+        if self.att is not None:
+            assert self.grads[2] is not None
+            back = alpha, d_alpha, d_query, d_keys, self.grads[2][p]
+            score.additive_weights_backward(query, keys, self.att[p], *back, self.room)
             return
-        assert self.grads[2] is not None
-        bent = score.bend(query.unsqueeze(2), keys.unsqueeze(1), self.room)
-        d_bent = score.additive_backward(bent, d_logits, self.grads[2][p])
-        torch.mul(d_bent.sum(2), self.att[p], out=d_query)
-        torch.mul(d_bent.sum(1), self.att[p], out=d_keys)
+        d_logits = score.softmax_backward(alpha, d_alpha, -1)
+        d_query.copy_(torch.bmm(d_logits, keys))
+        d_keys.copy_(torch.bmm(d_logits.mT, query))
 
     def _add(self, d_h: Tensor, d_sent: Tensor) -> None:
         """Add what comes back through the messages, where senders learn."""

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from . import gpu
 from .attention import ScoreWeights
 from .room import Room
 
@@ -61,6 +62,87 @@ def additive_backward(bent: Tensor, d_logits: Tensor, d_att: Tensor) -> Tensor:
     d_att.addmv_(bent.view(-1, d_att.size(0)).t(), d_logits.reshape(-1))
     grad = d_logits.unsqueeze(-1)
     return torch.ops.aten.sigmoid_backward.grad_input(grad, bent, grad_input=bent)
+
+
+def additive_weights(
+    query: Tensor,
+    keys: Tensor,
+    att: Tensor,
+    mask: Tensor | None,
+    room: Room,
+    out: Tensor | None = None,
+    barred: Tensor | None = None,
+    silent: bool = True,
+) -> Tensor:
+    """Softmax over the senders of additive scores.
+
+    Args:
+        query: ``[n, Q, A]``.
+        keys: ``[n, J, A]``.
+        att: ``[A]``.
+        mask: ``[n, Q, J]``, or 1 in the place of n or Q: where there is a sender; ``None``: all.
+        room: For the inside of the scores.
+        out: ``[n, Q, J]``, where the weights go; ``None``: into a new tensor.
+        barred: ``[n · Q · J]``, the mask once more, as what it adds to scores; or ``None``.
+        silent: Whether some receivers may have no sender.
+
+    Returns:
+        ``[n, Q, J]``, zeros where there is no sender.
+    """
+    if gpu.serves(query):
+        out = query.new_empty(*query.shape[:2], keys.size(1)) if out is None else out
+        gpu.additive_weights(query, keys, att, mask, out)
+        return out
+    bent = bend(query.unsqueeze(2), keys.unsqueeze(1), room)
+    if barred is not None:
+        logits = torch.addmv(barred, bent.view(-1, att.size(0)), att).view(bent.shape[:-1])
+    else:
+        logits = additive(bent, att)
+        if mask is not None:
+            logits.masked_fill_(~mask, torch.finfo(logits.dtype).min)
+    alpha = torch.softmax(logits, -1, out=out)
+    return alpha.mul_(mask) if mask is not None and silent else alpha
+
+
+def additive_weights_backward(
+    query: Tensor,
+    keys: Tensor,
+    att: Tensor,
+    alpha: Tensor,
+    d_alpha: Tensor,
+    d_query: Tensor,
+    d_keys: Tensor,
+    d_att: Tensor,
+    room: Room,
+    add: bool = False,
+) -> None:
+    """Gradients of these weights.
+
+    Args:
+        query: ``[n, Q, A]``.
+        keys: ``[n, J, A]``.
+        att: ``[A]``.
+        alpha: ``[n, Q, J]``, the weights.
+        d_alpha: ``[n, Q, J]``, their gradient.
+        d_query: ``[n, Q, A]``, where the queries' gradient goes.
+        d_keys: ``[n, J, A]``, where the keys' gradient goes.
+        d_att: ``[A]``, to which the vector's is added.
+        room: For the inside of the scores.
+        add: The keys' gradient is added to what is there, and lacks its factor ``att``: where many
+            steps add to it, that is multiplied once, at the end.
+    """
+    if gpu.serves(query):
+        gpu.additive_backward(query, keys, att, alpha, d_alpha, d_query, d_keys, d_att, add)
+        return
+    d_logits = softmax_backward(alpha, d_alpha, -1)
+    bent = bend(query.unsqueeze(2), keys.unsqueeze(1), room)
+    d_bent = additive_backward(bent, d_logits, d_att)
+    torch.mul(d_bent.sum(2), att, out=d_query)
+    d_sent = d_bent.squeeze(1) if d_bent.size(1) == 1 else d_bent.sum(1)
+    if add:
+        d_keys += d_sent
+    else:
+        torch.mul(d_sent, att, out=d_keys)
 
 
 def softmax(logits: Tensor, mask: Tensor | None, dim: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from . import score
-from .layout import Layout
+from .layout import Layout, to_device
 from .mutual import MutualRunning, MutualTalk
 from .room import Room
 from .talk import Running
@@ -25,18 +26,22 @@ class Sparse(MutualTalk):
 
     Args:
         senders: ``[R, J]``, rows of the senders of each row, padded.
-        mask: ``[R, J]``, where there is a sender.
+        degree: How many senders each row has.
         *rest: See :class:`MutualTalk`; ``fixed`` is ``[P, R, J]``.
     """
 
-    def __init__(self, senders: Tensor, mask: Tensor, *rest: Any) -> None:
+    def __init__(self, senders: Tensor, degree: Sequence[int], *rest: Any) -> None:
         super().__init__(*rest)
-        self.senders, self.mask = senders, mask
-        self.receiver, place = mask.nonzero(as_tuple=True)  # edges, sorted by receiver
-        self.sender = senders[self.receiver, place]
-        self.padded = self.receiver * mask.size(1) + place  # the edge's place in [R·J]
-        self.ends = torch.nn.functional.pad(mask.sum(1).cumsum(0), (1, 0))
-        self.regular = self.sender.numel() == mask.numel()  # every row has J senders
+        self.senders = senders
+        rows, places = senders.shape
+        mask = torch.arange(places) < torch.tensor(degree).unsqueeze(1)
+        receiver, place = mask.nonzero(as_tuple=True)  # edges, sorted by receiver
+        padded, ends = receiver * places + place, [0, *accumulate(degree)]
+        self.mask, self.receiver, self.padded, self.ends = (
+            to_device(values, senders.device) for values in (mask, receiver, padded, ends)
+        )
+        self.sender = senders.flatten()[self.padded]  # from the edge's place in [R·J]
+        self.regular = len(padded) == rows * places  # every row has J senders
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""

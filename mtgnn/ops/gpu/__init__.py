@@ -1,0 +1,116 @@
+"""Inner loops of the fast path in Triton, for GPUs: used by themselves where Triton is installed.
+
+For CPUs there is :mod:`mtgnn.ops.native`. Each function is one launch, or two, where torch has a
+dozen. None waits for the GPU. For a CPU Triton has an interpreter, in which the tests run them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+_wanted: bool | None = None  # None: on a GPU. For all threads: autograd has its own for a GPU
+
+
+@contextmanager
+def use_triton(on: bool) -> Iterator[None]:
+    """Take the Triton kernels whatever the device, or do without them, also on a GPU.
+
+    By default they serve tensors on a GPU where Triton is installed (it comes with PyTorch for
+    CUDA; extra ``triton``). On a CPU they run in Triton's interpreter alone, which is slow, and
+    only if ``TRITON_INTERPRET=1`` was set before Triton was imported, which torch_geometric does.
+    This holds for all threads.
+
+    Args:
+        on: Whether they are used.
+
+    Raises:
+        RuntimeError: If they are wanted, and Triton is not installed, or has neither a GPU nor its
+            interpreter.
+
+    Example:
+        >>> import torch
+        >>> from mtgnn.nn import CompleteGraphLSTM
+        >>> from mtgnn.ops import use_triton
+        >>> layer = CompleteGraphLSTM(3, 4, num_tasks=5)
+        >>> with use_triton(False):  # on a GPU, to compare
+        ...     out, state = layer(torch.randn(2, 6, 3))
+    """
+    global _wanted
+    if on and not (torch.cuda.is_available() or _there(torch.device("cpu"))):
+        raise RuntimeError(
+            "expected Triton with a GPU, or with its interpreter (TRITON_INTERPRET=1, set before "
+            "torch_geometric is imported): there is neither"
+        )
+    before, _wanted = _wanted, on
+    try:
+        yield
+    finally:
+        _wanted = before
+
+
+def serves(tensor: Tensor) -> bool:
+    """Whether the Triton kernels are to take such tensors."""
+    wanted = tensor.is_cuda if _wanted is None else _wanted
+    return wanted and tensor.dtype in _DTYPES and _there(tensor.device)
+
+
+@lru_cache
+def _there(device: torch.device) -> bool:
+    """Whether Triton can run on a device."""
+    if find_spec("triton") is None:
+        return False
+    if device.type == "cpu":
+        interpreted: bool = _module("launch").interpreted()
+        return interpreted
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+@lru_cache
+def _module(name: str) -> Any:
+    """A module that imports Triton, which is loaded where it is used."""
+    return import_module(f"{__name__}.{name}")
+
+
+def cell_forward(z: Tensor, c_before: Tensor, c: Tensor, h: Tensor) -> None:
+    """See :func:`mtgnn.ops.pointwise.cell_forward`; tensors have three dimensions."""
+    _module("cell").forward(z, c_before, c, h)
+
+
+def cell_backward(
+    gates: Tensor, c_before: Tensor, c: Tensor, dh: Tensor, dc: Tensor, dz: Tensor
+) -> None:
+    """See :func:`mtgnn.ops.pointwise.cell_backward`; tensors have three dimensions."""
+    _module("cell").backward(gates, c_before, c, dh, dc, dz)
+
+
+def additive_weights(
+    query: Tensor, keys: Tensor, att: Tensor, mask: Tensor | None, out: Tensor
+) -> None:
+    """See :func:`mtgnn.ops.score.additive_weights`."""
+    _module("additive").forward(query, keys, att, mask, out)
+
+
+def additive_backward(
+    query: Tensor,
+    keys: Tensor,
+    att: Tensor,
+    alpha: Tensor,
+    d_alpha: Tensor,
+    d_query: Tensor,
+    d_keys: Tensor,
+    d_att: Tensor,
+    add: bool,
+) -> None:
+    """See :func:`mtgnn.ops.score.additive_weights_backward`."""
+    _module("additive").backward(query, keys, att, alpha, d_alpha, d_query, d_keys, d_att, add)

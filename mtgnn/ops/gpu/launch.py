@@ -1,0 +1,49 @@
+"""How the Triton kernels are launched, and what they share."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+@triton.jit
+def sigmoid(x):
+    """1 / (1 + exp(−x)), without overflow; a NaN stays one."""
+    e = tl.exp(-tl.abs(x))
+    return tl.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+def interpreted() -> bool:
+    """Whether Triton interprets: its own functions, which it takes in when imported, and ours."""
+    kinds = {type(function).__name__ for function in (tl.sum, sigmoid)}
+    return kinds == {"InterpretedFunction"}
+
+
+def launch(kernel: Any, grid: tuple[int, ...], like: Tensor, *values: Any, **options: Any) -> None:
+    """Run ``kernel`` on the device of ``like``, which need not be the current one."""
+    device = torch.cuda.device(like.device) if like.is_cuda else contextlib.nullcontext()
+    with device:
+        kernel[grid](*values, WIDE=wide(like), **options)
+
+
+def wide(like: Tensor) -> Any:
+    """The type that is computed in."""
+    return tl.float64 if like.dtype == torch.float64 else tl.float32
+
+
+def check(tensor: Tensor, name: str, sizes: Sequence[int]) -> None:
+    """Kernels do not look where they read: a tensor of other sizes must not come to them.
+
+    Raises:
+        ValueError: Unless it has these sizes and, where these have a last one of more than 1, is
+            contiguous there.
+    """
+    if tensor.shape != tuple(sizes) or (sizes[-1] > 1 and tensor.stride(-1) != 1):
+        raise ValueError(
+            f"{name}: expected sizes {tuple(sizes)} with the last dimension contiguous, got "
+            f"{tuple(tensor.shape)} with strides {tensor.stride()}"
+        )

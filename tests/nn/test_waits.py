@@ -1,0 +1,91 @@
+"""A layer on a GPU does not wait for it. Tested without one, on tensors that have no data at all:
+there nothing can be read, and so nothing waited for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mtgnn import TaskGraph
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.testing import random_batch
+
+E, H, TASKS = 3, 5, tuple("abcdefgh")
+RING = TaskGraph.from_edges(list(zip(TASKS, TASKS[1:] + TASKS[:1], strict=True)), TASKS)
+CHAIN = TaskGraph.from_edges(list(zip(TASKS[:-1], TASKS[1:], strict=True)), TASKS)
+DROPOUT = {"dropout": 0.1, "message_dropout": 0.1, "attention_dropout": 0.1}
+
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "mutual": lambda: CompleteGraphLSTM(E, H, TASKS, "mutual"),
+    "mutual, everything on": lambda: CompleteGraphLSTM(
+        E, H, TASKS, "mutual", detach=True, heads=2, bidirectional=True, num_layers=2, **DROPOUT
+    ),
+    "mutual, dot": lambda: CompleteGraphLSTM(E, H, TASKS, "mutual", score="dot"),
+    "mutual, static": lambda: CompleteGraphLSTM(E, H, TASKS, "mutual", score="static"),
+    "ring": lambda: GraphLSTM(E, H, RING),
+    "chain": lambda: GraphLSTM(E, H, CHAIN),
+    "chain, uniform": lambda: GraphLSTM(E, H, CHAIN, score="uniform"),
+    "read": lambda: CompleteGraphLSTM(E, H, TASKS, bidirectional=True),
+    "read, static": lambda: CompleteGraphLSTM(E, H, TASKS, score="static"),
+    "cascade": lambda: GraphLSTM(E, H, CHAIN, "cascade", heads=2),
+    "star": lambda: StarGraphLSTM(E, H, TASKS, bidirectional=True),
+    "star, dot": lambda: StarGraphLSTM(E, H, TASKS, score="dot"),
+    "star, past": lambda: StarGraphLSTM(E, H, TASKS, "past"),
+    "star, current": lambda: StarGraphLSTM(E, H, TASKS, "current"),
+    "shared": lambda: SharedLSTM(E, H, TASKS),
+}
+
+
+class Copies(TorchDispatchMode):
+    """Collects the copies from one device to another that wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen, self.wait = 0, []
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = operator(*args, **kwargs)
+        name = operator.overloadpacket.__name__
+        if name in ("_to_copy", "copy_") and isinstance(out, Tensor):
+            source = args[1] if name == "copy_" else args[0]
+            asynchronous = kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,))
+            if source.device != out.device:
+                self.seen += 1
+                if not asynchronous:
+                    self.wait.append(f"{operator} of {list(source.shape)}")
+        return out
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_nothing_waits(name: str, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Autocast knows no such device.
+    monkeypatch.setattr(torch, "autocast", lambda *a, **k: contextlib.nullcontext())
+    layer = LAYERS[name]().to("meta")
+    x, lengths, task = random_batch(E, len(TASKS), batch_size=10, dtype=torch.float32)
+    x = x.to("meta").requires_grad_()
+    with Copies() as copies:
+        out, _ = layer(x, lengths, None if every else task)
+        out.sum().backward()
+    assert x.grad is not None and x.grad.shape == x.shape
+    assert copies.seen > 0 and not copies.wait
+
+
+def test_what_waits_is_found() -> None:
+    with Copies() as copies:
+        torch.zeros(2).to("meta")
+        torch.zeros(2).to("meta", non_blocking=True)
+        torch.zeros(3, device="meta").copy_(torch.zeros(3))
+    assert copies.seen == 3 and len(copies.wait) == 2
+    for read in (Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.nonzero, bool):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            read(torch.zeros(1, device="meta"))

@@ -1,0 +1,62 @@
+"""Triton's compiler takes the kernels as they are launched; that needs no GPU."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
+
+# In a process of its own: this one has Triton's interpreter.
+SCRIPT = """
+import torch, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from mtgnn.ops.gpu import additive, cell, launch
+
+TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16", torch.bool: "*i1"}
+
+def compile_only(kernel, grid, like, *values, **options):
+    options["WIDE"] = launch.wide(like)
+    signature = {
+        name: TYPES[value.dtype] if isinstance(value, torch.Tensor) else "i32"
+        for name, value in zip(kernel.arg_names, values)
+    }
+    assert {*signature, *options} == {*kernel.arg_names}
+    signature.update(dict.fromkeys(options, "constexpr"))
+    source = ASTSource(kernel, signature, constexprs=options)
+    binary = triton.compile(source, target=GPUTarget("cuda", 80, 32))
+    assert binary.asm["cubin"]
+    print(kernel.__module__.rpartition(".")[2] + kernel.__name__)
+
+additive.launch = cell.launch = compile_only
+for dtype in (torch.float32, torch.float64, torch.bfloat16):
+    new = lambda *shape: torch.zeros(shape, dtype=dtype)
+    c = new(2, 3, 7)
+    cell.forward(new(2, 3, 28), c, c, c)
+    cell.backward(new(2, 3, 28), c, c, c, c, new(2, 3, 28))
+    for n, q, j, a in ((2, 5, 5, 33), (70, 1, 130, 21)):
+        query, keys, att, alpha = new(n, q, a), new(n, j, a), new(a), new(n, q, j)
+        additive.forward(query, keys, att, None if q == 1 else alpha.bool(), alpha)
+        additive.backward(query, keys, att, alpha, alpha, query, keys, att, q == 1)
+"""
+
+
+@pytest.mark.skipif(torch.version.hip is not None, reason="compiles for NVIDIA's GPUs")
+def test_kernels_compile_in_every_type(tmp_path: Path) -> None:
+    compiler = pytest.importorskip("triton.compiler")
+    if "constexprs" not in inspect.signature(compiler.ASTSource).parameters:
+        pytest.skip("this Triton takes other arguments")
+    changes = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=os.environ | changes, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    scores = ["additive_forward", "additive_backward", "additive_add_rows"]
+    assert done.stdout.split() == 3 * ["cell_forward", "cell_backward", *scores, *scores]
