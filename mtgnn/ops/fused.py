@@ -138,7 +138,8 @@ def _steps(
 
 def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:
     """The type of products over many steps: that of autocast, for parameters in float32."""
-    if dtype == torch.float32 and torch.is_autocast_enabled(device):
+    there = dtype == torch.float32 and torch.amp.is_autocast_available(device)
+    if there and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return dtype
 
