@@ -39,20 +39,22 @@ def alternate(
 ) -> dict[Name, Times]:
     """Time calls in turns (A B C A B C …), so that a machine's drift meets all of them alike.
 
+    Before each timed call the same is called untimed: in training a step finds the memory that the
+    step before has left, not what another model has given back to the system.
+
     Args:
-        calls: What to time; each is called once before, unmeasured.
+        calls: What to time.
         device: ``"cpu"`` or ``"cuda"``.
         seconds: Begin no round after this time, but always three (or ``rounds``, if fewer).
         rounds: At most so many rounds.
     """
-    for call in calls.values():
-        call()
     taken: dict[Name, list[float]] = {name: [] for name in calls}
     start = time.perf_counter()
     for number in range(rounds):
         if number >= 3 and time.perf_counter() - start > seconds:
             break
         for name, call in calls.items():
+            call()
             synchronise(device)
             before = time.perf_counter()
             call()

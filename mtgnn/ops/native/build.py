@@ -77,13 +77,6 @@ def serves(tensor: Tensor) -> bool:
     return _built is not None
 
 
-def ask_for_large_pages(*fresh: Tensor | None) -> None:
-    """Let memory that nobody has touched yet consist of large pages, where the system has some."""
-    for tensor in fresh:
-        if tensor is not None:
-            _built.ask_for_large_pages(tensor)
-
-
 class Loops(NamedTuple):
     """The classes of the extension, for one floating type."""
 

@@ -10,9 +10,6 @@
 #include <torch/extension.h>
 
 #include <ATen/Parallel.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include <algorithm>
 #include <memory>
@@ -57,17 +54,6 @@ Packed<T> packed(const Given& tensor, int64_t columns) {
                   tensor->size(1) == (columns + kPanel<T> - 1) / kPanel<T>,
               "not a packed matrix of ", columns, " columns: ", tensor->sizes());
   return {data<T>(*tensor), nullptr, tensor->size(2), columns, tensor->stride(0)};
-}
-
-// Asks for large pages before memory is touched: small ones are handed out one by one, zeroed, which
-// can take as long as the arithmetic.
-inline void ask_for_large_pages(const Tensor& tensor) {
-#ifdef __linux__
-  constexpr uintptr_t page = uintptr_t(1) << 21;
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.const_data_ptr());
-  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + tensor.nbytes()) / page * page;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
 }
 
 struct Step {

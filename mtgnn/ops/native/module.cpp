@@ -39,7 +39,6 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
           shape.steps.push_back({count, places, start});
         return shape;
       }));
-  module.def("ask_for_large_pages", &ask_for_large_pages);
 #define FIELD(Name, field) .def_readwrite(#field, &Name::field)
   py::class_<MutualTensors>(module, "MutualTensors")
       .def(py::init<>())

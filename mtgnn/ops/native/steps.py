@@ -9,7 +9,7 @@ from ..layout import Chunk, Layout
 from ..room import Room
 from ..steps import Received, States, Steps
 from ..talk import Running
-from .build import ask_for_large_pages, loops, pack
+from .build import loops, pack
 from .talks import Span, translate
 
 
@@ -38,8 +38,6 @@ class NativeSteps(Steps):
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         if self._forward is None:
-            kept = self.running and (self.running.message, self.running.alpha)
-            ask_for_large_pages(*self.states[2:], *(kept or ()))
             state, message = self.received
             packed = None if message is None else pack(message.mT, self.low)
             self._forward = pack(state.mT, self.low), packed
