@@ -98,13 +98,13 @@ class Run:
         if stage.hears:
             scores = stage_scores(layer, self.key, stage)
             if stage.mutual:
-                talk = mutual_talk(layer, scores, stage, words)
+                talk = mutual_talk(layer, scores, stage, words, self._hands_on_messages)
             else:
                 talk = layer.talk(self, scores, stage, words)
         hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
-        if message is not None and alpha is not None:
+        if alpha is not None:
             if stage.dense:
-                if self._hands_on_messages:  # else nobody needs them in that order
+                if message is not None and self._hands_on_messages:  # else nobody needs that order
                     message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
                 alpha = pairs_by_token(alpha, stage)
             self.weights.append((stage, alpha))

@@ -87,7 +87,9 @@ def edge_talk(
     )
 
 
-def mutual_talk(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
+def mutual_talk(
+    layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Words, hands_on: bool
+) -> Talk:
     """Senders of the same stage, one step before: densely, where most pairs are edges."""
     mine = scored(scores, words, layer.hidden_size)
     pair = fixed = learns = None
@@ -100,7 +102,7 @@ def mutual_talk(layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Wor
         learns = (node >= layer.graph.num_tasks).to(next(layer.parameters()).dtype)
     rest = (scores.heads, pair, mine.word, mine.att, fixed, learns, dropout_of(layer))
     if stage.dense:
-        return Pairs(stage.mask, *rest)
+        return Pairs(stage.mask, hands_on, *rest)
     degree = [len(layer.graph.incoming(node)) for node in stage.nodes]
     return Sparse(stage.senders, degree, *rest)
 

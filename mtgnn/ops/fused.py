@@ -45,8 +45,8 @@ def recur_fused(
         talk: The communication; ``None``: no messages.
 
     Returns:
-        Hidden and cell states ``[L, H]``, and messages and attention weights in the form of
-        ``talk``.
+        Hidden and cell states ``[L, H]``, and messages (where they are kept) and attention weights in
+        the form of ``talk``.
 
     Raises:
         ValueError: For weights with a gate.
@@ -97,7 +97,7 @@ class _Recurrence(torch.autograd.Function):
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
         ctx.layout, ctx.talk, ctx.num_kept, ctx.low = layout, talk, len(kept), low
         ctx.set_materialize_grads(False)
-        return (hs, cs, None, None) if running is None else (hs, cs, running.message, running.alpha)
+        return (hs, cs, None, None) if running is None else (hs, cs, kept[0], running.alpha)
 
     @staticmethod
     def backward(

@@ -22,12 +22,15 @@ class Pairs(MutualTalk):
 
     Args:
         mask: ``[R, R]``, receiver by sender: who is heard.
+        hands_on: Whether messages are wanted. If not, they are computed anew on the way back
+            instead of kept, unless dropout was drawn for them.
         *rest: See :class:`MutualTalk`; ``fixed`` is ``[P, R, R]``.
     """
 
-    def __init__(self, mask: Tensor, *rest: Any) -> None:
+    def __init__(self, mask: Tensor, hands_on: bool, *rest: Any) -> None:
         super().__init__(*rest)
         self.mask = mask
+        self.keeps_messages = hands_on or self.drop.message > 0
         self.silent = bool((~mask).all(1).any()) if mask.device.type == "cpu" else True
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
@@ -40,7 +43,7 @@ class PairsRunning(MutualRunning):
 
     def __init__(self, talk: Pairs, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         super().__init__(talk, tensors, layout)
-        self.mask, self.silent = talk.mask, talk.silent
+        self.mask, self.silent, self.keeps_messages = talk.mask, talk.silent, talk.keeps_messages
         like = next(tensor for tensor in tensors if tensor is not None)
         barred = torch.finfo(like.dtype).min * (~talk.mask).to(like.dtype)
         self.barred = barred.repeat(layout.width, 1, 1).view(-1)  # added to scores
@@ -49,25 +52,31 @@ class PairsRunning(MutualRunning):
 
     def prepare(self, h: Tensor) -> None:
         total, size = self.layout.num_tokens // self.rows, h.size(1)
+        kept = total if self.keeps_messages else self.layout.width  # else those of one step
         self.allocate(
-            h.new_empty(total, self.rows, self.heads * size),
+            h.new_empty(kept, self.rows, self.heads * size),
             h.new_empty(self.heads, total, self.rows, self.rows),
         )
 
     def forward(self, t: int, h: Tensor) -> Tensor:
         rows, width = self._rows(t), h.size(1)
         both, states = self.project(t, h), h.transpose(0, 1)  # states [width, R, H]
-        message = self.message[rows]
+        place = rows if self.keeps_messages else slice(0, width)
+        for p in range(self.heads):
+            self._weigh(p, both, width, self.alpha[p, rows])
+        self._receive(rows, states, self.message[place])
+        return self.drop_message(place).transpose(0, 1)
+
+    def _receive(self, rows: slice, states: Tensor, out: Tensor) -> None:
+        """Put the messages ``[n, R, C]`` of rows that read ``states [n, R, H]`` into ``out``."""
         for p in range(self.heads):
             weights = self.alpha[p, rows]
-            self._weigh(p, both, width, weights)
             if self.keep_alpha is not None:
                 weights = weights * self.keep_alpha[p, rows]
             if self.heads == 1:
-                torch.bmm(weights, states, out=message)
+                torch.bmm(weights, states, out=out)
             else:
-                message.chunk(self.heads, 2)[p].copy_(torch.bmm(weights, states))
-        return self.drop_message(rows).transpose(0, 1)
+                out.chunk(self.heads, 2)[p].copy_(torch.bmm(weights, states))
 
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
         rows = self._rows(t)
@@ -93,10 +102,17 @@ class PairsRunning(MutualRunning):
         if d_both is not None:
             self.project_backward(t, h, d_both, d_h)
 
-    def messages(self, chunk: Chunk) -> Tensor:
-        """What the tokens of a chunk received, ``[R, columns, C]``."""
+    def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
         start = self.layout.steps[chunk.first].start // self.rows
-        return self.message[start : start + chunk.columns[-1]].transpose(0, 1)
+        rows = slice(start, start + chunk.columns[-1])
+        if self.keeps_messages:
+            return self.message[rows].transpose(0, 1)
+        out = states.new_empty(chunk.columns[-1], self.rows, self.heads * states.size(2))
+        self._receive(rows, states.transpose(0, 1), out)
+        return out.transpose(0, 1)
+
+    def kept(self) -> tuple[Tensor | None, ...]:
+        return (self.message if self.keeps_messages else None, *super().kept()[1:])
 
     def of_step(self, t: int, values: Tensor) -> Tensor:
         """See :class:`Running`."""

@@ -141,7 +141,7 @@ class Steps:
             states[:, : layout.width] = self.states.h.view(shape)
         if self.running is None:
             return states
-        return torch.cat([states, self.running.messages(chunk)], 2)
+        return torch.cat([states, self.running.messages(chunk, states)], 2)
 
     def close(self, chunk: Chunk, states: Tensor) -> None:
         """What is left to do of a chunk; ``states [G, columns, H]`` are those its tokens started

@@ -42,7 +42,8 @@ class Running(ABC):
     the first step on) or backwards (:meth:`resume`, then :meth:`backward`, from the last step on).
 
     Attributes:
-        message: ``[L, C]`` (pairs: by sequence and step), what was received, after dropout.
+        message: ``[L, C]`` (pairs: by sequence and step, or of one step alone), what was received,
+            after dropout.
         alpha: The attention weights, before dropout; the form is the talk's.
         keep_message: Like ``message``, factors of the messages' dropout, or ``None``.
         keep_alpha: Like ``alpha``, factors of the weights' dropout, or ``None``.
@@ -72,14 +73,16 @@ class Running(ABC):
         self.keep_alpha = _draw(alpha, self.drop.attention)
 
     def kept(self) -> tuple[Tensor | None, ...]:
-        """What the way back needs."""
+        """What the way back needs; first the messages, if they are kept."""
         return self.message, self.alpha, self.keep_message, self.keep_alpha
 
     def resume(self, kept: Sequence[Tensor | None], grad_alpha: Tensor | None) -> None:
         """Take what was kept, and what comes back through the attention handed out."""
         message, alpha, self.keep_message, self.keep_alpha = kept[:4]
-        assert message is not None and alpha is not None
-        self.message, self.alpha, self.grad_alpha = message, alpha, grad_alpha
+        assert alpha is not None
+        self.alpha, self.grad_alpha = alpha, grad_alpha
+        if message is not None:
+            self.message = message
 
     @abstractmethod
     def forward(self, t: int, h: Tensor) -> Tensor:
@@ -93,8 +96,8 @@ class Running(ABC):
     def gradients(self) -> tuple[Tensor | None, ...]:
         """Those of :attr:`Talk.tensors`."""
 
-    def messages(self, chunk: Chunk) -> Tensor:
-        """What the tokens of a chunk received, ``[G, columns, C]``."""
+    def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
+        """What the tokens of a chunk, which started from ``states``, received: ``[G, columns, C]``."""
         return self.message[chunk.token]
 
     def of_step(self, t: int, values: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dot": {"score": "dot", "heads": 2, "score_channels": 3},
     "deep": {"num_layers": 2, "bidirectional": True, "heads": 2},
     "detach": {"detach": True},
+    "messages": {"concat_messages": True, "heads": 2},
     "static": {"score": "static", "heads": 2, "detach": True},
     "uniform": {"score": "uniform", "bidirectional": True},
 }

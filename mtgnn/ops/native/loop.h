@@ -174,9 +174,7 @@ class Loop {
             cell_backward(gates_ + token * 4 * size, cells(block, place), cs_ + token * size,
                           back(block, place), d_cell(block, place), d_gate(block, column + place),
                           size);
-            T* copy = copies(block, column + place);
-            std::copy_n(before(block, place), size, copy);
-            if (talk_) std::copy_n(talk_->message(t, block, place).data, shape_.heard, copy + size);
+            std::copy_n(before(block, place), size, copies(block, column + place));
           }
           multiply<T>(count, const_lines(d_gate.lines(block, column + part.begin)), w_received, block,
                       4 * size, nullptr, back.lines(block, part.begin));
@@ -186,6 +184,10 @@ class Loop {
         if (spoken.has_value())
           here = {data<T>(spoken) + column * spoken->size(2), spoken->stride(0), spoken->size(2)};
         talk_->backward(t, part, before, back, here);
+        for (int64_t block = part.first; block < step.blocks; block += part.stride)
+          for (int64_t place = part.begin; place < part.begin + count; ++place)
+            std::copy_n(talk_->message(t, block, place).data, shape_.heard,
+                        copies(block, column + place) + size);
       }
     });
   }

@@ -38,7 +38,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
         for (const auto& [count, places, start] : steps)
           shape.steps.push_back({count, places, start});
         return shape;
-      }));
+      }))
+      .def_readonly("heard", &Shape::heard);
 #define FIELD(Name, field) .def_readwrite(#field, &Name::field)
   py::class_<MutualTensors>(module, "MutualTensors")
       .def(py::init<>())
@@ -50,7 +51,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       FIELD(MutualTensors, keep_alpha) FIELD(MutualTensors, grad_message)
       FIELD(MutualTensors, grad_alpha) FIELD(MutualTensors, d_word) FIELD(MutualTensors, d_att)
       FIELD(MutualTensors, d_fixed) FIELD(MutualTensors, heads) FIELD(MutualTensors, channels)
-      FIELD(MutualTensors, dense);
+      FIELD(MutualTensors, dense) FIELD(MutualTensors, keeps_messages);
   py::class_<BoxTensors>(module, "BoxTensors")
       .def(py::init<>())
       FIELD(BoxTensors, box) FIELD(BoxTensors, counts) FIELD(BoxTensors, ends)

@@ -20,7 +20,7 @@ struct MutualTensors {
   Given keep_message, keep_alpha, grad_message, grad_alpha;
   Given d_word, d_att, d_fixed;
   int64_t heads, channels;
-  bool dense;
+  bool dense, keeps_messages = true;  // else `message` [width, R, C] holds those of one step
 };
 
 template <typename T>
@@ -57,7 +57,7 @@ class Mutual : public Talk<T> {
   bool joins_blocks() const override { return true; }
 
   Lines<const T> message(int64_t t, int64_t block, int64_t place) const override {
-    return {message_ + place_of(t, block, place) * shape_.heard, message_stride()};
+    return {message_ + message_of(t, block, place), message_stride()};
   }
 
   void forward(int64_t t, const Part& part, const States<const T>& before) override {
@@ -68,7 +68,7 @@ class Mutual : public Talk<T> {
     for (int64_t w = 0; w < width; ++w) {
       const int64_t place = part.begin + w;
       for (int64_t r = 0; r < rows_; ++r) {
-        T* message = message_ + place_of(t, r, place) * shape_.heard;
+        T* message = message_ + message_of(t, r, place);
         for (int64_t p = 0; p < heads_; ++p) {
           weigh_row(p, r, w, width, both.data(), quick, alpha);
           const int64_t at = alpha_of(t, p, r, place);
@@ -97,7 +97,7 @@ class Mutual : public Talk<T> {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
     const bool scored = fixed_ == nullptr;
     std::vector<T> both(scored ? rows_ * width * 2 * spoken_ : 0), d_alphas(count_);
-    std::vector<T> d_sent(shape_.heard), sums(scored ? heads_ * channels_ : heads_ * rows_ * count_);
+    std::vector<T> used(count_), d_sent(shape_.heard), sums(scored ? heads_ * channels_ : heads_ * rows_ * count_);
     bool quick = false;
     if (scored) {
       quick = project(t, part, width, before, both.data());
@@ -113,6 +113,7 @@ class Mutual : public Talk<T> {
           const T given = grad_message_ == nullptr ? T(0) : grad_message_[from + e];
           d_sent[e] = (d_message[e] + given) * (keep_message_ == nullptr ? T(1) : keep_message_[from + e]);
         }
+        if (!tensors_.keeps_messages) receive(t, r, place, before, used.data());
         for (int64_t p = 0; p < heads_; ++p) {
           const T* d_head = d_sent.data() + p * size;
           const int64_t at = alpha_of(t, p, r, place);
@@ -167,6 +168,20 @@ class Mutual : public Talk<T> {
     const Step& step = shape_.steps[t];
     if (tensors_.dense) return step.start + place * rows_ + block;
     return step.start + block * step.width + place;
+  }
+  int64_t message_of(int64_t t, int64_t block, int64_t place) const {
+    const int64_t row = tensors_.keeps_messages ? place_of(t, block, place) : place * rows_ + block;
+    return row * shape_.heard;
+  }
+  // A dense receiver's message, anew from the weights.
+  void receive(int64_t t, int64_t r, int64_t place, const States<const T>& before, T* used) {
+    for (int64_t p = 0; p < heads_; ++p) {
+      const int64_t at = alpha_of(t, p, r, place);
+      for (int64_t j = 0; j < count_; ++j)
+        used[j] = keep_alpha_ == nullptr ? alpha_[at + j] : alpha_[at + j] * keep_alpha_[at + j];
+      weighted_sum(count_, used, before.blocks(place), shape_.hidden,
+                   message_ + message_of(t, r, place) + p * shape_.hidden);
+    }
   }
   int64_t message_stride() const { return tensors_.dense ? rows_ * shape_.heard : shape_.heard; }
   int64_t alpha_of(int64_t t, int64_t p, int64_t r, int64_t place) const {

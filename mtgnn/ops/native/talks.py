@@ -76,10 +76,14 @@ class NativeMutual(NativeTalk):
 
     def __init__(self, running: PairsRunning | SparseRunning, shape: Any, low: torch.dtype) -> None:
         self.running = running
-        own = loops(running.message.dtype)
+        own = loops(running.alpha.dtype)
         tensors = own.mutual_tensors()
         rows, dense = running.rows, isinstance(running, PairsRunning)
         if isinstance(running, PairsRunning):
+            if not running.keeps_messages:  # room for a step
+                size = running.layout.width, rows, shape.heard
+                running.message = running.alpha.new_empty(size)
+            tensors.keeps_messages = running.keeps_messages
             tensors.sender = torch.arange(rows).expand(rows, -1).contiguous()
             tensors.mask = running.mask.contiguous()
         else:
