@@ -45,8 +45,8 @@ def recur_fused(
         talk: The communication; ``None``: no messages.
 
     Returns:
-        Hidden and cell states ``[L, H]``, and messages (where they are kept) and attention weights in
-        the form of ``talk``.
+        Hidden and cell states ``[L, H]``; messages, where kept, and attention weights in the form
+        of ``talk``.
 
     Raises:
         ValueError: For weights with a gate.

@@ -97,7 +97,7 @@ class Running(ABC):
         """Those of :attr:`Talk.tensors`."""
 
     def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
-        """What the tokens of a chunk, which started from ``states``, received: ``[G, columns, C]``."""
+        """What tokens of a chunk, which started from ``states``, received: ``[G, columns, C]``."""
         return self.message[chunk.token]
 
     def of_step(self, t: int, values: Tensor) -> Tensor:
