@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -23,8 +24,9 @@ from mtgnn.ops.native import build
 @pytest.fixture(scope="session")
 def native_loops() -> object:
     """The loops in C++; they are not in use yet."""
-    if shutil.which("c++") is None or shutil.which("ninja") is None:
-        pytest.skip("needs a C++ compiler and ninja")
+    tools = shutil.which("c++") and shutil.which("ninja")
+    if not tools or not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux, a C++ compiler and ninja")
     compile_native()
     loops, build._built = build._built, None
     return loops
@@ -33,4 +35,5 @@ def native_loops() -> object:
 @pytest.fixture
 def use_native(native_loops: object, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Turns the loops in C++ on and off."""
+    monkeypatch.delenv("MTGNN_NATIVE", raising=False)
     return lambda on: monkeypatch.setattr(build, "_built", native_loops if on else None)

@@ -111,8 +111,10 @@ class _Recurrence(torch.autograd.Function):
             raise RuntimeError(
                 'the fused recurrence has no second derivative: use kernel="reference"'
             )
-        states, rest = States(*ctx.saved_tensors[:5]), ctx.saved_tensors[10:]
-        source, w_input, w_state, w_message, index = ctx.saved_tensors[5:10]
+        # Who hooks into saved tensors may give them back with other strides.
+        saved: list[Any] = [None if t is None else t.contiguous() for t in ctx.saved_tensors]
+        states, rest = States(*saved[:5]), saved[10:]
+        source, w_input, w_state, w_message, index = saved[5:10]
         layout: Layout = ctx.layout
         running = None
         if ctx.talk is not None:

@@ -158,10 +158,46 @@ def test_wrong_tensors_are_refused(use_native: Use) -> None:
         own.loop(shape, state.mT, state, state, state, None, None)
 
 
+@pytest.mark.parametrize("name", ["mutual", "read", "star"])
+def test_two_runs_give_the_same_bits(use_native: Use, name: str) -> None:
+    use_native(True)
+    layer = randomise(LAYERS[name](20), dtype=torch.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        first, second = run(layer, 9, False), run(layer, 9, False)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_parameters_of_two_types(use_native: Use) -> None:
+    layer = randomise(LAYERS["mutual"](6, detach=True), dtype=torch.float32)
+    layer.convs.double()
+    found = []
+    for on in (False, True):
+        use_native(on)
+        found.append([part.float() for part in run(layer, 5, False)])
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_saved_tensors_may_come_back_with_other_strides(use_native: Use) -> None:
+    use_native(True)
+    layer = randomise(LAYERS["mutual"](6))
+    expected = run(layer, 5, False)
+
+    def turned(tensor: Tensor) -> Tensor:
+        return tensor.t().contiguous().t() if tensor.dim() == 2 else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(turned, lambda tensor: tensor):
+        torch.testing.assert_close(run(layer, 5, False), expected)
+
+
 def test_an_environment_variable_asks_for_them(
     native_loops: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "_built", None)
+    monkeypatch.delenv("MTGNN_NATIVE", raising=False)
     assert not native.serves(torch.zeros(1))
     monkeypatch.setenv("MTGNN_NATIVE", "1")
     assert native.serves(torch.zeros(1))

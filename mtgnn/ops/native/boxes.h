@@ -6,7 +6,6 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <vector>
 
 #include "loop.h"
@@ -102,10 +101,17 @@ class Boxes : public Talk<T> {
     }
   }
 
+  void begin_backward(int64_t parts) override { sums_.begin(parts, spoken_); }
+
+  void end_backward() override {
+    if (d_att_ != nullptr) sums_.add_to(d_att_);
+  }
+
   void backward(int64_t t, const Part& part, const States<const T>& before, const States<T>& carry,
                 const Spoken<T>& spoken) override {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
-    std::vector<T> queries(2 * width * spoken_), weights(2 * positions_), sums(spoken_);
+    std::vector<T> queries(2 * width * spoken_), weights(2 * positions_);
+    T* sums = sums_.of(part);
     const T* asked = queries.data();
     T *d_alpha = weights.data(), *alpha = d_alpha + positions_;
     for (int64_t block = part.first; block < shape_.steps[t].blocks; block += part.stride) {
@@ -139,7 +145,7 @@ class Boxes : public Talk<T> {
             weigh_backward(here.end, alpha, d_alpha);
             score_rows_backward(p, here, query + p * channels_, asked != queries.data(), d_alpha,
                                 spoken(block, part.begin + w) + p * channels_,
-                                sums.data() + p * channels_);
+                                sums + p * channels_);
           }
           if (d_scores_ == nullptr) continue;
           T* d_scores = d_scores_ + here.fresh * positions_ * heads_ + p;
@@ -148,9 +154,6 @@ class Boxes : public Talk<T> {
       }
       if (query_.given()) project_backward(t, part, width, block, carry, spoken);
     }
-    if (d_att_ == nullptr) return;
-    const std::lock_guard<std::mutex> lock(adding_);
-    add_scaled(d_att_, T(1), const_cast<const T*>(sums.data()), spoken_);
   }
 
  private:
@@ -268,7 +271,7 @@ class Boxes : public Talk<T> {
   T *d_sent_ = nullptr, *d_keys_ = nullptr, *d_scores_ = nullptr, *queries_ = nullptr;
   std::vector<T> exponentials_;  // of keys, for additive scores
   bool fit_ = false;
-  std::mutex adding_;
+  Sums<T> sums_;  // of the vector's gradient
 };
 
 }  // namespace mtgnn

@@ -25,8 +25,8 @@ def compile_native(verbose: bool = False) -> None:
     """Build the C++ loops, or find them where an earlier call built them, and use them from now on.
 
     With ``MTGNN_NATIVE=1`` in the environment no call is needed: the first recurrence builds them.
-    The first call on a machine takes about a minute. It needs a C++ compiler and ninja (extra
-    ``native``). What it builds lies in PyTorch's folder of extensions, see
+    The first call on a machine takes about a minute. It needs Linux, a C++ compiler and ninja
+    (extra ``native``). What it builds lies in PyTorch's folder of extensions, see
     :func:`torch.utils.cpp_extension.load`.
 
     Args:

@@ -67,7 +67,7 @@ struct Shape {
 
 // Some slots: the columns `begin` to `end` of every `stride`th block from `first` on.
 struct Part {
-  int64_t first, stride, begin, end;
+  int64_t index, first, stride, begin, end;
   int64_t columns(const Step& step) const { return std::min(end, step.width) - begin; }
 };
 
@@ -95,9 +95,28 @@ class Talk {
   virtual bool joins_blocks() const = 0;  // whether a column's blocks must be in one part
   virtual void forward(int64_t t, const Part& part, const States<const T>& before) = 0;
   virtual Lines<const T> message(int64_t t, int64_t block, int64_t place) const = 0;
+  // Before and after the calls of all parts: each sums by itself what they add to shared gradients, and
+  // the sums are added in order, so that a gradient does not depend on who was first.
+  virtual void begin_backward(int64_t parts) = 0;
+  virtual void end_backward() = 0;
   // `carry` is [H + C] a slot: the message's gradient is read, the states' is added to.
   virtual void backward(int64_t t, const Part& part, const States<const T>& before,
                         const States<T>& carry, const Spoken<T>& spoken) = 0;
+};
+
+// Sums of parts, each [size], that are added to a total in order.
+template <typename T>
+class Sums {
+ public:
+  void begin(int64_t parts, int64_t size) { size_ = size, values_.assign(parts * size, T(0)); }
+  T* of(const Part& part) { return values_.data() + part.index * size_; }
+  void add_to(T* total) const {
+    for (size_t i = 0; i < values_.size(); ++i) total[i % size_] += values_[i];
+  }
+
+ private:
+  std::vector<T> values_;
+  int64_t size_ = 0;
 };
 
 template <typename T>
@@ -160,6 +179,7 @@ class Loop {
     const States<T> d_cell{data<T>(d_cells), shape_.width * size, size};
     const States<T> d_gate{data<T>(d_gates), d_gates.stride(0), 4 * size};
     const States<T> copies{data<T>(heard), heard.stride(0), sum};
+    if (talk_) talk_->begin_backward(at::get_num_threads());
     in_parts(first, [&](const Part& part) {
       for (int64_t t = last - 1; t >= first; --t) {
         const Step& step = shape_.steps[t];
@@ -190,6 +210,7 @@ class Loop {
                         copies(block, column + place) + size);
       }
     });
+    if (talk_) talk_->end_backward();
   }
 
  private:
@@ -213,9 +234,9 @@ class Loop {
     at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         if (by_block) {
-          work(Part{i, threads, 0, step.width});
+          work(Part{i, i, threads, 0, step.width});
         } else {
-          work(Part{0, 1, i * step.width / threads, (i + 1) * step.width / threads});
+          work(Part{i, 0, 1, i * step.width / threads, (i + 1) * step.width / threads});
         }
       }
     });

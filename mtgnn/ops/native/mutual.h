@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include <mutex>
 #include <vector>
 
 #include "loop.h"
@@ -92,12 +91,22 @@ class Mutual : public Talk<T> {
     }
   }
 
+  void begin_backward(int64_t parts) override {
+    sums_.begin(parts, fixed_ == nullptr ? spoken_ : heads_ * rows_ * count_);
+  }
+
+  void end_backward() override {
+    T* total = fixed_ == nullptr ? d_att_ : d_fixed_;
+    if (total != nullptr) sums_.add_to(total);
+  }
+
   void backward(int64_t t, const Part& part, const States<const T>& before, const States<T>& carry,
                 const Spoken<T>& spoken) override {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
     const bool scored = fixed_ == nullptr;
     std::vector<T> both(scored ? rows_ * width * 2 * spoken_ : 0), d_alphas(count_);
-    std::vector<T> used(count_), d_sent(shape_.heard), sums(scored ? heads_ * channels_ : heads_ * rows_ * count_);
+    std::vector<T> used(count_), d_sent(shape_.heard);
+    T* sums = sums_.of(part);
     bool quick = false;
     if (scored) {
       quick = project(t, part, width, before, both.data());
@@ -129,7 +138,7 @@ class Mutual : public Talk<T> {
             add_scaled(carry(s, place), learns * keep * alpha_[here], d_head, size);
           }
           if (!scored) {
-            T* sum = sums.data() + (p * rows_ + r) * count_;
+            T* sum = sums + (p * rows_ + r) * count_;
             for (int64_t j = 0; j < count_; ++j) sum[j] += d_alpha[j];
             continue;
           }
@@ -143,7 +152,7 @@ class Mutual : public Talk<T> {
             const int64_t s = sender(r, j);
             const T* own = key(both.data(), s, w, width, p);
             T* d_key = spoken(s, place) + spoken_ + p * channels_;
-            T* sum = att_ == nullptr ? nullptr : sums.data() + p * channels_;
+            T* sum = att_ == nullptr ? nullptr : sums + p * channels_;
             if (quick)
               score_backward(grad, query, own, channels_, d_query, d_key, sum, OfExponentials());
             else
@@ -153,9 +162,6 @@ class Mutual : public Talk<T> {
       }
     }
     if (scored) project_backward(t, part, width, carry, spoken);
-    const std::lock_guard<std::mutex> lock(adding_);
-    T* total = scored ? d_att_ : d_fixed_;
-    if (total != nullptr) add_scaled(total, T(1), sums.data(), int64_t(sums.size()));
   }
 
  private:
@@ -259,7 +265,7 @@ class Mutual : public Talk<T> {
   const T *keep_message_, *keep_alpha_, *grad_message_, *grad_alpha_;
   T *d_word_, *d_att_, *d_fixed_;
   bool own_words_ = false;
-  std::mutex adding_;
+  Sums<T> sums_;  // of the vector's gradient, or that of fixed weights
 };
 
 }  // namespace mtgnn

@@ -96,7 +96,8 @@ class NativeMutual(NativeTalk):
             tensors.pair_back = pack(running.pair.t().unsqueeze(0), low)
         tensors.channels = self.spoken // 2 // running.heads
         _share(tensors, running, running.word, running.att, running.fixed)
-        tensors.learns = running.learns
+        if running.learns is not None:
+            tensors.learns = running.learns.to(running.alpha.dtype).contiguous()
         _, tensors.d_word, tensors.d_att, tensors.d_fixed = running.grads
         self.made = own.mutual(shape, tensors)
 
