@@ -118,10 +118,20 @@ def speed_table(rows: Sequence[Row]) -> Table:
     lines = []
     for row in rows:
         name, _, candidate = row["name"].partition("/")
-        if candidate == "auto" and row["phase"] == "train":
+        if candidate in ("auto", "native") and row["phase"] == "train":
             sizes = ", ".join(f"{size}={row[size]}" for size in "KBTEH")
             rate = f"{float(row['tokens_per_s']):,.0f}"
             loop, silent = (row[f"ratio_to_{other}"] or "–" for other in ("loop", "silent"))
-            lines.append([name, sizes, row["dtype"], row["processor"], rate, loop, silent])
-    header = ["row", "sizes", "dtype", "processor", "tokens/s", "× a user's loop", "time × silent"]
+            loops = "C++" if candidate == "native" else "torch"
+            lines.append([name, loops, sizes, row["dtype"], row["processor"], rate, loop, silent])
+    header = [
+        "row",
+        "loop",
+        "sizes",
+        "dtype",
+        "processor",
+        "tokens/s",
+        "× a user's loop",
+        "time × silent",
+    ]
     return header, lines
