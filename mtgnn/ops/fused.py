@@ -159,8 +159,8 @@ def _project(
     The weights are read once for many steps, and the room is used again.
     """
     words, weight, bias = words.to(low), weight.mT, bias.unsqueeze(1)
-    room, low_room = Room(weight), Room(weight.to(low))
     low_weight = weight.to(low)
+    room, low_room = Room(weight), Room(low_weight)
     for chunk in layout.chunks:
         shape = layout.num_blocks, chunk.columns[-1], weight.size(2)
         out, read = room.take(*shape), words.of(layout, chunk)
@@ -206,7 +206,7 @@ class _Backward:
     def _products(self, chunk: Chunk, dz: Tensor) -> None:
         """What a chunk adds to the gradients of weights, biases and words."""
         received = self.steps.heard_by(chunk)
-        self.steps.close(chunk, received[..., : self.size])
+        self.steps.close(received[..., : self.size])
         self.d_bias += dz.sum(1)
         dz, received = dz.to(self.low), received.to(self.low)
         keep = chunk.last < len(self.layout.steps)  # what later chunks have added

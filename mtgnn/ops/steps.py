@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -68,10 +69,23 @@ class Steps:
         low: torch.dtype,
     ) -> None:
         self.layout, self.states, self.received, self.running = layout, states, received, running
-        self.size = states.h.size(1)
+        self.low, self.size = low, states.h.size(1)
         self.room = Room(states.h)
-        self.hs, self.cs = layout.split(states.hs), layout.split(states.cs)
-        self.gates = None if states.gates is None else layout.split(states.gates)
+
+    @cached_property
+    def hs(self) -> list[Tensor]:
+        """States of each step, ``[blocks, width, H]``."""
+        return self.layout.split(self.states.hs)
+
+    @cached_property
+    def cs(self) -> list[Tensor]:
+        """Cells, alike."""
+        return self.layout.split(self.states.cs)
+
+    @cached_property
+    def gates(self) -> list[Tensor] | None:
+        """Gates, alike."""
+        return None if self.states.gates is None else self.layout.split(self.states.gates)
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         """Run a chunk.
@@ -143,9 +157,8 @@ class Steps:
             return states
         return torch.cat([states, self.running.messages(chunk, states)], 2)
 
-    def close(self, chunk: Chunk, states: Tensor) -> None:
-        """What is left to do of a chunk; ``states [G, columns, H]`` are those its tokens started
-        from."""
+    def close(self, states: Tensor) -> None:
+        """What is left to do of that chunk; ``states`` are those of :meth:`heard_by`."""
 
     def start(self) -> tuple[Tensor, Tensor]:
         """Gradients ``[S, H]`` of the states and cells before the first step."""

@@ -8,56 +8,36 @@
 #include <atomic>
 #include <vector>
 
-#include "loop.h"
 #include "score.h"
+#include "talk.h"
 
 namespace mtgnn {
 
-// Tensors of the boxes; n positions each. Rows of weights and gradients are tokens, or [box, step].
-struct BoxTensors {
-  Given box;                       // [S], the box of a slot, −1: none; null where each token has one
+// Rows of weights and gradients are tokens, or [box, step]; a box has n positions.
+struct BoxTensors : TalkTensors {
+  Given box;                          // [S], the box of a slot; null where each token has one
   std::vector<int64_t> counts, ends;  // a step's boxes in use, and positions that are read
-  Tensor mask;                     // [boxes, n]
-  Given query, query_back, word, att, fixed;  // query: packed [H, PA], query_back: packed [PA, H]
-  Tensor message, alpha;           // [L, C], [rows, n, P]
-  Given keep_message, keep_alpha, grad_message, grad_alpha;
-  Given d_word, d_att;
-  int64_t heads, channels, steps;
+  Given query, query_back;            // packed [H, PA] and [PA, H]
+  int64_t steps;
 };
 
 template <typename T>
-class Boxes : public Talk<T> {
+class Boxes : public Spoken<T> {
  public:
   Boxes(const Shape& shape, BoxTensors tensors)
-      : shape_(shape),
+      : Spoken<T>(shape, tensors),
         tensors_(std::move(tensors)),
-        positions_(tensors_.mask.size(1)),
-        heads_(tensors_.heads),
-        channels_(tensors_.channels),
-        spoken_(heads_ * channels_),
         box_(data<int64_t>(tensors_.box)),
-        mask_(data<bool>(tensors_.mask)),
         query_(packed<T>(tensors_.query, spoken_)),
-        query_back_(packed<T>(tensors_.query_back, shape.hidden)),
-        word_(data<T>(tensors_.word)),
-        att_(data<T>(tensors_.att)),
-        fixed_(data<T>(tensors_.fixed)),
-        message_(data<T>(tensors_.message)),
-        alpha_(data<T>(tensors_.alpha)),
-        keep_message_(data<T>(tensors_.keep_message)),
-        keep_alpha_(data<T>(tensors_.keep_alpha)),
-        grad_message_(data<T>(tensors_.grad_message)),
-        grad_alpha_(data<T>(tensors_.grad_alpha)),
-        d_word_(data<T>(tensors_.d_word)),
-        d_att_(data<T>(tensors_.d_att)) {}
+        query_back_(packed<T>(tensors_.query_back, shape.hidden)) {}
 
   // The boxes of the steps that come, values [*, n, H] and keys [*, n, PA].
   void open(int64_t first_token, const Tensor& values, const Given& keys) {
     first_token_ = first_token;
     values_ = data<T>(values), keys_ = data<T>(keys);
     if (att_ != nullptr && keys.has_value()) exponentiate_keys(keys->numel());
-    TORCH_CHECK(values.size(1) == positions_ && values.size(2) == shape_.hidden,
-                "values: expected [*, ", positions_, ", ", shape_.hidden, "], got ", values.sizes());
+    TORCH_CHECK(values.size(1) == count_ && values.size(2) == shape_.hidden,
+                "values: expected [*, ", count_, ", ", shape_.hidden, "], got ", values.sizes());
   }
 
   // Where gradients of those go: d_keys is added to, and still to be multiplied by the vector; for dot
@@ -77,8 +57,8 @@ class Boxes : public Talk<T> {
 
   void forward(int64_t t, const Part& part, const States<const T>& before) override {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
-    std::vector<T> queries(2 * width * spoken_), weights(2 * positions_);
-    T *alpha = weights.data(), *used = alpha + positions_;
+    std::vector<T> queries(2 * width * spoken_), weights(2 * count_);
+    T *alpha = weights.data(), *used = alpha + count_;
     for (int64_t block = part.first; block < shape_.steps[t].blocks; block += part.stride) {
       const T* asked = project(t, part, width, block, before, queries.data());
       for (int64_t w = 0; w < width; ++w) {
@@ -87,10 +67,10 @@ class Boxes : public Talk<T> {
         T* message = message_ + here.token * shape_.heard;
         for (int64_t p = 0; p < heads_; ++p) {
           weigh_box(p, here, asked + w * spoken_ + p * channels_, asked != queries.data(), alpha);
-          const int64_t at = here.row * positions_ * heads_ + p;
+          const int64_t at = here.row * count_ * heads_ + p;
           for (int64_t j = 0; j < here.end; ++j) {
             alpha_[at + j * heads_] = alpha[j];
-            used[j] = keep_alpha_ == nullptr ? alpha[j] : alpha[j] * keep_alpha_[at + j * heads_];
+            used[j] = alpha[j] * this->keep(at + j * heads_);
           }
           weighted_sum(here.end, used, Lines<const T>{value(here, 0), size}, size,
                        message + p * size);
@@ -108,51 +88,44 @@ class Boxes : public Talk<T> {
   }
 
   void backward(int64_t t, const Part& part, const States<const T>& before, const States<T>& carry,
-                const Spoken<T>& spoken) override {
+                const States<T>& d_asked) override {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
-    std::vector<T> queries(2 * width * spoken_), weights(2 * positions_);
+    std::vector<T> queries(2 * width * spoken_), weights(2 * count_);
     T* sums = sums_.of(part);
     const T* asked = queries.data();
-    T *d_alpha = weights.data(), *alpha = d_alpha + positions_;
+    T *d_alpha = weights.data(), *alpha = d_alpha + count_;
     for (int64_t block = part.first; block < shape_.steps[t].blocks; block += part.stride) {
       if (query_.given()) {
         asked = project(t, part, width, block, before, queries.data());
-        std::fill_n(spoken(block, part.begin), width * spoken_, T(0));
+        std::fill_n(d_asked(block, part.begin), width * spoken_, T(0));
       }
       for (int64_t w = 0; w < width; ++w) {
         const Place here = find(t, block, part.begin + w);
         if (here.box < 0) continue;
         T* d_sent = d_sent_ + here.fresh * shape_.heard;
-        const T* d_message = carry(block, part.begin + w) + size;
-        const int64_t from = here.token * shape_.heard;
-        for (int64_t e = 0; e < shape_.heard; ++e) {
-          const T given = grad_message_ == nullptr ? T(0) : grad_message_[from + e];
-          d_sent[e] =
-              (d_message[e] + given) * (keep_message_ == nullptr ? T(1) : keep_message_[from + e]);
-        }
+        this->sent_backward(here.token, carry(block, part.begin + w) + size, d_sent);
         if (d_scores_ == nullptr && !query_.given()) continue;
         const T* query = asked + w * spoken_;
         if (queries_ != nullptr) std::copy_n(query, spoken_, queries_ + here.fresh * spoken_);
         for (int64_t p = 0; p < heads_; ++p) {
-          const int64_t at = here.row * positions_ * heads_ + p;
+          const int64_t at = here.row * count_ * heads_ + p;
           for (int64_t j = 0; j < here.end; ++j) {
             alpha[j] = alpha_[at + j * heads_];
-            const T keep = keep_alpha_ == nullptr ? T(1) : keep_alpha_[at + j * heads_];
-            d_alpha[j] = keep * inner(d_sent + p * size, value(here, j), size);
+            d_alpha[j] = this->keep(at + j * heads_) * inner(d_sent + p * size, value(here, j), size);
             if (grad_alpha_ != nullptr) d_alpha[j] += grad_alpha_[at + j * heads_];
           }
           if (query_.given()) {
             weigh_backward(here.end, alpha, d_alpha);
             score_rows_backward(p, here, query + p * channels_, asked != queries.data(), d_alpha,
-                                spoken(block, part.begin + w) + p * channels_,
+                                d_asked(block, part.begin + w) + p * channels_,
                                 sums + p * channels_);
           }
           if (d_scores_ == nullptr) continue;
-          T* d_scores = d_scores_ + here.fresh * positions_ * heads_ + p;
+          T* d_scores = d_scores_ + here.fresh * count_ * heads_ + p;
           for (int64_t j = 0; j < here.end; ++j) d_scores[j * heads_] = d_alpha[j];
         }
       }
-      if (query_.given()) project_backward(t, part, width, block, carry, spoken);
+      if (query_.given()) project_backward(t, part, width, block, carry, d_asked);
     }
   }
 
@@ -170,7 +143,7 @@ class Boxes : public Talk<T> {
 
   Place find(int64_t t, int64_t block, int64_t place) const {
     const int64_t own = token(t, block, place);
-    if (box_ == nullptr) return {own, own - first_token_, own, own - first_token_, positions_};
+    if (box_ == nullptr) return {own, own - first_token_, own, own - first_token_, count_};
     const int64_t box = box_[block * shape_.width + place];
     if (box >= tensors_.counts[t]) return {own, -1, 0, 0, 0};
     const int64_t row = box * tensors_.steps + t;
@@ -178,15 +151,14 @@ class Boxes : public Talk<T> {
   }
 
   const T* value(const Place& here, int64_t j) const {
-    return values_ + (here.box * positions_ + j) * shape_.hidden;
+    return values_ + (here.box * count_ + j) * shape_.hidden;
   }
   int64_t key_at(const Place& here, int64_t j, int64_t p) const {
-    return (here.box * positions_ + j) * spoken_ + p * channels_;
+    return (here.box * count_ + j) * spoken_ + p * channels_;
   }
   const bool* heard(const Place& here) const {  // of edges the mask is that of all tokens
-    return mask_ + (box_ == nullptr ? here.token : here.box) * positions_;
+    return mask_ + (box_ == nullptr ? here.token : here.box) * count_;
   }
-  const T* att(int64_t p) const { return att_ == nullptr ? nullptr : att_ + p * channels_; }
 
   void exponentiate_keys(int64_t count) {
     exponentials_.resize(count);
@@ -208,7 +180,7 @@ class Boxes : public Talk<T> {
         weigh(here.end, there, query, key, att(p), channels_, OfSums(), alpha);
     } else if (fixed_ != nullptr) {
       for (int64_t j = 0; j < here.end; ++j)
-        alpha[j] = fixed_[(here.row * positions_ + j) * heads_ + p];
+        alpha[j] = fixed_[(here.row * count_ + j) * heads_ + p];
     } else {
       const int64_t sum = std::count(there, there + here.end, true);
       for (int64_t j = 0; j < here.end; ++j) alpha[j] = there[j] ? T(1) / T(sum) : T(0);
@@ -248,24 +220,22 @@ class Boxes : public Talk<T> {
   }
 
   void project_backward(int64_t t, const Part& part, int64_t width, int64_t block,
-                        const States<T>& carry, const Spoken<T>& spoken) {
+                        const States<T>& carry, const States<T>& d_asked) {
     const auto back = carry.lines(block, part.begin);
     const Lines<const T> start{back.data, back.stride};
-    const T* d_query = spoken(block, part.begin);
+    const T* d_query = d_asked(block, part.begin);
     multiply(width, Lines<const T>{d_query, spoken_}, query_back_, 0, spoken_, &start, back);
     std::copy_n(d_query, width * spoken_, d_word_ + token(t, block, part.begin) * spoken_);
   }
 
-  const Shape shape_;
+  using Spoken<T>::shape_, Spoken<T>::count_, Spoken<T>::heads_, Spoken<T>::channels_;
+  using Spoken<T>::spoken_, Spoken<T>::mask_, Spoken<T>::word_, Spoken<T>::att_, Spoken<T>::att;
+  using Spoken<T>::fixed_, Spoken<T>::message_, Spoken<T>::alpha_, Spoken<T>::keep_message_;
+  using Spoken<T>::grad_alpha_, Spoken<T>::d_word_, Spoken<T>::d_att_;
+
   const BoxTensors tensors_;
-  const int64_t positions_, heads_, channels_, spoken_;
   const int64_t* box_;
-  const bool* mask_;
   const Packed<T> query_, query_back_;
-  const T *word_, *att_, *fixed_;
-  T *message_, *alpha_;
-  const T *keep_message_, *keep_alpha_, *grad_message_, *grad_alpha_;
-  T *d_word_, *d_att_;
   int64_t first_token_ = 0;
   const T *values_ = nullptr, *keys_ = nullptr;
   T *d_sent_ = nullptr, *d_keys_ = nullptr, *d_scores_ = nullptr, *queries_ = nullptr;

@@ -83,10 +83,6 @@ struct States {
   int64_t by_block, by_place;
 };
 
-// Where a step's gradients of queries (and keys) go, for products over many steps: [G, columns, *].
-template <typename T>
-using Spoken = States<T>;
-
 // What slots hear. A part's calls come step after step, from one thread; parts come at once.
 template <typename T>
 class Talk {
@@ -99,9 +95,10 @@ class Talk {
   // the sums are added in order, so that a gradient does not depend on who was first.
   virtual void begin_backward(int64_t parts) = 0;
   virtual void end_backward() = 0;
-  // `carry` is [H + C] a slot: the message's gradient is read, the states' is added to.
+  // `carry` is [H + C] a slot: the message's gradient is read, the states' is added to. Gradients of
+  // queries (and keys) go to `d_asked` [G, columns, *], for products over many steps.
   virtual void backward(int64_t t, const Part& part, const States<const T>& before,
-                        const States<T>& carry, const Spoken<T>& spoken) = 0;
+                        const States<T>& carry, const States<T>& d_asked) = 0;
 };
 
 // Sums of parts, each [size], that are added to a total in order.
@@ -200,7 +197,7 @@ class Loop {
                       4 * size, nullptr, back.lines(block, part.begin));
         }
         if (!talk_) continue;
-        Spoken<T> here{};
+        States<T> here{};
         if (spoken.has_value())
           here = {data<T>(spoken) + column * spoken->size(2), spoken->stride(0), spoken->size(2)};
         talk_->backward(t, part, before, back, here);

@@ -1,4 +1,4 @@
-// What Python sees of the loops; see loops.py.
+// What Python sees of the loops; see build.py, steps.py and talks.py.
 
 #include <torch/extension.h>
 
@@ -41,26 +41,23 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       }))
       .def_readonly("heard", &Shape::heard);
 #define FIELD(Name, field) .def_readwrite(#field, &Name::field)
-  py::class_<MutualTensors>(module, "MutualTensors")
-      .def(py::init<>())
+  py::class_<TalkTensors>(module, "TalkTensors")
       // clang-format off
-      FIELD(MutualTensors, sender) FIELD(MutualTensors, mask) FIELD(MutualTensors, pair)
-      FIELD(MutualTensors, pair_back) FIELD(MutualTensors, word) FIELD(MutualTensors, att)
-      FIELD(MutualTensors, fixed) FIELD(MutualTensors, learns) FIELD(MutualTensors, message)
-      FIELD(MutualTensors, alpha) FIELD(MutualTensors, keep_message)
-      FIELD(MutualTensors, keep_alpha) FIELD(MutualTensors, grad_message)
-      FIELD(MutualTensors, grad_alpha) FIELD(MutualTensors, d_word) FIELD(MutualTensors, d_att)
-      FIELD(MutualTensors, d_fixed) FIELD(MutualTensors, heads) FIELD(MutualTensors, channels)
-      FIELD(MutualTensors, dense) FIELD(MutualTensors, keeps_messages);
-  py::class_<BoxTensors>(module, "BoxTensors")
+      FIELD(TalkTensors, mask) FIELD(TalkTensors, word) FIELD(TalkTensors, att)
+      FIELD(TalkTensors, fixed) FIELD(TalkTensors, message) FIELD(TalkTensors, alpha)
+      FIELD(TalkTensors, keep_message) FIELD(TalkTensors, keep_alpha)
+      FIELD(TalkTensors, grad_message) FIELD(TalkTensors, grad_alpha)
+      FIELD(TalkTensors, d_word) FIELD(TalkTensors, d_att) FIELD(TalkTensors, heads)
+      FIELD(TalkTensors, channels);
+  py::class_<MutualTensors, TalkTensors>(module, "MutualTensors")
+      .def(py::init<>())
+      FIELD(MutualTensors, sender) FIELD(MutualTensors, pair) FIELD(MutualTensors, pair_back)
+      FIELD(MutualTensors, learns) FIELD(MutualTensors, d_fixed) FIELD(MutualTensors, dense)
+      FIELD(MutualTensors, keeps_messages);
+  py::class_<BoxTensors, TalkTensors>(module, "BoxTensors")
       .def(py::init<>())
       FIELD(BoxTensors, box) FIELD(BoxTensors, counts) FIELD(BoxTensors, ends)
-      FIELD(BoxTensors, mask) FIELD(BoxTensors, query) FIELD(BoxTensors, query_back)
-      FIELD(BoxTensors, word) FIELD(BoxTensors, att) FIELD(BoxTensors, fixed)
-      FIELD(BoxTensors, message) FIELD(BoxTensors, alpha) FIELD(BoxTensors, keep_message)
-      FIELD(BoxTensors, keep_alpha) FIELD(BoxTensors, grad_message)
-      FIELD(BoxTensors, grad_alpha) FIELD(BoxTensors, d_word) FIELD(BoxTensors, d_att)
-      FIELD(BoxTensors, heads) FIELD(BoxTensors, channels) FIELD(BoxTensors, steps);
+      FIELD(BoxTensors, query) FIELD(BoxTensors, query_back) FIELD(BoxTensors, steps);
       // clang-format on
 #undef FIELD
   module.attr("HAS_HALF") = kHasHalf;

@@ -4,51 +4,30 @@
 
 #include <vector>
 
-#include "loop.h"
 #include "score.h"
+#include "talk.h"
 
 namespace mtgnn {
 
-// Tensors of a mutual exchange; sizes as in Python. Weights lie at strides: dense ones are
-// [P, W, R, J], sparse ones [L, J, P].
-struct MutualTensors {
-  Tensor sender, mask;                    // [R, J]
-  Given pair, pair_back, word, att, fixed;  // pair: packed [H, 2PA], pair_back: packed [2PA, H]
-  Given learns;
-  Tensor message, alpha;
-  Given keep_message, keep_alpha, grad_message, grad_alpha;
-  Given d_word, d_att, d_fixed;
-  int64_t heads, channels;
+// Weights lie at strides: dense ones are [P, W, R, J], sparse ones [L, J, P].
+struct MutualTensors : TalkTensors {
+  Tensor sender;          // [R, J], like `mask`
+  Given pair, pair_back;  // packed [H, 2PA] and [2PA, H]
+  Given learns, d_fixed;
   bool dense, keeps_messages = true;  // else `message` [width, R, C] holds those of one step
 };
 
 template <typename T>
-class Mutual : public Talk<T> {
+class Mutual : public Spoken<T> {
  public:
   Mutual(const Shape& shape, MutualTensors tensors)
-      : shape_(shape),
+      : Spoken<T>(shape, tensors),
         tensors_(std::move(tensors)),
         rows_(tensors_.mask.size(0)),
-        count_(tensors_.mask.size(1)),
-        heads_(tensors_.heads),
-        channels_(tensors_.channels),
-        spoken_(heads_ * channels_),
         sender_(data<int64_t>(tensors_.sender)),
-        mask_(data<bool>(tensors_.mask)),
         pair_(packed<T>(tensors_.pair, 2 * spoken_)),
         pair_back_(packed<T>(tensors_.pair_back, shape.hidden)),
-        word_(data<T>(tensors_.word)),
-        att_(data<T>(tensors_.att)),
-        fixed_(data<T>(tensors_.fixed)),
         learns_(data<T>(tensors_.learns)),
-        message_(data<T>(tensors_.message)),
-        alpha_(data<T>(tensors_.alpha)),
-        keep_message_(data<T>(tensors_.keep_message)),
-        keep_alpha_(data<T>(tensors_.keep_alpha)),
-        grad_message_(data<T>(tensors_.grad_message)),
-        grad_alpha_(data<T>(tensors_.grad_alpha)),
-        d_word_(data<T>(tensors_.d_word)),
-        d_att_(data<T>(tensors_.d_att)),
         d_fixed_(data<T>(tensors_.d_fixed)) {
     own_words_ = word_ != nullptr && tensors_.word->size(0) == total();
   }
@@ -60,31 +39,20 @@ class Mutual : public Talk<T> {
   }
 
   void forward(int64_t t, const Part& part, const States<const T>& before) override {
-    const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
+    const int64_t width = part.columns(shape_.steps[t]);
     std::vector<T> both(fixed_ == nullptr ? rows_ * width * 2 * spoken_ : 0), weights(2 * count_);
     const bool quick = fixed_ == nullptr && project(t, part, width, before, both.data());
     T *alpha = weights.data(), *used = alpha + count_;
     for (int64_t w = 0; w < width; ++w) {
       const int64_t place = part.begin + w;
       for (int64_t r = 0; r < rows_; ++r) {
-        T* message = message_ + message_of(t, r, place);
         for (int64_t p = 0; p < heads_; ++p) {
           weigh_row(p, r, w, width, both.data(), quick, alpha);
           const int64_t at = alpha_of(t, p, r, place);
-          for (int64_t j = 0; j < count_; ++j) {
-            alpha_[at + j * alpha_stride()] = alpha[j];
-            used[j] = keep_alpha_ == nullptr ? alpha[j]
-                                             : alpha[j] * keep_alpha_[at + j * alpha_stride()];
-          }
-          if (tensors_.dense) {
-            weighted_sum(count_, used, before.blocks(place), size, message + p * size);
-          } else {
-            std::fill_n(message + p * size, size, T(0));
-            for (int64_t j = 0; j < count_; ++j)
-              if (heard(r)[j])
-                add_scaled(message + p * size, used[j], before(sender(r, j), place), size);
-          }
+          for (int64_t j = 0; j < count_; ++j) alpha_[at + j * alpha_stride()] = alpha[j];
         }
+        receive(t, r, place, before, used);
+        T* message = message_ + message_of(t, r, place);
         if (keep_message_ != nullptr)
           multiply_by(message, keep_message_ + (message - message_), shape_.heard);
       }
@@ -101,7 +69,7 @@ class Mutual : public Talk<T> {
   }
 
   void backward(int64_t t, const Part& part, const States<const T>& before, const States<T>& carry,
-                const Spoken<T>& spoken) override {
+                const States<T>& d_asked) override {
     const int64_t width = part.columns(shape_.steps[t]), size = shape_.hidden;
     const bool scored = fixed_ == nullptr;
     std::vector<T> both(scored ? rows_ * width * 2 * spoken_ : 0), d_alphas(count_);
@@ -111,17 +79,12 @@ class Mutual : public Talk<T> {
     if (scored) {
       quick = project(t, part, width, before, both.data());
       for (int64_t r = 0; r < rows_; ++r)
-        std::fill_n(spoken(r, part.begin), width * 2 * spoken_, T(0));
+        std::fill_n(d_asked(r, part.begin), width * 2 * spoken_, T(0));
     }
     for (int64_t w = 0; w < width; ++w) {
       const int64_t place = part.begin + w;
       for (int64_t r = 0; r < rows_; ++r) {
-        const int64_t from = place_of(t, r, place) * shape_.heard;
-        const T* d_message = carry(r, place) + size;
-        for (int64_t e = 0; e < shape_.heard; ++e) {
-          const T given = grad_message_ == nullptr ? T(0) : grad_message_[from + e];
-          d_sent[e] = (d_message[e] + given) * (keep_message_ == nullptr ? T(1) : keep_message_[from + e]);
-        }
+        this->sent_backward(place_of(t, r, place), carry(r, place) + size, d_sent.data());
         if (!tensors_.keeps_messages) receive(t, r, place, before, used.data());
         for (int64_t p = 0; p < heads_; ++p) {
           const T* d_head = d_sent.data() + p * size;
@@ -131,7 +94,7 @@ class Mutual : public Talk<T> {
             d_alpha[j] = T(0);
             if (!heard(r)[j]) continue;
             const int64_t s = sender(r, j), here = at + j * alpha_stride();
-            const T keep = keep_alpha_ == nullptr ? T(1) : keep_alpha_[here];
+            const T keep = this->keep(here);
             d_alpha[j] = keep * inner(d_head, before(s, place), size);
             if (grad_alpha_ != nullptr) d_alpha[j] += grad_alpha_[here];
             const T learns = learns_ == nullptr ? T(1) : learns_[s];
@@ -145,13 +108,13 @@ class Mutual : public Talk<T> {
           T mean = 0;
           for (int64_t j = 0; j < count_; ++j) mean += alpha_[at + j * alpha_stride()] * d_alpha[j];
           const T* query = both.data() + (r * width + w) * 2 * spoken_ + p * channels_;
-          T* d_query = spoken(r, place) + p * channels_;
+          T* d_query = d_asked(r, place) + p * channels_;
           for (int64_t j = 0; j < count_; ++j) {
             const T grad = alpha_[at + j * alpha_stride()] * (d_alpha[j] - mean);
             if (!heard(r)[j] || grad == T(0)) continue;
             const int64_t s = sender(r, j);
             const T* own = key(both.data(), s, w, width, p);
-            T* d_key = spoken(s, place) + spoken_ + p * channels_;
+            T* d_key = d_asked(s, place) + spoken_ + p * channels_;
             T* sum = att_ == nullptr ? nullptr : sums + p * channels_;
             if (quick)
               score_backward(grad, query, own, channels_, d_query, d_key, sum, OfExponentials());
@@ -161,7 +124,7 @@ class Mutual : public Talk<T> {
         }
       }
     }
-    if (scored) project_backward(t, part, width, carry, spoken);
+    if (scored) project_backward(t, part, width, carry, d_asked);
   }
 
  private:
@@ -179,14 +142,21 @@ class Mutual : public Talk<T> {
     const int64_t row = tensors_.keeps_messages ? place_of(t, block, place) : place * rows_ + block;
     return row * shape_.heard;
   }
-  // A dense receiver's message, anew from the weights.
+  // A receiver's message from its weights, before dropout.
   void receive(int64_t t, int64_t r, int64_t place, const States<const T>& before, T* used) {
+    const int64_t size = shape_.hidden;
     for (int64_t p = 0; p < heads_; ++p) {
-      const int64_t at = alpha_of(t, p, r, place);
+      const int64_t at = alpha_of(t, p, r, place), stride = alpha_stride();
       for (int64_t j = 0; j < count_; ++j)
-        used[j] = keep_alpha_ == nullptr ? alpha_[at + j] : alpha_[at + j] * keep_alpha_[at + j];
-      weighted_sum(count_, used, before.blocks(place), shape_.hidden,
-                   message_ + message_of(t, r, place) + p * shape_.hidden);
+        used[j] = alpha_[at + j * stride] * this->keep(at + j * stride);
+      T* message = message_ + message_of(t, r, place) + p * size;
+      if (tensors_.dense) {
+        weighted_sum(count_, used, before.blocks(place), size, message);
+        continue;
+      }
+      std::fill_n(message, size, T(0));
+      for (int64_t j = 0; j < count_; ++j)
+        if (heard(r)[j]) add_scaled(message, used[j], before(sender(r, j), place), size);
     }
   }
   int64_t message_stride() const { return tensors_.dense ? rows_ * shape_.heard : shape_.heard; }
@@ -197,7 +167,6 @@ class Mutual : public Talk<T> {
   int64_t alpha_stride() const { return tensors_.dense ? 1 : heads_; }
   int64_t sender(int64_t r, int64_t j) const { return sender_[r * count_ + j]; }
   const bool* heard(int64_t r) const { return mask_ + r * count_; }
-  const T* att(int64_t p) const { return att_ == nullptr ? nullptr : att_ + p * channels_; }
   const T* key(const T* both, int64_t s, int64_t w, int64_t width, int64_t p) const {
     return both + (s * width + w) * 2 * spoken_ + spoken_ + p * channels_;
   }
@@ -235,35 +204,36 @@ class Mutual : public Talk<T> {
   }
 
   void project_backward(int64_t t, const Part& part, int64_t width, const States<T>& carry,
-                        const Spoken<T>& spoken) {
+                        const States<T>& d_asked) {
     for (int64_t r = 0; r < rows_; ++r) {
       for (int64_t w = 0; att_ != nullptr && w < width; ++w) {
-        multiply_by(spoken(r, part.begin + w), att_, spoken_);
-        multiply_by(spoken(r, part.begin + w) + spoken_, att_, spoken_);
+        multiply_by(d_asked(r, part.begin + w), att_, spoken_);
+        multiply_by(d_asked(r, part.begin + w) + spoken_, att_, spoken_);
       }
       // Into the state of a sender that does not learn nothing flows through its keys.
       const bool cut = learns_ != nullptr && learns_[r] == T(0);
       const auto back = carry.lines(r, part.begin);
       const Lines<const T> start{back.data, back.stride};
-      multiply<T>(width, {spoken(r, part.begin), spoken.by_place}, pair_back_, 0,
+      multiply<T>(width, {d_asked(r, part.begin), d_asked.by_place}, pair_back_, 0,
                   cut ? spoken_ : 2 * spoken_, &start, back);
       if (d_word_ == nullptr) continue;
       for (int64_t w = 0; w < width; ++w)
         add_scaled(d_word_ + word_row(t, r, part.begin + w) * spoken_, T(1),
-                   const_cast<const T*>(spoken(r, part.begin + w)), spoken_);
+                   const_cast<const T*>(d_asked(r, part.begin + w)), spoken_);
     }
   }
 
-  const Shape shape_;
+  using Spoken<T>::shape_, Spoken<T>::count_, Spoken<T>::heads_, Spoken<T>::channels_;
+  using Spoken<T>::spoken_, Spoken<T>::mask_, Spoken<T>::word_, Spoken<T>::att_, Spoken<T>::att;
+  using Spoken<T>::fixed_, Spoken<T>::message_, Spoken<T>::alpha_, Spoken<T>::keep_message_;
+  using Spoken<T>::grad_alpha_, Spoken<T>::d_word_, Spoken<T>::d_att_;
+
   const MutualTensors tensors_;
-  const int64_t rows_, count_, heads_, channels_, spoken_;
+  const int64_t rows_;
   const int64_t* sender_;
-  const bool* mask_;
   const Packed<T> pair_, pair_back_;
-  const T *word_, *att_, *fixed_, *learns_;
-  T *message_, *alpha_;
-  const T *keep_message_, *keep_alpha_, *grad_message_, *grad_alpha_;
-  T *d_word_, *d_att_, *d_fixed_;
+  const T* learns_;
+  T* d_fixed_;
   bool own_words_ = false;
   Sums<T> sums_;  // of the vector's gradient, or that of fixed weights
 };

@@ -24,16 +24,14 @@ class NativeSteps(Steps):
         running: Running | None,
         low: torch.dtype,
     ) -> None:
-        self.low = low
-        self.layout, self.states, self.received, self.running = layout, states, received, running
-        self.size = states.h.size(1)
+        super().__init__(layout, states, received, running, low)
         heard = 0 if received.message is None else received.message.size(2)
         steps = [(blocks, width, start) for blocks, width, start, _ in layout.steps]
         built = loops(states.h.dtype)
         shape = built.shape(layout.num_blocks, layout.width, self.size, heard, steps)
         self.talk = None if running is None else translate(running, shape, low)
         self.loop = built.loop(shape, *states, None if self.talk is None else self.talk.made)
-        self.room, self.spoken_room = Room(states.h), Room(states.h)
+        self.spoken_room = Room(states.h)
         self._forward: tuple[Tensor, Tensor | None] | None = None
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
@@ -78,9 +76,9 @@ class NativeSteps(Steps):
     def heard_by(self, chunk: Chunk) -> Tensor:
         return self.heard
 
-    def close(self, chunk: Chunk, states: Tensor) -> None:
+    def close(self, states: Tensor) -> None:
         if self.talk is not None:
-            self.talk.close(chunk, states, self.spoken)
+            self.talk.close(states, self.spoken)
 
     def _spans(self, chunk: Chunk) -> list[Span]:
         return [(chunk.first, chunk.last)] if self.talk is None else self.talk.spans(chunk)

@@ -43,10 +43,12 @@ class NativeTalk:
     Attributes:
         made: The C++ object.
         spoken: Width of the gradients of queries (and keys), 0 where there are none.
+        d_spoken: Gradient of the matrix ``[H, spoken]`` that makes these of states, or ``None``.
     """
 
     made: Any
     spoken: int = 0
+    d_spoken: Tensor | None = None
 
     def spans(self, chunk: Chunk) -> list[Span]:
         """The steps of a chunk, in the portions in which they are to be run."""
@@ -61,70 +63,70 @@ class NativeTalk:
     def close_backward(self, span: Span) -> None:
         """After some steps, on the way back."""
 
-    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
-        """After a chunk on the way back: what products over many steps can do.
+    def close(self, states: Tensor, spoken: Tensor | None) -> None:
+        """After a chunk on the way back: what a product over many steps can do.
 
         Args:
-            chunk: The chunk.
             states: ``[G, columns, H]``, the states that its tokens started from.
-            spoken: ``[G, columns, *]``, gradients of queries (and keys).
+            spoken: ``[G, columns, spoken]``, gradients of queries (and keys).
         """
+        if spoken is not None:
+            assert self.d_spoken is not None
+            self.d_spoken.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
 
 
 class NativeMutual(NativeTalk):
     """Pairs and sparse edges."""
 
     def __init__(self, running: PairsRunning | SparseRunning, shape: Any, low: torch.dtype) -> None:
-        self.running = running
         own = loops(running.alpha.dtype)
-        tensors = own.mutual_tensors()
-        rows, dense = running.rows, isinstance(running, PairsRunning)
+        tensors, rows = own.mutual_tensors(), running.rows
         if isinstance(running, PairsRunning):
             if not running.keeps_messages:  # room for a step
                 size = running.layout.width, rows, shape.heard
                 running.message = running.alpha.new_empty(size)
             tensors.keeps_messages = running.keeps_messages
             tensors.sender = torch.arange(rows).expand(rows, -1).contiguous()
-            tensors.mask = running.mask.contiguous()
+            mask = running.mask
         else:
-            tensors.sender = running.talk.senders.contiguous()
-            tensors.mask = running.talk.mask.contiguous()
-        tensors.dense, tensors.heads = dense, running.heads
+            tensors.sender, mask = running.talk.senders.contiguous(), running.talk.mask
+        tensors.dense = isinstance(running, PairsRunning)
         if running.pair is not None:
             self.spoken = running.pair.size(1)
-            tensors.pair = pack(running.pair.unsqueeze(0), low)
-            tensors.pair_back = pack(running.pair.t().unsqueeze(0), low)
-        tensors.channels = self.spoken // 2 // running.heads
-        _share(tensors, running, running.word, running.att, running.fixed)
+            tensors.pair, tensors.pair_back = _pack_both(running.pair, low)
         if running.learns is not None:
             tensors.learns = running.learns.to(running.alpha.dtype).contiguous()
-        _, tensors.d_word, tensors.d_att, tensors.d_fixed = running.grads
+        self.d_spoken, tensors.d_word, tensors.d_att, tensors.d_fixed = running.grads
+        _share(tensors, running, self.spoken // 2, mask, running.fixed)
         self.made = own.mutual(shape, tensors)
 
-    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
-        if spoken is not None:
-            d_pair = self.running.grads[0]
-            assert d_pair is not None
-            d_pair.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+
+class NativeBoxes(NativeTalk):
+    """Boxes of known states."""
+
+    def _make(
+        self, tensors: Any, running: EdgesRunning | MailboxRunning, shape: Any, low: torch.dtype
+    ) -> None:
+        """The C++ object, from tensors that already say where boxes are."""
+        if running.query is not None:
+            self.spoken = running.query.size(1)
+            tensors.query, tensors.query_back = _pack_both(running.query, low)
+        self.d_spoken = running.d_query
+        tensors.d_word, tensors.d_att = running.d_word, running.d_att
+        fixed = running.fixed if isinstance(running, EdgesRunning) else None
+        mask = running.mask if isinstance(running, EdgesRunning) else running.talk.mask
+        _share(tensors, running, self.spoken, mask, fixed)
+        self.made = loops(running.message.dtype).boxes(shape, tensors)
 
 
-class NativeEdges(NativeTalk):
-    """Edges from known states: the boxes are a chunk's."""
+class NativeEdges(NativeBoxes):
+    """Edges from known states: each token has a box, gathered for some steps at a time."""
 
     def __init__(self, running: EdgesRunning, shape: Any, low: torch.dtype) -> None:
         self.running = running
-        own = loops(running.message.dtype)
-        tensors = own.box_tensors()
-        tensors.mask = running.mask.contiguous()
-        tensors.heads, tensors.steps = running.heads, 0
-        if running.query is not None:
-            self.spoken = running.query.size(1)
-            tensors.query = pack(running.query.unsqueeze(0), low)
-            tensors.query_back = pack(running.query.t().unsqueeze(0), low)
-        tensors.channels = self.spoken // running.heads
-        _share(tensors, running, running.word, running.att, running.fixed)
-        tensors.d_word, tensors.d_att = running.d_word, running.d_att
-        self.made = own.boxes(shape, tensors)
+        tensors = loops(running.message.dtype).box_tensors()
+        tensors.steps = 0
+        self._make(tensors, running, shape, low)
 
     def spans(self, chunk: Chunk) -> list[Span]:
         spans, steps = [(chunk.first, chunk.first)], self.running.layout.steps
@@ -171,11 +173,6 @@ class NativeEdges(NativeTalk):
             running.d_fixed[here] = self.d_scores
         running.d_values.index_add_(0, running.token[here].flatten(), d_values)
 
-    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
-        if spoken is not None:
-            assert self.running.d_query is not None
-            self.running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
-
     def _keys_gradient(self) -> Tensor:
         """``[n · J, P·A]``."""
         if self.d_keys is not None:
@@ -186,47 +183,39 @@ class NativeEdges(NativeTalk):
         return (self.d_scores.unsqueeze(3) * queries).flatten(2).flatten(0, 1)
 
 
-class NativeMailbox(NativeTalk):
+class NativeMailbox(NativeBoxes):
     """Mailboxes: the boxes are there from the start."""
 
     def __init__(self, running: MailboxRunning, shape: Any, low: torch.dtype) -> None:
-        self.running, talk = running, running.talk
-        own = loops(running.message.dtype)
-        tensors = own.box_tensors()
+        talk = running.talk
+        tensors = loops(running.message.dtype).box_tensors()
         slots = running.layout.slot[talk.place[0]]
         boxes = torch.full((running.layout.num_slots,), len(talk.mask))  # read by nobody
         tensors.box = boxes.index_copy_(0, slots, torch.arange(len(slots)))
         tensors.counts, tensors.ends = talk.counts, running.ends
-        tensors.mask = talk.mask.contiguous()
-        tensors.heads, tensors.steps = running.heads, len(talk.counts)
-        if running.query is not None:
-            self.spoken = running.query.size(1)
-            tensors.query = pack(running.query.unsqueeze(0), low)
-            tensors.query_back = pack(running.query.t().unsqueeze(0), low)
-        tensors.channels = self.spoken // running.heads
-        _share(tensors, running, running.word, running.att, None)
-        tensors.d_word, tensors.d_att = running.d_word, running.d_att
-        self.made = own.boxes(shape, tensors)
+        tensors.steps = len(talk.counts)
+        self._make(tensors, running, shape, low)
         self.made.open(0, running.values, running.keys)
         if running.d_sent is not None:  # on the way back
             d_keys = None if running.att is None else running.d_keys
             self.made.open_backward(running.d_sent, d_keys, running.d_logits, running.queries)
 
-    def close(self, chunk: Chunk, states: Tensor, spoken: Tensor | None) -> None:
-        if spoken is not None:
-            assert self.running.d_query is not None
-            self.running.d_query.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+
+def _pack_both(matrix: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A matrix of all nodes for the way there, and its transpose for the way back."""
+    return pack(matrix.unsqueeze(0), low), pack(matrix.t().unsqueeze(0), low)
 
 
 def _share(
     tensors: Any,
-    running: Running,
-    word: Tensor | None,
-    att: Tensor | None,
+    running: PairsRunning | SparseRunning | EdgesRunning | MailboxRunning,
+    spoken: int,
+    mask: Tensor,
     fixed: Tensor | None,
 ) -> None:
-    """Hand over what all communications have."""
+    """Hand over what all communications have; ``spoken`` is the width of a query."""
+    tensors.heads, tensors.channels = running.heads, spoken // running.heads
     kept = ("message", "alpha", "keep_message", "keep_alpha", "grad_message", "grad_alpha")
-    given = {name: getattr(running, name) for name in kept}
-    for name, tensor in {**given, "word": word, "att": att, "fixed": fixed}.items():
+    given = {name: getattr(running, name) for name in (*kept, "word", "att")}
+    for name, tensor in {**given, "mask": mask, "fixed": fixed}.items():
         setattr(tensors, name, None if tensor is None else tensor.contiguous())
