@@ -1,10 +1,11 @@
 """The recurrences as functions on tensors: a plain path and a fast one."""
 
 from .attention import SCORES, ScoreWeights, attend, normalise
+from .device import to_device
 from .edges import Edges
 from .fused import recur_fused
 from .gpu import use_triton
-from .layout import Layout, fill_blocks, to_device
+from .layout import Layout, fill_blocks
 from .mailbox import Mailbox
 from .native import compile_native
 from .pairs import Pairs

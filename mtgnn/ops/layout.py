@@ -21,6 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .device import to_device
+
 CHUNK = 256
 """Columns of a block that share one product for the weights' gradients."""
 
@@ -243,11 +245,6 @@ class Layout:
             chunks.append(Chunk(first, last, columns, self._there(token)))
             first = last
         return chunks
-
-
-def to_device(values: Tensor | Sequence[int], device: torch.device) -> Tensor:
-    """Numbers from the CPU on a device, without waiting for what it is still at."""
-    return torch.as_tensor(values).to(device, non_blocking=True)
 
 
 def first(values: Tensor, blocks: int, width: int | None = None) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from . import score
-from .layout import Layout, to_device
+from .device import to_device
+from .layout import Layout
 from .talk import Drop, Running, Talk
 
 

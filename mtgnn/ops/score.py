@@ -84,7 +84,7 @@ def additive_weights(
         room: For the inside of the scores.
         out: ``[n, Q, J]``, where the weights go; ``None``: into a new tensor.
         barred: ``[n · Q · J]``, the mask once more, as what it adds to scores; or ``None``.
-        silent: Whether some receivers may have no sender.
+        silent: With ``barred``: whether some receivers may have no sender.
 
     Returns:
         ``[n, Q, J]``, zeros where there is no sender.
@@ -94,12 +94,9 @@ def additive_weights(
         gpu.additive_weights(query, keys, att, mask, out)
         return out
     bent = bend(query.unsqueeze(2), keys.unsqueeze(1), room)
-    if barred is not None:
-        logits = torch.addmv(barred, bent.view(-1, att.size(0)), att).view(bent.shape[:-1])
-    else:
-        logits = additive(bent, att)
-        if mask is not None:
-            logits.masked_fill_(~mask, torch.finfo(logits.dtype).min)
+    if barred is None:
+        return softmax(additive(bent, att), mask, -1, out)
+    logits = torch.addmv(barred, bent.view(-1, att.size(0)), att).view(bent.shape[:-1])
     alpha = torch.softmax(logits, -1, out=out)
     return alpha.mul_(mask) if mask is not None and silent else alpha
 
@@ -145,11 +142,12 @@ def additive_weights_backward(
         torch.mul(d_sent, att, out=d_keys)
 
 
-def softmax(logits: Tensor, mask: Tensor | None, dim: int) -> Tensor:
+def softmax(logits: Tensor, mask: Tensor | None, dim: int, out: Tensor | None = None) -> Tensor:
     """Softmax over the senders in ``mask`` (``None``: all); zeros where there is none."""
     if mask is None:
-        return logits.softmax(dim)
-    return logits.masked_fill_(~mask, torch.finfo(logits.dtype).min).softmax(dim).mul_(mask)
+        return torch.softmax(logits, dim, out=out)
+    logits.masked_fill_(~mask, torch.finfo(logits.dtype).min)
+    return torch.softmax(logits, dim, out=out).mul_(mask)
 
 
 def softmax_backward(alpha: Tensor, d_alpha: Tensor, dim: int) -> Tensor:

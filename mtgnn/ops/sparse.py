@@ -11,7 +11,8 @@ from torch import Tensor
 from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from . import score
-from .layout import Layout, to_device
+from .device import to_device
+from .layout import Layout
 from .mutual import MutualRunning, MutualTalk
 from .room import Room
 from .talk import Running

@@ -6,7 +6,7 @@ dozen. None waits for the GPU. For a CPU Triton has an interpreter, in which the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -82,35 +82,16 @@ def _module(name: str) -> Any:
     return import_module(f"{__name__}.{name}")
 
 
-def cell_forward(z: Tensor, c_before: Tensor, c: Tensor, h: Tensor) -> None:
-    """See :func:`mtgnn.ops.pointwise.cell_forward`; tensors have three dimensions."""
-    _module("cell").forward(z, c_before, c, h)
+def _kernel(module: str, name: str) -> Callable[..., None]:
+    """A function of a module that imports Triton, which is loaded when it is first called."""
+
+    def call(*arguments: Any) -> None:
+        getattr(_module(module), name)(*arguments)
+
+    return call
 
 
-def cell_backward(
-    gates: Tensor, c_before: Tensor, c: Tensor, dh: Tensor, dc: Tensor, dz: Tensor
-) -> None:
-    """See :func:`mtgnn.ops.pointwise.cell_backward`; tensors have three dimensions."""
-    _module("cell").backward(gates, c_before, c, dh, dc, dz)
-
-
-def additive_weights(
-    query: Tensor, keys: Tensor, att: Tensor, mask: Tensor | None, out: Tensor
-) -> None:
-    """See :func:`mtgnn.ops.score.additive_weights`."""
-    _module("additive").forward(query, keys, att, mask, out)
-
-
-def additive_backward(
-    query: Tensor,
-    keys: Tensor,
-    att: Tensor,
-    alpha: Tensor,
-    d_alpha: Tensor,
-    d_query: Tensor,
-    d_keys: Tensor,
-    d_att: Tensor,
-    add: bool,
-) -> None:
-    """See :func:`mtgnn.ops.score.additive_weights_backward`."""
-    _module("additive").backward(query, keys, att, alpha, d_alpha, d_query, d_keys, d_att, add)
+# Called like the functions of pointwise.py and score.py that choose between them and torch.
+cell_forward, cell_backward = _kernel("cell", "forward"), _kernel("cell", "backward")
+additive_weights = _kernel("additive", "forward")
+additive_backward = _kernel("additive", "backward")
