@@ -24,7 +24,8 @@ forward is inference, without gradients; train is forward and backward, for para
 seconds is the median; tokens are real words (a task's states count once, whatever runs besides).
 ratio_to_loop is the loop's time over this one's (more is better), ratio_to_silent this time over
 that of the silent LSTMs (less is better). peak_mb is measured apart, see memory.py. On rows with
-FDU-MTL's lengths a call runs six batches that stand for an epoch, and T is their limit.
+FDU-MTL's lengths a call runs six batches that stand for an epoch, and T is their limit. In a record
+that is there already, the rows that are measured again are replaced.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from typing import Any
 
 from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
+from _record import read
 from _runner import Job, jobs, make_parser, read_job, start, write_csv, write_json
 from _timing import Times, alternate, environment
 from memory import peaks_of
@@ -141,6 +143,16 @@ def growth(lines: list[dict[str, Any]]) -> str:
     return f"\nstar, training time against K={first['K']}: {', '.join(parts)}\n"
 
 
+def others(known: list[dict[str, str]], lines: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What a record holds of rows that were not measured now; a row's lines belong to one run."""
+
+    def row(line: dict[str, Any]) -> list[str]:
+        return [line["name"].partition("/")[0], *(str(line[size]) for size in SIZES)]
+
+    now = [row(line) for line in lines]
+    return [line for line in known if row(line) not in now]
+
+
 def run(options: argparse.Namespace) -> int:
     """Measure all rows; print, and write after each what was asked for. Returns a status."""
     lines: list[dict[str, Any]] = []
@@ -159,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
         lines += result["lines"]
         skipped[case.key] = result["skipped"]
         if options.csv:
-            write_csv(options.csv, COLUMNS, lines)
+            write_csv(options.csv, COLUMNS, [*others(read(options.csv), lines), *lines])
         if options.json:
             write_json(options.json, {"lines": lines, "skipped": skipped, "failed": failed})
     print(growth(lines), end="")

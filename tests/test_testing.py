@@ -15,6 +15,7 @@ from mtgnn.testing import (
     assert_all_tasks_equal_single,
     assert_attention_sums_to_one,
     assert_batch_invariant,
+    assert_gradients_accumulate,
     assert_heard,
     assert_padding_invariant,
     assert_streams,
@@ -54,6 +55,7 @@ def test_a_sound_layer_passes_all() -> None:
     assert_heard(layer, *BATCH)
     assert_padding_invariant(layer, *BATCH)
     assert_batch_invariant(layer, *BATCH)
+    assert_gradients_accumulate(layer, *BATCH)
     assert_all_tasks_equal_single(layer, *BATCH[:2])
     assert_streams(layer, BATCH.x, BATCH.task)
     assert_streams(layer, BATCH.x, lengths=torch.tensor([5, 3, 4, 3]), split=2)
@@ -85,8 +87,9 @@ def test_having_nothing_to_check_is_a_failure() -> None:
         assert_heard(layer, BATCH.x, BATCH.lengths, only_a, edges=[("a", "b")])
     with pytest.raises(ValueError, match="expected a sequence shorter than 5"):
         assert_padding_invariant(layer, BATCH.x, torch.full((4,), 5), only_a)
-    with pytest.raises(ValueError, match="at least 2 sequences, got 1"):
-        assert_batch_invariant(layer, BATCH.x[:1])
+    for check in (assert_batch_invariant, assert_gradients_accumulate):
+        with pytest.raises(ValueError, match="at least 2 sequences, got 1"):
+            check(layer, BATCH.x[:1])
     with pytest.raises(ValueError, match="expected a split in 1…0"):
         assert_streams(layer, BATCH.x, only_a, lengths=torch.ones(4, dtype=torch.long))
     for order in ([0, 1], [1, 1]):
@@ -170,6 +173,25 @@ def test_a_layer_that_confuses_tasks_fails() -> None:
 
 def drawn(seed: int) -> nn.Module:
     return randomise(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), scale=2.0, seed=seed)
+
+
+def test_gradients_that_share_memory_are_found() -> None:
+    class Aliasing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Parameter(torch.ones(2, E)) for _ in range(2))
+
+        def forward(self, x: Tensor, lengths: Any = None, task: Any = None) -> tuple[Tensor, None]:
+            weight = torch.stack(self.a.unbind()) + torch.stack([self.b[0], self.b[1]])
+            return x * weight[0], None
+
+    class Views(Aliasing):
+        def forward(self, x: Tensor, lengths: Any = None, task: Any = None) -> tuple[Tensor, None]:
+            return x * (torch.stack([self.a]) + torch.stack([self.b]))[0, 0], None
+
+    assert_gradients_accumulate(Aliasing(), *BATCH[:2])
+    with pytest.raises(AssertionError, match="the gradients of a and b share memory"):
+        assert_gradients_accumulate(Views(), *BATCH[:2])
 
 
 def test_randomise_reaches_every_parameter() -> None:

@@ -91,13 +91,23 @@ def stack_nodes(
         each = torch.stack([torch.zeros_like(like) if p is None else p for p in own])
         return each if common is None else each + common.get(name, key)
 
+    def bias() -> Tensor:
+        """The sum of both biases."""
+        # Added before they are stacked: a gradient handed to two stacks would reach both biases as
+        # views of one tensor, which autograd takes for two. Accumulated or clipped in place, it
+        # would change twice.
+        each = torch.stack([node.get("bias_ih", key) + node.get("bias_hh", key) for node in nodes])
+        if common is None:
+            return each
+        return each + (common.get("bias_ih", key) + common.get("bias_hh", key))
+
     talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
     gated = talks and any(node.gated for node in nodes)
     return NodeWeights(
         stack("weight_ih"),
         stack("weight_hh"),
         stack("weight_rh") if talks else None,
-        stack("bias_ih") + stack("bias_hh"),
+        bias(),
         stack("weight_gate") if gated else None,
         stack("bias_gate") if gated else None,
     )

@@ -20,6 +20,7 @@ Layers are run in evaluation mode, and are left in the mode in which they came.
 """
 
 from .drawing import RandomBatch, random_batch, randomise
+from .gradients import assert_gradients_accumulate
 from .messages import assert_attention_sums_to_one, assert_heard
 from .sequences import assert_batch_invariant, assert_padding_invariant, assert_streams
 from .tasks import assert_all_tasks_equal_single, assert_task_permutation_equivariant
@@ -29,6 +30,7 @@ __all__ = [
     "assert_all_tasks_equal_single",
     "assert_attention_sums_to_one",
     "assert_batch_invariant",
+    "assert_gradients_accumulate",
     "assert_heard",
     "assert_padding_invariant",
     "assert_streams",

@@ -64,6 +64,18 @@ def test_speed_writes_its_columns(tmp_path: Path) -> None:
     assert len(json.loads(everything.read_text())["lines"]) == 2
 
 
+def test_a_row_measured_again_is_replaced_whole(program: Program) -> None:
+    speed = program("speed")
+    sizes: dict[str, Any] = dict.fromkeys(speed.SIZES, 2)
+
+    def line(name: str, **other: Any) -> dict[str, Any]:
+        return {"name": name, **sizes, "phase": "train", **other}
+
+    known = [line("read/loop"), line("read/auto"), line("read/auto", K=3), line("star/auto")]
+    written = [{key: str(value) for key, value in each.items()} for each in known]
+    assert speed.others(written, [line("read/auto")]) == written[2:]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_row(program: Program, name: str, dtype: str) -> None:

@@ -14,6 +14,7 @@ from mtgnn.testing import (
     RandomBatch,
     assert_all_tasks_equal_single,
     assert_batch_invariant,
+    assert_gradients_accumulate,
     assert_padding_invariant,
     assert_streams,
     assert_task_permutation_equivariant,
@@ -40,6 +41,8 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
         assert_padding_invariant(layer, x, lengths)
         assert_batch_invariant(layer, x, lengths, task)
         assert_batch_invariant(layer, x, lengths)
+        assert_gradients_accumulate(layer, x, lengths, task)
+        assert_gradients_accumulate(layer, x, lengths)
         assert_all_tasks_equal_single(layer, x, lengths)
         if streams:
             assert_streams(layer, x, task)

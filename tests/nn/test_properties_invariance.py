@@ -17,6 +17,7 @@ from mtgnn.testing import (
     assert_all_tasks_equal_single,
     assert_attention_sums_to_one,
     assert_batch_invariant,
+    assert_gradients_accumulate,
     assert_heard,
     assert_padding_invariant,
     assert_streams,
@@ -115,6 +116,23 @@ def test_the_order_of_the_tasks_does_not_matter(name: str) -> None:
     assert_heard(layer, *inputs)
     assert_task_permutation_equivariant(ALL[name], TASKS, *inputs)
     assert_task_permutation_equivariant(ALL[name], TASKS, *inputs, permutation=[1, 0, 2])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_accumulate(name: str) -> None:
+    layer = randomise(ALL[name](TASKS))
+    inputs = batch(layer)
+    assert_gradients_accumulate(layer, *inputs)
+    assert_gradients_accumulate(layer, *inputs[:2])
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("tasks", [TASKS, TASKS[:1]])
+def test_gradients_accumulate_in_what_nodes_have_in_common(
+    kernel: str, tasks: Sequence[str]
+) -> None:
+    layer = randomise(StarGraphLSTM(E, H, tasks, "current", common=True, kernel=kernel))
+    assert_gradients_accumulate(layer, *random_batch(E, len(tasks)))
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -100,6 +100,18 @@ def test_all_tasks_equal_single(encoder: str) -> None:
 @pytest.mark.parametrize("crf", [False, True])
 @pytest.mark.parametrize("characters", ["cnn", "lstm"])
 @pytest.mark.parametrize("encoder", ENCODERS)
+def test_gradients_accumulate(encoder: str, characters: str, crf: bool) -> None:
+    net, own = model(encoder, characters=characters, crf=crf), batch()
+    sums = []
+    for _ in range(2):
+        net.losses(net.read(own), own).value.mean().backward()
+        sums.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
+    torch.testing.assert_close(sums[1], [2 * grad for grad in sums[0]])
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("characters", ["cnn", "lstm"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_padding_and_companions_count_for_nothing(encoder: str, characters: str, crf: bool) -> None:
     net = model(encoder, characters=characters, crf=crf).eval()
     own = batch()
