@@ -101,7 +101,7 @@ def test_all_tasks_equal_single(encoder: str) -> None:
 @pytest.mark.parametrize("characters", ["cnn", "lstm"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_gradients_accumulate(encoder: str, characters: str, crf: bool) -> None:
-    net, own = model(encoder, characters=characters, crf=crf), batch()
+    net, own = model(encoder, characters=characters, crf=crf).eval(), batch()
     sums = []
     for _ in range(2):
         net.losses(net.read(own), own).value.mean().backward()
