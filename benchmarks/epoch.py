@@ -8,6 +8,8 @@ each task, cross entropy, backward and Adam, on batches of 64 texts of at most 2
 and the layer have the same parameters, and their losses on the first batch are compared before
 anything is timed. They take turns on every batch.
 
+The layer is named by its kernel: ``fused``, or with ``MTGNN_NATIVE=1`` in the environment ``native``.
+
 Unless ``--batches 0`` asks for all, an epoch is *extrapolated* from a part: batches are put in
 order of their padded length, the middles of ``--batches`` equal pieces are timed, and their mean is
 multiplied by the number of batches. The output says so in every line.
@@ -32,6 +34,7 @@ from torch import Tensor, nn
 from user_loop import user_loop
 
 from mtgnn.data import EncodedTexts, SequenceBatch
+from mtgnn.ops import kernels_ran
 
 SIZE = 100  # of embeddings and of states
 KINDS = ("mutual", "read", "star")
@@ -86,10 +89,11 @@ class Trainer:
 
 @dataclass
 class Epoch:
-    """Seconds of the batches that were timed, and how many there are."""
+    """Seconds of the batches that were timed, the layer's kernel, and how many batches there are."""
 
     layer: float
     loop: float
+    kernel: str
     timed: int
     every: int
     words: int
@@ -106,7 +110,7 @@ class Epoch:
                 "seconds": round(seconds * scale, 1),
                 "ratio_to_loop": round(self.loop / seconds, 2),
             }
-            for who, seconds in (("auto", self.layer), (loop, self.loop))
+            for who, seconds in ((self.kernel, self.layer), (loop, self.loop))
         ]
 
 
@@ -122,7 +126,7 @@ def measure(kind: str, batches: str, data: FDUBatches, options: argparse.Namespa
     epoch = data.epoch(batches)
     chosen = spread(epoch, options.batches) if options.batches else epoch
     made = [EncodedTexts.collate([data.texts[i] for i in indices]) for indices in chosen]
-    with torch.no_grad():
+    with torch.no_grad(), kernels_ran() as ran:
         losses = [float(trainer.model(made[0])) for trainer in trainers]
     if abs(losses[0] - losses[1]) > 1e-4:
         sys.exit(f"{kind}: the layer's loss is {losses[0]}, the loop's {losses[1]}")
@@ -133,7 +137,7 @@ def measure(kind: str, batches: str, data: FDUBatches, options: argparse.Namespa
         for who, trainer in enumerate(trainers):
             seconds[who] += trainer.step(batch)
     words = int(data.texts.lengths.sum())
-    return Epoch(*seconds, len(chosen), len(epoch), words)
+    return Epoch(*seconds, ran[0].partition(" ")[0], len(chosen), len(epoch), words)
 
 
 def in_words(line: dict[str, Any]) -> str:

@@ -162,6 +162,7 @@ def test_epoch(
         lines = list(csv.DictReader(file))
     kinds = {(line["name"], line["batches"]) for line in lines}
     assert len(lines) == len(kinds) == 3 * 2 * 2
+    assert {line["name"].partition("/")[2] for line in lines} == {"fused", "loop"}
     every = -(-3 * 8 // 5)
     assert {line["all_batches"] for line in lines} == {str(every)}
     assert {line["extrapolated"] for line in lines} == {str(batches != "0")}
