@@ -8,7 +8,8 @@ each task, cross entropy, backward and Adam, on batches of 64 texts of at most 2
 and the layer have the same parameters, and their losses on the first batch are compared before
 anything is timed. They take turns on every batch.
 
-The layer is named by its kernel: ``fused``, or with ``MTGNN_NATIVE=1`` in the environment ``native``.
+The layer is named by its kernel: ``fused``, or with ``MTGNN_NATIVE=1`` in the environment
+``native``.
 
 Unless ``--batches 0`` asks for all, an epoch is *extrapolated* from a part: batches are put in
 order of their padded length, the middles of ``--batches`` equal pieces are timed, and their mean is
@@ -89,7 +90,7 @@ class Trainer:
 
 @dataclass
 class Epoch:
-    """Seconds of the batches that were timed, the layer's kernel, and how many batches there are."""
+    """Seconds of the batches that were timed, the layer's kernel, and how many there are."""
 
     layer: float
     loop: float
