@@ -62,9 +62,9 @@ class Study:
 
     def _vocabulary(self, seed: int) -> Vocabulary:
         # Of all training texts: words need no labels.
-        return Vocabulary.build(self._of(seed).train.text, self.options["min_count"])
+        return Vocabulary.build(self.of(seed).train.text, self.options["min_count"])
 
-    def _of(self, seed: int) -> Texts:
+    def of(self, seed: int) -> Texts:
         """The texts of a seed: planted ones are drawn anew, real ones stay."""
         return self.texts(seed if self.data == "planted" else 0)
 
@@ -80,7 +80,7 @@ class Study:
         path = self.out / f"vectors-{self.data}-{self.options['embedding_size']}.pt"
         if not path.exists():
             options = {**self.options, "seed": 0}
-            vectors = start_vectors(options, self._of(0), self.words(0))
+            vectors = start_vectors(options, self.of(0), self.words(0))
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(vectors, path.with_suffix(".part"))
             path.with_suffix(".part").replace(path)
@@ -100,7 +100,7 @@ class Study:
 
     def build(self, run: Run, with_vectors: bool = True) -> MultiTaskModel:
         """A fresh model; without word vectors it costs the same, and learns less."""
-        vocabulary, texts = self.words(run.seed), self._of(run.seed)
+        vocabulary, texts = self.words(run.seed), self.of(run.seed)
         further = SETTINGS[run.setting].encoder
         options = self.run_options(run)
         vectors = self.vectors if with_vectors else None
@@ -121,13 +121,13 @@ class Study:
         setting = SETTINGS[run.setting]
         options = {**self.options, **setting.options}
         further = {**graph_options(run.model, options), **setting.encoder}
-        tasks = self._of(run.seed).train.tasks
+        tasks = self.of(run.seed).train.tasks
         encoder = build_encoder(run.model, options["embedding_size"], hidden_size, tasks, **further)
         return sum(parameter.numel() for parameter in encoder.parameters())
 
     def train_texts(self, run: Run) -> Any:
         """The training texts, or a part of them."""
-        texts = self._of(run.seed).train
+        texts = self.of(run.seed).train
         share = fraction(run.setting, self.data)
         if share == 1:
             return texts
@@ -139,7 +139,7 @@ class Study:
         """A model after its best epoch on dev."""
         model = self.build(run)
         options = {**self.run_options(run), "learning_rate": learning_rate}
-        texts = self._of(run.seed)
+        texts = self.of(run.seed)
         return model, train(model, self.train_texts(run), texts.dev, options, progress)
 
     def test(self, model: MultiTaskModel, run: Run) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Study:
 
         ``text`` holds a number for each text, the same for equal texts.
         """
-        options, texts = self.run_options(run), self._of(run.seed).test
+        options, texts = self.run_options(run), self.of(run.seed).test
         encoded = EncodedTexts(texts, model.vocabulary, options["max_length"])
         right = is_right(model, encoded, options["batch_size"], options["accelerator"])
         numbers = torch.tensor([number_of(text) for text in texts.text])

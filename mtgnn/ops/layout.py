@@ -257,9 +257,10 @@ def first(values: Tensor, blocks: int, width: int | None = None) -> Tensor:
 def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list[tuple[int, slice]]:
     """Deal the slots of every row out to blocks of one width.
 
-    Wide blocks leave fillers where rows differ, narrow ones read a row's weights more often: a
-    block costs, a step, as much as ``overhead`` more slots (see ``benchmarks/primitives.py``:
-    products of 4 slots a block run at half the rate of those of 64).
+    Wide blocks leave fillers where rows differ, narrow ones read a row's weights more often, and
+    leave fillers where the last slots of a row outlive others' blocks. A step costs its slots,
+    fillers included, and for each block as much as ``overhead`` more (see
+    ``benchmarks/primitives.py``: products of 4 slots a block run at half the rate of those of 64).
 
     Args:
         lengths: For each row, the steps of its slots in descending order.
@@ -268,29 +269,26 @@ def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list
     Returns:
         For each block its row and which of the row's slots it holds; longest first.
     """
-
-    def deal(width: int) -> list[tuple[int, slice]]:
-        return [
-            (row, slice(start, start + width))
-            for row, own in enumerate(lengths)
-            for start in range(0, len(own), width)
-        ]
+    longest = max(len(own) for own in lengths)
+    active = _active(torch.tensor([[*own, *[0] * (longest - len(own))] for own in lengths]))
 
     def cost(width: int) -> float:
-        starts = [own[part.start] for row, part in deal(width) for own in [lengths[row]]]
-        return sum(starts) * (width + overhead)
+        blocks = (active + (width - 1)).div(width, rounding_mode="floor").sum(0)
+        return float((blocks * (active.amax(0).clamp(max=width) + overhead)).sum())
 
-    longest = max(len(own) for own in lengths)
     widths = {longest, *(len(own) for own in lengths), *(2**i for i in range(1, 7))}
     best = min((w for w in widths if w <= longest), key=lambda w: (cost(w), -w))
-    return sorted(deal(best), key=lambda block: -lengths[block[0]][block[1].start])
+    dealt = [
+        (row, slice(start, start + best))
+        for row, own in enumerate(lengths)
+        for start in range(0, len(own), best)
+    ]
+    return sorted(dealt, key=lambda block: -lengths[block[0]][block[1].start])
 
 
 def _steps(lengths: Tensor) -> list[Step]:
     """The extent of every step from lengths ``[G, width]``."""
-    ends = lengths.new_zeros(lengths.size(0), int(lengths.max()) + 1)
-    ends.scatter_add_(1, lengths, torch.ones_like(lengths))
-    active = lengths.size(1) - ends.cumsum(1)[:, :-1]  # [G, T], slots that have step t
+    active = _active(lengths)
     blocks, widths = (active > 0).sum(0).tolist(), active.amax(0).tolist()
     sizes = [b * w for b, w in zip(blocks, widths, strict=True)]
     starts = [0, *accumulate(sizes)]
@@ -298,3 +296,10 @@ def _steps(lengths: Tensor) -> list[Step]:
         Step(b, w, start, start + size)
         for b, w, start, size in zip(blocks, widths, starts, sizes, strict=False)
     ]
+
+
+def _active(lengths: Tensor) -> Tensor:
+    """``[G, T]``, how many of the slots ``[G, width]`` have step t."""
+    ends = lengths.new_zeros(lengths.size(0), int(lengths.max()) + 1)
+    ends.scatter_add_(1, lengths, torch.ones_like(lengths))
+    return lengths.size(1) - ends.cumsum(1)[:, :-1]

@@ -5,7 +5,12 @@ That they equal the plain path is held by tests/nn/test_kernels.py too, for all 
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -202,6 +207,20 @@ def test_an_environment_variable_asks_for_them(
     monkeypatch.setenv("MTGNN_NATIVE", "1")
     assert native.serves(torch.zeros(1))
     monkeypatch.setattr(build, "_built", None)
+
+
+def test_a_build_in_a_new_process_is_found_by_the_next(
+    tmp_path: Path, native_loops: object
+) -> None:
+    # The compiler is not asked: a file that is there is taken as it is, and no lock is waited for.
+    (tmp_path / "mtgnn").mkdir()
+    shutil.copy(build._library(), tmp_path / "mtgnn")
+    (tmp_path / "mtgnn" / "lock").touch()
+    told = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path), "PATH": ""}
+    program = "from mtgnn.ops import compile_native; compile_native(); print('found')"
+    done = subprocess.run([sys.executable, "-c", program], env=told, capture_output=True, text=True)
+    assert done.stdout == "found\n", done.stderr
+    assert len(list((tmp_path / "mtgnn").iterdir())) == 2
 
 
 def test_other_tensors_go_the_usual_way(use_native: Use) -> None:

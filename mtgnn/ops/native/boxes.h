@@ -5,7 +5,9 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <vector>
 
 #include "score.h"
@@ -29,7 +31,12 @@ class Boxes : public Spoken<T> {
         tensors_(std::move(tensors)),
         box_(data<int64_t>(tensors_.box)),
         query_(packed<T>(tensors_.query, spoken_)),
-        query_back_(packed<T>(tensors_.query_back, shape.hidden)) {}
+        query_back_(packed<T>(tensors_.query_back, shape.hidden)) {
+    if (box_ == nullptr) return;
+    for (const bool* row = mask_; row != mask_ + tensors_.mask.size(0) * count_; row += count_)
+      lasts_.push_back(std::find(std::reverse_iterator(row + count_), std::reverse_iterator(row),
+                                 true).base() - row);
+  }
 
   // The boxes of the steps that come, values [*, n, H] and keys [*, n, PA].
   void open(int64_t first_token, const Tensor& values, const Given& keys) {
@@ -147,7 +154,7 @@ class Boxes : public Spoken<T> {
     const int64_t box = box_[block * shape_.width + place];
     if (box >= tensors_.counts[t]) return {own, -1, 0, 0, 0};
     const int64_t row = box * tensors_.steps + t;
-    return {own, box, row, row, tensors_.ends[t]};
+    return {own, box, row, row, std::min(tensors_.ends[t], lasts_[box])};
   }
 
   const T* value(const Place& here, int64_t j) const {
@@ -235,6 +242,7 @@ class Boxes : public Spoken<T> {
 
   const BoxTensors tensors_;
   const int64_t* box_;
+  std::vector<int64_t> lasts_;  // where the last position of each box ends that is read at all
   const Packed<T> query_, query_back_;
   int64_t first_token_ = 0;
   const T *values_ = nullptr, *keys_ = nullptr;

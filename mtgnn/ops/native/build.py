@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -26,8 +29,8 @@ def compile_native(verbose: bool = False) -> None:
 
     With ``MTGNN_NATIVE=1`` in the environment no call is needed: the first recurrence builds them.
     The first call on a machine takes about a minute. It needs Linux, a C++ compiler and ninja
-    (extra ``native``). What it builds lies in PyTorch's folder of extensions, see
-    :func:`torch.utils.cpp_extension.load`.
+    (extra ``native``). What it builds lies in PyTorch's folder of extensions, or where
+    ``TORCH_EXTENSIONS_DIR`` says.
 
     Args:
         verbose: Print what the compiler says.
@@ -39,27 +42,66 @@ def compile_native(verbose: bool = False) -> None:
     if _built is not None:
         return
     try:
-        from torch.utils import cpp_extension  # brings setuptools along: only where it is wanted
-
-        _built = cpp_extension.load(
-            f"mtgnn_native_{_place()}",
-            [str(_SOURCE)],
-            extra_cflags=_FLAGS,
-            extra_ldflags=["-fopenmp"],
-            verbose=verbose,
-        )
+        _built = _load(verbose)
     except (ImportError, OSError, RuntimeError) as error:
         raise RuntimeError(
             f"cannot build mtgnn's C++ loops, which need a C++ compiler and ninja: {error}"
         ) from error
 
 
+def _load(verbose: bool) -> Any:
+    """The module, built first unless it is there.
+
+    It is built in a folder of its own and moved into place when it is done. PyTorch's way, a shared
+    folder with a lock, makes all later processes wait for ever if one is killed meanwhile.
+    """
+    library = _library()
+    if library.exists():
+        spec = spec_from_file_location(library.stem, library)
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=library.parent, prefix=f"{library.stem}-") as folder:
+        module = cpp_extension().load(
+            library.stem,
+            [str(_SOURCE)],
+            extra_cflags=_FLAGS,
+            extra_ldflags=["-fopenmp"],
+            build_directory=folder,
+            verbose=verbose,
+        )
+        Path(module.__file__).replace(library)
+    return module
+
+
+def cpp_extension() -> Any:
+    """PyTorch's builder; it brings setuptools along, so it is imported only where it is wanted."""
+    from torch.utils import cpp_extension
+
+    return cpp_extension
+
+
+def _library() -> Path:
+    """Where the module of this Python, torch, processor and these sources is, or will be."""
+    root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension().get_default_build_root()
+    return Path(root) / "mtgnn" / f"mtgnn_native_{_place()}.so"
+
+
 def _place() -> str:
-    """What a build is good for: a torch, a processor and these sources."""
+    """What a build is good for: a Python, a torch, a processor and these sources."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     features = [line for line in lines if line.startswith(("flags", "Features"))][:1]
-    told = [torch.__version__, platform.machine(), platform.processor(), *features, *_FLAGS]
+    told = [
+        str(sys.implementation.cache_tag),
+        torch.__version__,
+        platform.machine(),
+        platform.processor(),
+        *features,
+        *_FLAGS,
+    ]
     for source in sorted(_SOURCE.parent.glob("*.[ch]*")):
         told.append(source.read_text(encoding="utf-8"))
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]

@@ -3,7 +3,7 @@
 // Slots (a node's run on a sequence) are shared out among torch's threads for several steps at once,
 // so threads need not wait for each other at every step. Where nodes hear each other at every step,
 // a thread has all nodes of some sequences (a column); else it has all columns of some blocks where
-// that is fair, since then each weight is read by one thread only.
+// that is fair, since then each weight is read by one thread only, and takes one block after another.
 
 #pragma once
 
@@ -65,7 +65,8 @@ struct Shape {
   std::vector<Step> steps;
 };
 
-// Some slots: the columns `begin` to `end` of every `stride`th block from `first` on.
+// Some slots: the columns `begin` to `end` of every `stride`th block from `first` on. Of one thread's
+// parts `index` is the same.
 struct Part {
   int64_t index, first, stride, begin, end;
   int64_t columns(const Step& step) const { return std::min(end, step.width) - begin; }
@@ -226,15 +227,20 @@ class Loop {
     const Step& step = shape_.steps[first];
     const int64_t threads = at::get_num_threads();
     const int64_t rounds = (step.blocks + threads - 1) / threads;
-    const bool by_block = !(talk_ && talk_->joins_blocks()) &&
+    const bool joined = talk_ && talk_->joins_blocks();
+    const bool by_block = !joined &&
                           (10 * rounds * threads <= 11 * step.blocks || step.width < threads);
     at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        if (by_block) {
-          work(Part{i, i, threads, 0, step.width});
-        } else {
-          work(Part{i, 0, 1, i * step.width / threads, (i + 1) * step.width / threads});
+        const int64_t left = by_block ? 0 : i * step.width / threads;
+        const int64_t right = by_block ? step.width : (i + 1) * step.width / threads;
+        if (joined) {
+          work(Part{i, 0, 1, left, right});
+          continue;
         }
+        // Block by block: a weight stays in the cache for several steps.
+        for (int64_t block = by_block ? i : 0; block < step.blocks; block += by_block ? threads : 1)
+          work(Part{i, block, shape_.blocks, left, right});
       }
     });
   }
