@@ -181,7 +181,7 @@ def read_options() -> argparse.Namespace:
     add("--strengths", type=float, nargs="+", default=STRENGTHS, help="of groups")
     add("--other-strength", type=float, default=OTHER_STRENGTH, help="of the other shapes")
     add("--seeds", type=int, nargs="+", default=[100, 101, 102], help="0 to 9 are for results")
-    add("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    add("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     add("--comparisons", action=argparse.BooleanOptionalAction, default=True)
     add("--train", type=int, default=50, help="labels: training texts a task")
     add("--noise", type=float, default=0.0, help="share of training labels turned round")

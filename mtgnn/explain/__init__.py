@@ -1,6 +1,6 @@
 """Read task graphs off trained models."""
 
-from .ablation import edge_ablation
+from .ablation import edge_ablation, edge_insertion
 from .agreement import Agreement, graph_agreement
 from .average import EdgeMean, average_attention
 from .clusters import task_affinity, task_clusters, task_embedding
@@ -40,6 +40,7 @@ __all__ = [
     "collect_attention",
     "edge_ablation",
     "edge_gradient",
+    "edge_insertion",
     "graph_agreement",
     "graph_recovery",
     "mean_weights",

@@ -34,6 +34,48 @@ def edge_ablation(
         ValueError: If the encoder runs on no graph with edges, there is no loss, or a task that
             receives has no labelled sequence.
     """
+    rounds = [
+        (edges, without_edges(model, chosen)) for edges, chosen in _rounds(find_encoder(model))
+    ]
+    return _effects(model, batches, loss, model, rounds, sign=1)
+
+
+@torch.no_grad()
+def edge_insertion(
+    model: nn.Module, batches: Iterable[SequenceBatch], loss: LossPerSample | None = None
+) -> EdgeEffects:
+    """How the loss of each task falls when an edge is there alone.
+
+    Where several senders know the same, cutting one of them does little, for the others share its
+    attention: each is worth something nevertheless. So here all edges are cut, and one is put
+    back, to see what its message does by itself. Runs as many as :func:`edge_ablation`.
+
+    Args:
+        model: As in :func:`edge_ablation`.
+        batches: As in :func:`edge_ablation`.
+        loss: As in :func:`edge_ablation`.
+
+    Returns:
+        Falls of the loss in the place of rises; ``loss`` is that without edges.
+
+    Raises:
+        ValueError: As in :func:`edge_ablation`.
+    """
+    encoder = find_encoder(model)
+    every = set(range(encoder.graph.num_edges))
+    rounds = [(edges, without_edges(model, every - chosen)) for edges, chosen in _rounds(encoder)]
+    return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
+
+
+def _effects(
+    model: nn.Module,
+    batches: Iterable[SequenceBatch],
+    loss: LossPerSample | None,
+    base: nn.Module,
+    rounds: list[tuple[Tensor, nn.Module]],
+    sign: int,
+) -> EdgeEffects:
+    """``sign`` times what the loss of each round's model is above that of ``base``."""
     encoder, measure = find_encoder(model), find_loss(model, loss)
     sums = EffectSums(encoder.graph)
 
@@ -42,26 +84,25 @@ def edge_ablation(
         return measure(answer, batch).cpu()[rows]
 
     with evaluating(model):
-        rounds = [
-            (edges, without_edges(model, set(edges.tolist()) - {-1})) for edges in _rounds(encoder)
-        ]
         for batch in batches:
             rows, task = labelled(batch)
-            whole = losses(model, batch, rows)
-            sums.add_loss(whole, task)
-            for edges, cut in rounds:
+            before = losses(base, batch, rows)
+            sums.add_loss(before, task)
+            for edges, changed in rounds:
                 edge = edges[task]
-                change = losses(cut, batch, rows) - whole
+                change = sign * (losses(changed, batch, rows) - before)
                 sums.add_change(change[edge >= 0], edge[edge >= 0], task[edge >= 0])
     return sums.compute()
 
 
-def _rounds(encoder: GraphLSTM) -> list[Tensor]:
-    """What to cut, run by run: for each task ``[K]`` the edge that its sequences miss, or −1."""
+def _rounds(encoder: GraphLSTM) -> list[tuple[Tensor, set[int]]]:
+    """The edges of each run: for each task ``[K]`` the one that its sequences feel, or −1; and all
+    of them."""
     graph = encoder.graph
     if encoder.exchange != "read":
-        return [torch.full((graph.num_tasks,), edge) for edge in range(graph.num_edges)]
+        return [(torch.full((graph.num_tasks,), e), {e}) for e in range(graph.num_edges)]
     senders = [[edge for edge, _ in graph.incoming(k)] for k in range(graph.num_tasks)]
     most = max(len(edges) for edges in senders)
     padded = [edges + [-1] * (most - len(edges)) for edges in senders]
-    return list(torch.tensor(padded, dtype=torch.long).view(graph.num_tasks, most).t())
+    table = torch.tensor(padded, dtype=torch.long).view(graph.num_tasks, most)
+    return [(edges, set(edges.tolist()) - {-1}) for edges in table.t()]

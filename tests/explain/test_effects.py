@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch
-from mtgnn.explain import edge_ablation, edge_gradient
+from mtgnn.explain import edge_ablation, edge_gradient, edge_insertion
 from mtgnn.explain.cut import without_edges
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 from mtgnn.testing import randomise
@@ -88,6 +88,56 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
     effects = edge_ablation(model, iter(make_batches(5, (6, 7))), loss)
     assert len(runs) == 2 * (1 + 4)  # not 2 * (1 + 20)
     assert (effects.error[effects.change != 0] >= 0).all()
+
+
+@pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
+def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(exchange: str) -> None:
+    graph = GRAPHS[exchange]
+    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2))
+    batches = unlabel(make_batches(3, (7, 6)))
+    effects = edge_insertion(model, batches, loss)
+
+    def losses(edges: list[int]) -> Tensor:
+        """Mean loss of each task in a graph of these edges alone, with the same parameters."""
+        names = [graph.edges[edge] for edge in edges]
+        layer = GraphLSTM(
+            4, 3, TaskGraph.from_edges(names, graph.tasks, graph.virtual), exchange, heads=2
+        )
+        fewer = reader(layer)
+        own = fewer.state_dict()
+        given = {k: v for k, v in model.state_dict().items() if k in own}
+        # A node that hears nobody has no weights for messages here.
+        assert all("convs" in name for name in own.keys() - given.keys())
+        fewer.load_state_dict({**own, **given})
+        total, count = torch.zeros(2, 3).double()
+        for batch in batches:
+            rows = [b for b in range(len(batch)) if b != 1]
+            value = loss(fewer(batch.tokens, batch.lengths, batch.task), batch).detach()[rows]
+            total.index_add_(0, batch.task[rows], value)
+            count.index_add_(0, batch.task[rows], torch.ones(len(rows)).double())
+        return total / count
+
+    nothing = losses([])
+    torch.testing.assert_close(effects.loss, nothing)
+    for edge in range(graph.num_edges):
+        torch.testing.assert_close(effects.change[edge], nothing - losses([edge]))
+    assert effects.change.std() > 0.01
+
+
+def test_one_of_two_that_know_the_same_is_missed_little_but_worth_much() -> None:
+    """The receiver hears two senders with the same parameters."""
+    layer = randomise(CompleteGraphLSTM(4, 3, TASKS, score="uniform"))
+    layer.nodes["c"].load_state_dict(layer.nodes["b"].state_dict())
+    model = randomise(Reader(layer))
+    layer.nodes["c"].load_state_dict(layer.nodes["b"].state_dict())
+    into = [layer.graph.edges.index((sender, "a")) for sender in "bc"]
+    cut, alone = (
+        effect(model, make_batches(3), loss).change[into, 0]
+        for effect in (edge_ablation, edge_insertion)
+    )
+    torch.testing.assert_close(cut, torch.zeros(2).double(), atol=1e-9, rtol=0)
+    assert alone.abs().min() > 0.01
+    torch.testing.assert_close(alone[0], alone[1])
 
 
 class Gated(plain.Loop):
