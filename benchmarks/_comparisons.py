@@ -11,9 +11,11 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch
+from mtgnn.explain import profile_graph
 from mtgnn.nn import MultiTaskModel
 
-COMPARISONS = ("uniform", "gradient cosine", "task affinity", "representations")
+MATRICES = ("gradient cosine", "task affinity", "representations")
+COMPARISONS = ("uniform", *MATRICES, *(f"{name}, profile" for name in MATRICES))
 
 
 def comparisons(
@@ -38,7 +40,11 @@ def comparisons(
             accuracy(single, texts.test),
         ),
     }
-    return {name: (_as_graph(matrix, texts), right) for name, (matrix, right) in found.items()}
+    graphs = {name: (_as_graph(matrix, texts), right) for name, (matrix, right) in found.items()}
+    profiles = {
+        f"{name}, profile": (profile_graph(graphs[name][0]), graphs[name][1]) for name in MATRICES
+    }
+    return graphs | profiles
 
 
 def _as_graph(matrix: Tensor, texts: Texts) -> TaskGraph:

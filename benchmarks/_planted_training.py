@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
 from mtgnn.datasets import PlantedTasks
-from mtgnn.nn import MultiTaskModel, parameter_groups
+from mtgnn.nn import HeldOutScores, MultiTaskModel, parameter_groups
 
 DROPOUT = 0.2
 CLIP = 1.0
 EVALUATED = 256  # texts read at once without training
+HELD_OUT, HELD_OUT_EVERY = (
+    128,
+    2,
+)  # texts of a step of the scores, and after how many steps it comes
 
 
 @dataclass
@@ -66,6 +70,16 @@ def batches(
         yield texts.collate([texts[int(i)] for i in chosen])
 
 
+class DevBatches:
+    """Shuffled batches, again and again."""
+
+    def __init__(self, texts: EncodedTexts) -> None:
+        self.texts = texts
+
+    def __iter__(self) -> Iterator[SequenceBatch]:
+        return batches(self.texts, HELD_OUT, shuffle=True)
+
+
 def of_task(texts: EncodedTexts, task: int, most: int | None = None) -> SequenceBatch:
     """The first texts of one task."""
     chosen = (texts.task == task).nonzero().flatten().tolist()[:most]
@@ -93,9 +107,10 @@ def train(
     encoder_options: dict[str, Any] | None = None,
     *,
     embedding: str = "shared",
+    held_out: bool = False,
     after_epoch: Callable[[MultiTaskModel], None] = lambda model: None,
 ) -> MultiTaskModel:
-    """A model after its best epoch on the dev texts."""
+    """A model after its best epoch on the dev texts; where ``held_out``, these train its scores."""
     torch.manual_seed(seed)
     model = MultiTaskModel(
         texts.vocabulary,
@@ -107,15 +122,22 @@ def train(
         embedding=embedding,
         encoder_options=encoder_options,
     )
-    optimizer = make_optimizer(model, options)
+    if held_out:
+        scores = HeldOutScores(model, DevBatches(texts.dev), learning_rate=HELD_OUT_RATE)
+        optimizer = make_optimizer(scores.others, [], options)
+    else:
+        scores, optimizer = None, make_optimizer(*split(model), options)
     best, weights = -1.0, model.state_dict()
     for _ in range(options.epochs):
         model.train()
-        for batch in batches(texts.train, options.batch, shuffle=True):
+        for number, batch in enumerate(batches(texts.train, options.batch, shuffle=True)):
             optimizer.zero_grad()
             mean_loss(model, batch).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            learning = model.parameters() if scores is None else scores.others
+            torch.nn.utils.clip_grad_norm_(learning, CLIP)
             optimizer.step()
+            if scores is not None and number % HELD_OUT_EVERY == 0:
+                scores.step()
         score = accuracy(model, texts.dev)
         if score > best:
             best, weights = score, copy.deepcopy(model.state_dict())
@@ -124,12 +146,16 @@ def train(
     return model.eval()
 
 
-def make_optimizer(model: MultiTaskModel, options: argparse.Namespace) -> torch.optim.Optimizer:
-    """Adam; static scores learn ten times as fast: they are logits, not weights."""
+def split(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """All parameters but static scores, and these."""
     static = getattr(model.encoder, "score", None) == "static"
     scores = parameter_groups(model).get("scores", {}) if static else {}
-    rest = [p for name, p in model.named_parameters() if name not in scores]
-    groups = [{"params": rest}]
-    if scores:
-        groups.append({"params": list(scores.values()), "lr": 10 * options.learning_rate})
+    return [p for n, p in model.named_parameters() if n not in scores], list(scores.values())
+
+
+def make_optimizer(
+    parameters: list[nn.Parameter], scores: list[nn.Parameter], options: argparse.Namespace
+) -> torch.optim.Optimizer:
+    """Adam; static scores learn ten times as fast: they are logits, not weights."""
+    groups = [{"params": parameters}, {"params": scores, "lr": 10 * options.learning_rate}]
     return torch.optim.Adam(groups, options.learning_rate, weight_decay=options.weight_decay)

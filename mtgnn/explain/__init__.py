@@ -13,6 +13,7 @@ from .heatmap import plot_sentence
 from .mailbox import MailboxByWord, MailboxWords
 from .plot import plot_task_graphs
 from .position import EdgeByPosition, PositionWeights
+from .profiles import profile_graph
 from .readout import Readout
 from .recovery import Recovery, graph_recovery
 from .report import report
@@ -46,6 +47,7 @@ __all__ = [
     "mean_weights",
     "plot_sentence",
     "plot_task_graphs",
+    "profile_graph",
     "read_graphml",
     "report",
     "task_affinity",

@@ -79,14 +79,34 @@ def test_static_scores_learn_faster(program: Program, options: argparse.Namespac
     training, recovery = program("_planted_training"), program("recovery")
     texts = training.read_texts(options, "groups", 1.0, 100)
     for name, chosen in recovery.VARIANTS.items():
-        model = training.train(texts, options, 100, "complete", chosen)
-        optimizer = training.make_optimizer(model, options)
+        further = {key: value for key, value in chosen.items() if key != "held_out"}
+        model = training.train(texts, options, 100, "complete", further)
+        optimizer = training.make_optimizer(*training.split(model), options)
         rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
         assert len(rates) == len(list(model.parameters()))
         for key, parameter in model.named_parameters():
             fast = "logit" in key
             assert rates[id(parameter)] == pytest.approx(0.1 if fast else 0.01)
             assert not fast or "static" in name
+
+
+def test_held_out_texts_train_the_scores_alone(
+    program: Program, options: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = program("_planted_training")
+    texts = training.read_texts(options, "groups", 1.0, 100)
+    static = {"score": "static"}
+
+    def logits(held_out: bool) -> torch.Tensor:
+        model = training.train(texts, options, 100, "complete", static, held_out=held_out)
+        return model.encoder.convs["l0"]["shared"].logit.detach()
+
+    moved = logits(True)
+    monkeypatch.setattr(training.HeldOutScores, "step", lambda self: 0.0)
+    untouched = logits(True)  # by the training texts
+    options.epochs = 0
+    assert torch.equal(untouched, logits(True))
+    assert not torch.equal(moved, untouched)
 
 
 def test_comparisons(program: Program, options: argparse.Namespace) -> None:

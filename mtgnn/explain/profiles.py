@@ -1,0 +1,67 @@
+"""Tasks whose relations to all others are alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..graph import TaskGraph
+
+
+def profile_graph(*graphs: TaskGraph) -> TaskGraph:
+    """Weigh every pair of tasks by how alike their relations to all tasks are.
+
+    A single edge is measured badly: a receiver may need one of several senders that know the same,
+    and few texts say little. But tasks of one group hear, and are heard by, the same others. So
+
+    1. weights into each receiver are standardised, and averaged over readouts;
+    2. both directions of a pair are averaged: a symmetric matrix, with its largest value on the
+       diagonal;
+    3. an edge's weight is the correlation of the two tasks' rows.
+
+    Which of two tasks learns from the other is lost on the way: for groups, not for directions.
+
+    Args:
+        graphs: Weighted graphs with all edges between the same tasks: several readouts of a model,
+            such as :func:`average_attention` and :func:`edge_insertion`, or those of several seeds.
+
+    Returns:
+        The complete graph, with weights from −1 to 1.
+
+    Raises:
+        ValueError: If there is no graph, one has no weights or lacks an edge, tasks differ, or
+            there are fewer than three.
+    """
+    if not graphs:
+        raise ValueError("expected at least one graph, got none")
+    tasks = graphs[0].tasks
+    if len(tasks) < 3:
+        raise ValueError(f"expected at least 3 tasks, got {len(tasks)}")
+    for graph in graphs[1:]:
+        if graph.tasks != tasks:
+            raise ValueError(f"expected tasks {list(tasks)}, got {list(graph.tasks)}")
+    both = torch.stack([_standardised(graph) for graph in graphs]).mean(0)
+    rows = (both + both.t()) / 2
+    rows.fill_diagonal_(float(rows.max()))
+    complete = TaskGraph.complete(list(tasks))
+    sender, receiver = complete.edge_index
+    return complete.with_weight(torch.corrcoef(rows)[receiver, sender].float())
+
+
+def _standardised(graph: TaskGraph) -> Tensor:
+    """``[K, K]``, weights into each receiver with mean 0 and deviation 1; the diagonal is −∞."""
+    if graph.edge_weight is None:
+        raise ValueError(f"expected a weighted graph, got {graph}")
+    size = graph.num_tasks
+    weight = torch.full((size, size), torch.nan, dtype=torch.float64)
+    for (sender, receiver), own in zip(
+        graph.edge_index.t().tolist(), graph.edge_weight.double(), strict=True
+    ):
+        if max(sender, receiver) < size:
+            weight[receiver, sender] = own
+    others = weight[~torch.eye(size, dtype=torch.bool)].view(size, size - 1)
+    if others.isnan().any():
+        raise ValueError(f"expected an edge between any two tasks, each with a weight, got {graph}")
+    spread = others.std(1, keepdim=True)
+    centred = weight - others.mean(1, keepdim=True)
+    return (centred / torch.where(spread > 0, spread, 1)).fill_diagonal_(-torch.inf)
