@@ -19,10 +19,9 @@ from mtgnn.nn import HeldOutScores, MultiTaskModel, parameter_groups
 DROPOUT = 0.2
 CLIP = 1.0
 EVALUATED = 256  # texts read at once without training
-HELD_OUT, HELD_OUT_EVERY = (
-    128,
-    2,
-)  # texts of a step of the scores, and after how many steps it comes
+# Of scores that learn from held-out texts: texts a step, after how many other steps, and its rate.
+HELD_OUT, HELD_OUT_EVERY, HELD_OUT_RATE = 128, 2, 0.3
+# texts of a step of the scores, and after how many steps it comes
 
 
 @dataclass
