@@ -80,6 +80,14 @@ class HeldOutScores:
             parameter.grad = None
         return float(loss.detach())
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state of Adam."""
+        return self._optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from that state."""
+        self._optimizer.load_state_dict(state)
+
     def _next(self) -> Any:
         batch = next(self._left, None)
         if batch is None:
