@@ -28,8 +28,7 @@ class TrainScoresHeldOut(Callback):
         ValueError: If ``every`` is below 1; when training starts, if the attention has no
             parameters, or there is more than one process.
 
-    Example:
-        >>> fit(model, data, max_epochs=20, callbacks=[TrainScoresHeldOut(dev)])  # doctest: +SKIP
+    Used as in ``fit(model, data, max_epochs=20, callbacks=[TrainScoresHeldOut(dev_batches)])``.
     """
 
     def __init__(

@@ -37,13 +37,26 @@ class HeldOutScores:
         ValueError: If the attention has no parameters, or there is no batch.
 
     Example:
-        >>> scores = HeldOutScores(model, dev_loader)                           # doctest: +SKIP
-        >>> optimizer = torch.optim.Adam(scores.others)                         # doctest: +SKIP
-        >>> for batch in train_loader:                                          # doctest: +SKIP
+        >>> from mtgnn.data import EncodedTexts, Vocabulary
+        >>> from mtgnn.datasets import PlantedTasks
+        >>> from mtgnn.nn import MultiTaskModel
+        >>> parts = [PlantedTasks(split=part, num_train=8, num_dev=8, seed=100)
+        ...          for part in ("train", "dev")]
+        >>> words = Vocabulary.build(item.text for item in parts[0])
+        >>> model = MultiTaskModel(words, parts[0].classes, embedding_size=8, hidden_size=4)
+        >>> train, dev = (
+        ...     torch.utils.data.DataLoader(EncodedTexts(part, words), 24, shuffle=True,
+        ...                                 collate_fn=EncodedTexts.collate)
+        ...     for part in parts
+        ... )
+        >>> scores = HeldOutScores(model, dev)
+        >>> optimizer = torch.optim.Adam(scores.others)
+        >>> for batch in train:
         ...     optimizer.zero_grad()
-        ...     model.loss_per_sample(model(*batch[:3]), batch).mean().backward()
+        ...     answer = model(batch.tokens, batch.lengths, batch.task)
+        ...     model.loss_per_sample(answer, batch).mean().backward()
         ...     optimizer.step()
-        ...     scores.step()
+        ...     dev_loss = scores.step()
     """
 
     def __init__(
