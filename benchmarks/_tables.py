@@ -8,6 +8,9 @@ from typing import Any
 
 from _comparison import Table, points, score_table
 from _record import Row, by_seed, select, spread
+from scipy.stats import t as student
+
+RECOVERY = ("auroc", "average_precision", "accuracy")
 
 
 def unique(rows: Sequence[Row], column: str) -> list[str]:
@@ -97,20 +100,23 @@ def tagging_table(rows: Sequence[Row]) -> Table:
 
 
 def recovery_table(rows: Sequence[Row]) -> Table:
-    """A line a method, a column a shape and strength: AUROC and average precision."""
-    columns = list(dict.fromkeys((row["shape"], row["strength"]) for row in rows))
+    """A line a method of one shape and strength: AUROC and average precision with their intervals,
+    and the mean test accuracy of the model that was read."""
     lines = []
     for method in unique(rows, "method"):
-        line = [method]
-        for shape, strength in columns:
-            own = select(rows, method=method, shape=shape, strength=strength)
-            cells = [
-                spread([float(row[name]) for row in own], ".2f") if own else "–"
-                for name in ("auroc", "average_precision")
-            ]
-            line.append(" / ".join(cells))
-        lines.append(line)
-    return ["method", *(f"{shape}, {strength}" for shape, strength in columns)], lines
+        own = {name: [float(r[name]) for r in select(rows, method=method)] for name in RECOVERY}
+        found = [interval(own[name]) for name in RECOVERY[:2]]
+        lines.append([method, *found, f"{100 * statistics.mean(own['accuracy']):.1f}"])
+    return ["method", "AUROC", "average precision", "accuracy in %"], lines
+
+
+def interval(values: Sequence[float]) -> str:
+    """The mean and, of several, half the width of its 95 % interval by Student's t."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.3f}"
+    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.3f} ± {half:.3f}"
 
 
 def speed_table(rows: Sequence[Row]) -> Table:

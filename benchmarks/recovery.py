@@ -31,8 +31,8 @@ from typing import Any
 import torch
 from _comparisons import COMPARISONS, comparisons
 from _planted_training import Texts, accuracy, batches, read_texts, train
+from _tables import interval
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from mtgnn import TaskGraph
 from mtgnn.explain import (
@@ -155,15 +155,6 @@ def summary(rows: list[Row]) -> str:
             f"{shape:10} {strength:8}  {method:33}  {cells[0]:>13}  {cells[1]:>13}  {right:.3f}"
         )
     return "\n".join(lines)
-
-
-def interval(values: list[float]) -> str:
-    """The mean and, of several, half the width of its interval."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return f"{mean:.3f}"
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.3f} ± {half:.3f}"
 
 
 def read_record(path: Path | None) -> list[Row]:

@@ -154,18 +154,22 @@ class Report:
         return [markdown(tables.tagging_table(rows))]
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
-        series: dict[str, dict[str, float]] = {}
-        for row in rows:
-            place = f"{row['shape']}, {row['strength']}"
-            named = {name: row[name] for name in ("method", "shape", "strength")}
-            values = [float(r["auroc"]) for r in select(rows, **named)]
-            series.setdefault(row["method"], {})[place] = sum(values) / len(values)
-        picture = self.picture(
-            "recovery",
-            "Recovery of the planted graph",
-            lambda path: plots.lines(series, "shape and strength", "AUROC", path),
-        )
-        return [markdown(tables.recovery_table(rows)), *picture]
+        pieces = []
+        for shape, strength in dict.fromkeys((row["shape"], row["strength"]) for row in rows):
+            own = select(rows, shape=shape, strength=strength)
+            found = {
+                method: [float(row["auroc"]) for row in select(own, method=method)]
+                for method in tables.unique(own, "method")
+            }
+            best = dict(sorted(found.items(), key=lambda pair: -sum(pair[1]) / len(pair[1])))
+            title = f"{shape}, strength {strength}"
+            pieces += [f"**{title}**", markdown(tables.recovery_table(own))]
+            pieces += self.picture(
+                f"recovery-{shape}-{strength}",
+                title,
+                lambda path, best=best: plots.dots(best, "AUROC; a dot a seed", path),
+            )
+        return pieces
 
     def speed(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.speed_table(rows))]
