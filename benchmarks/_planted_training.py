@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from _held_out import HeldOutScores
 from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
 from mtgnn.datasets import PlantedTasks
-from mtgnn.nn import HeldOutScores, MultiTaskModel, parameter_groups
+from mtgnn.nn import MultiTaskModel, parameter_groups
 
 DROPOUT = 0.2
 CLIP = 1.0

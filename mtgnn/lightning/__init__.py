@@ -11,7 +11,6 @@ except ImportError as error:
 from .checkpoint import load_model, read_checkpoint
 from .data import MultiTaskDataModule
 from .fit import FitResult, fit
-from .held_out import TrainScoresHeldOut
 from .metrics import TaskMean
 from .module import MultiTaskModule
 from .tag_scores import TagScores
@@ -22,7 +21,6 @@ __all__ = [
     "MultiTaskModule",
     "TagScores",
     "TaskMean",
-    "TrainScoresHeldOut",
     "fit",
     "load_model",
     "read_checkpoint",

@@ -10,7 +10,6 @@ from .encoders import build_encoder
 from .freezing import freeze, freeze_except_task, parameter_groups, unfreeze
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
-from .held_out import HeldOutScores
 from .hierarchical import HierarchicalLSTM, HierarchicalState
 from .losses import MultiTaskLoss, is_labelled
 from .mixture import MixtureOfExpertsLSTM
@@ -28,7 +27,6 @@ from .transfer import add_task
 from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 __all__ = [
-    "HeldOutScores",
     "AdversarialLSTM",
     "AllowedTransitions",
     "CharacterCNN",

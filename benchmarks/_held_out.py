@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .freezing import parameter_groups
+from mtgnn.nn import parameter_groups
 
 
 class HeldOutScores:
@@ -35,28 +35,6 @@ class HeldOutScores:
 
     Raises:
         ValueError: If the attention has no parameters, or there is no batch.
-
-    Example:
-        >>> from mtgnn.data import EncodedTexts, Vocabulary
-        >>> from mtgnn.datasets import PlantedTasks
-        >>> from mtgnn.nn import MultiTaskModel
-        >>> parts = [PlantedTasks(split=part, num_train=8, num_dev=8, seed=100)
-        ...          for part in ("train", "dev")]
-        >>> words = Vocabulary.build(item.text for item in parts[0])
-        >>> model = MultiTaskModel(words, parts[0].classes, embedding_size=8, hidden_size=4)
-        >>> train, dev = (
-        ...     torch.utils.data.DataLoader(EncodedTexts(part, words), 24, shuffle=True,
-        ...                                 collate_fn=EncodedTexts.collate)
-        ...     for part in parts
-        ... )
-        >>> scores = HeldOutScores(model, dev)
-        >>> optimizer = torch.optim.Adam(scores.others)
-        >>> for batch in train:
-        ...     optimizer.zero_grad()
-        ...     answer = model(batch.tokens, batch.lengths, batch.task)
-        ...     model.loss_per_sample(answer, batch).mean().backward()
-        ...     optimizer.step()
-        ...     dev_loss = scores.step()
     """
 
     def __init__(
@@ -92,14 +70,6 @@ class HeldOutScores:
         for parameter in self.parameters:
             parameter.grad = None
         return float(loss.detach())
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of Adam."""
-        return self._optimizer.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from that state."""
-        self._optimizer.load_state_dict(state)
 
     def _next(self) -> Any:
         batch = next(self._left, None)

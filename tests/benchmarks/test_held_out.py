@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mtgnn.data import SequenceBatch, Vocabulary
-from mtgnn.nn import HeldOutScores, MultiTaskModel, freeze
+from mtgnn.nn import MultiTaskModel, freeze
 from mtgnn.testing import randomise
 
+Program = Callable[[str], ModuleType]
 CLASSES = {task: ["bad", "good"] for task in "abc"}
 
 
@@ -29,9 +33,10 @@ def batch(seed: int) -> SequenceBatch:
 
 
 @pytest.mark.parametrize("options", [{"score": "static"}, {}, {"score_owner": "receiver"}])
-def test_a_step_is_one_of_adam_on_the_scores(options: dict) -> None:
+def test_a_step_is_one_of_adam_on_the_scores(program: Program, options: dict) -> None:
+    held_out = program("_held_out")
     net, other = (randomise(model(**options)) for _ in range(2))
-    scores = HeldOutScores(net, [batch(1)], learning_rate=0.05)
+    scores = held_out.HeldOutScores(net, [batch(1)], learning_rate=0.05)
     named = {id(p): n for n, p in net.named_parameters()}
     own = {named[id(p)] for p in scores.parameters}
     assert own == {n for n in named.values() if "convs" in n}
@@ -58,25 +63,27 @@ def test_a_step_is_one_of_adam_on_the_scores(options: dict) -> None:
             assert clear.any()
 
 
-def test_batches_come_again_and_a_loss_may_be_given() -> None:
+def test_batches_come_again_and_a_loss_may_be_given(program: Program) -> None:
+    held_out = program("_held_out")
     seen = []
 
     def loss(net: nn.Module, given: int) -> Tensor:
         seen.append(given)
         return torch.stack([p.sum() for p in net.parameters()]).sum().expand(2) * given
 
-    scores = HeldOutScores(model(score="static"), [1, 2], loss)
+    scores = held_out.HeldOutScores(model(score="static"), [1, 2], loss)
     for _ in range(5):
         scores.step()
     assert seen == [1, 2, 1, 2, 1]
 
 
-def test_what_cannot_learn_is_refused() -> None:
+def test_what_cannot_learn_is_refused(program: Program) -> None:
+    held_out = program("_held_out")
     with pytest.raises(ValueError, match="no parameters that could learn"):
-        HeldOutScores(model(score="uniform"), [batch(0)])
+        held_out.HeldOutScores(model(score="uniform"), [batch(0)])
     frozen = model(score="static")
     freeze(frozen, ["scores"])
     with pytest.raises(ValueError, match="no parameters that could learn"):
-        HeldOutScores(frozen, [batch(0)])
+        held_out.HeldOutScores(frozen, [batch(0)])
     with pytest.raises(ValueError, match="at least one held-out batch"):
-        HeldOutScores(model(score="static"), []).step()
+        held_out.HeldOutScores(model(score="static"), []).step()
