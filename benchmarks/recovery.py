@@ -58,8 +58,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static, plain": {"score": "static"},
 }
 # Below 0.375 so few words are in dispute that groups often mean the same by chance. In the middle
-# the best comparison method is to stand between 0.75 and 0.90, which the labels decide: on seeds 100
-# to 109 (`--variants` without a name), task affinity had 0.86 with 60 labels a task, 0.93 with 70.
+# the best comparison method is to stand between 0.75 and 0.90, which the labels decide: on seeds
+# 100 to 109 (`--variants` without a name) task affinity had 0.86 with 60 of them, 0.93 with 70.
 STRENGTHS = [0.375, 0.5, 0.75]
 OTHER_STRENGTH = 1.0
 QUICK: dict[str, Any] = {"tasks": 6, "groups": 2, "strengths": [1.0], "seeds": [100], "train": 16}
