@@ -25,8 +25,7 @@ class HeldOutScores:
     Args:
         model: Its ``encoder`` runs on a task graph, and its attention has parameters.
         batches: Held-out batches; read again from the start when they are at their end.
-        loss: From the model and a batch to losses ``[B]``; by default the model's
-            ``loss_per_sample``.
+        loss: From the model and a batch to its mean loss.
         learning_rate: Of Adam. Static scores are logits, which want larger steps than weights.
 
     Attributes:
@@ -41,8 +40,8 @@ class HeldOutScores:
         self,
         model: nn.Module,
         batches: Iterable[Any],
-        loss: Callable[[nn.Module, Any], Tensor] | None = None,
-        learning_rate: float = 0.1,
+        loss: Callable[[Any, Any], Tensor],
+        learning_rate: float,
     ) -> None:
         groups = parameter_groups(model)
         named = [groups[name] for name in groups if name.partition(".")[0] == "scores"]
@@ -51,8 +50,7 @@ class HeldOutScores:
             raise ValueError("the attention has no parameters that could learn")
         own = {id(parameter) for parameter in self.parameters}
         self.others = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
-        self._model, self._batches = model, batches
-        self._loss = loss or _loss_per_sample
+        self._model, self._batches, self._loss = model, batches, loss
         self._optimizer = torch.optim.Adam(self.parameters, learning_rate)
         self._left: Iterator[Any] = iter(())
 
@@ -62,7 +60,7 @@ class HeldOutScores:
         The gradients of other parameters are left as they are, those of the scores are dropped:
         what training batches say about them is not taken.
         """
-        loss = self._loss(self._model, self._next()).mean()
+        loss = self._loss(self._model, self._next())
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -79,9 +77,3 @@ class HeldOutScores:
         if batch is None:
             raise ValueError("expected at least one held-out batch, got none")
         return batch
-
-
-def _loss_per_sample(model: Any, batch: Any) -> Tensor:
-    answer = model(batch.tokens, batch.lengths, batch.task)
-    losses: Tensor = model.loss_per_sample(answer, batch)
-    return losses

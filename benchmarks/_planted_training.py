@@ -22,7 +22,6 @@ CLIP = 1.0
 EVALUATED = 256  # texts read at once without training
 # Of scores that learn from held-out texts: texts a step, after how many other steps, and its rate.
 HELD_OUT, HELD_OUT_EVERY, HELD_OUT_RATE = 128, 2, 0.3
-# texts of a step of the scores, and after how many steps it comes
 
 
 @dataclass
@@ -123,7 +122,7 @@ def train(
         encoder_options=encoder_options,
     )
     if held_out:
-        scores = HeldOutScores(model, DevBatches(texts.dev), learning_rate=HELD_OUT_RATE)
+        scores = HeldOutScores(model, DevBatches(texts.dev), mean_loss, HELD_OUT_RATE)
         optimizer = make_optimizer(scores.others, [], options)
     else:
         scores, optimizer = None, make_optimizer(*split(model), options)

@@ -20,18 +20,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from _record import Row, append, read, select
+from _record import Row, append, read, select, spread
 from _settings import PROTOCOLS, SETTINGS
 from _study import Run, Study
 
 from mtgnn import TaskGraph
-from mtgnn.data import EncodedTexts, SequenceBatch
+from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch
 from mtgnn.explain import (
     EdgeByWord,
     EdgeMean,
@@ -48,11 +47,11 @@ HEARD, WORDS, MIN_COUNT = 3, 6, 20
 
 
 def test_batches(study: Study, model: MultiTaskModel, run: Run) -> list[SequenceBatch]:
-    """The test texts, longest beside longest."""
+    """The test texts, of similar length side by side."""
     options = study.run_options(run)
     texts = EncodedTexts(study.of(run.seed).test, model.vocabulary, options["max_length"])
-    order = texts.lengths.argsort()
-    return [texts.collate([texts[int(i)] for i in part]) for part in order.split(64)]
+    sampler = BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False)
+    return [texts.collate([texts[i] for i in part]) for part in sampler]
 
 
 def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], WordWeights]:
@@ -104,11 +103,10 @@ def heard(graph: TaskGraph, number: int) -> Iterator[tuple[str, list[tuple[str, 
         yield receiver, sorted(senders, key=lambda pair: -pair[1])[:number]
 
 
-def spread(values: Iterable[float]) -> str:
+def counted(values: Iterable[float]) -> str:
     """Mean ± standard deviation, and how many there are."""
     every = list(values)
-    deviation = f" ± {statistics.stdev(every):.2f}" if len(every) > 1 else ""
-    return f"{statistics.mean(every):.2f}{deviation} ({len(every)})"
+    return f"{spread(every, '.2f')} ({len(every)})"
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -121,9 +119,9 @@ def summary(rows: Sequence[Row]) -> str:
     for how, own in graphs.items():
         pairs = [graph_agreement(a, b).mean for a, b in itertools.combinations(own, 2)]
         if pairs:
-            lines.append(f"{how}: rank correlation of two seeds {spread(pairs)}")
+            lines.append(f"{how}: rank correlation of two seeds {counted(pairs)}")
     both = [graph_agreement(*pair).mean for pair in zip(*graphs.values(), strict=True)]
-    lines.append(f"attention and ablation of one seed: {spread(both)}")
+    lines.append(f"attention and ablation of one seed: {counted(both)}")
     for how, own in graphs.items():
         lines.append(f"most heard, by {how}, mean over seeds:")
         for receiver, senders in heard(mean_graph(own), HEARD):
@@ -182,7 +180,7 @@ def main() -> None:
         train_all(options, rows)
     for data, setting in dict.fromkeys((row["dataset"], row["setting"]) for row in rows):
         own = select(rows, dataset=data, setting=setting)
-        dev = spread(float(r) for _, r in dict.fromkeys((row["seed"], row["dev"]) for row in own))
+        dev = counted(float(r) for _, r in dict.fromkeys((row["seed"], row["dev"]) for row in own))
         print(f"\n{data}, {setting}: dev accuracy {dev}\n{summary(own)}")
 
 

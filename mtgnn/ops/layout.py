@@ -81,9 +81,8 @@ class Layout:
             if any(a < b for a, b in zip(own, own[1:], strict=False)):
                 raise ValueError(f"expected lengths that never rise, got {list(own)}")
         self.rows, self.device = list(rows), torch.device(device)
-        self.num_blocks, self.width = len(lengths), max(len(own) for own in lengths)
-        padded = [[*own, *[0] * (self.width - len(own))] for own in lengths]
-        self._lengths = torch.tensor(padded)  # [G, width], 0 where there is no sequence
+        self._lengths = _padded(lengths)
+        self.num_blocks, self.width = self._lengths.shape
         self.steps = _steps(self._lengths)
 
     @property
@@ -269,8 +268,8 @@ def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list
     Returns:
         For each block its row and which of the row's slots it holds; longest first.
     """
-    longest = max(len(own) for own in lengths)
-    active = _active(torch.tensor([[*own, *[0] * (longest - len(own))] for own in lengths]))
+    padded = _padded(lengths)
+    longest, active = padded.size(1), _active(padded)
 
     def cost(width: int) -> float:
         blocks = (active + (width - 1)).div(width, rounding_mode="floor").sum(0)
@@ -284,6 +283,12 @@ def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list
         for start in range(0, len(own), best)
     ]
     return sorted(dealt, key=lambda block: -lengths[block[0]][block[1].start])
+
+
+def _padded(lengths: Sequence[Sequence[int]]) -> Tensor:
+    """``[G, width]``, 0 where there is no sequence."""
+    width = max(len(own) for own in lengths)
+    return torch.tensor([[*own, *[0] * (width - len(own))] for own in lengths])
 
 
 def _steps(lengths: Tensor) -> list[Step]:

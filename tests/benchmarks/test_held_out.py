@@ -36,7 +36,7 @@ def batch(seed: int) -> SequenceBatch:
 def test_a_step_is_one_of_adam_on_the_scores(program: Program, options: dict) -> None:
     held_out = program("_held_out")
     net, other = (randomise(model(**options)) for _ in range(2))
-    scores = held_out.HeldOutScores(net, [batch(1)], learning_rate=0.05)
+    scores = held_out.HeldOutScores(net, [batch(1)], program("_planted_training").mean_loss, 0.05)
     named = {id(p): n for n, p in net.named_parameters()}
     own = {named[id(p)] for p in scores.parameters}
     assert own == {n for n in named.values() if "convs" in n}
@@ -69,21 +69,21 @@ def test_batches_come_again_and_a_loss_may_be_given(program: Program) -> None:
 
     def loss(net: nn.Module, given: int) -> Tensor:
         seen.append(given)
-        return torch.stack([p.sum() for p in net.parameters()]).sum().expand(2) * given
+        return torch.stack([p.sum() for p in net.parameters()]).sum() * given
 
-    scores = held_out.HeldOutScores(model(score="static"), [1, 2], loss)
+    scores = held_out.HeldOutScores(model(score="static"), [1, 2], loss, 0.1)
     for _ in range(5):
         scores.step()
     assert seen == [1, 2, 1, 2, 1]
 
 
 def test_what_cannot_learn_is_refused(program: Program) -> None:
-    held_out = program("_held_out")
+    held_out, loss = program("_held_out"), program("_planted_training").mean_loss
     with pytest.raises(ValueError, match="no parameters that could learn"):
-        held_out.HeldOutScores(model(score="uniform"), [batch(0)])
+        held_out.HeldOutScores(model(score="uniform"), [batch(0)], loss, 0.1)
     frozen = model(score="static")
     freeze(frozen, ["scores"])
     with pytest.raises(ValueError, match="no parameters that could learn"):
-        held_out.HeldOutScores(frozen, [batch(0)])
+        held_out.HeldOutScores(frozen, [batch(0)], loss, 0.1)
     with pytest.raises(ValueError, match="at least one held-out batch"):
-        held_out.HeldOutScores(model(score="static"), []).step()
+        held_out.HeldOutScores(model(score="static"), [], loss, 0.1).step()

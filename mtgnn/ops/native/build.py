@@ -64,7 +64,7 @@ def _load(verbose: bool) -> Any:
         return module
     library.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=library.parent, prefix=f"{library.stem}-") as folder:
-        module = cpp_extension().load(
+        module = _cpp_extension().load(
             library.stem,
             [str(_SOURCE)],
             extra_cflags=_FLAGS,
@@ -76,7 +76,7 @@ def _load(verbose: bool) -> Any:
     return module
 
 
-def cpp_extension() -> Any:
+def _cpp_extension() -> Any:
     """PyTorch's builder; it brings setuptools along, so it is imported only where it is wanted."""
     from torch.utils import cpp_extension
 
@@ -85,7 +85,7 @@ def cpp_extension() -> Any:
 
 def _library() -> Path:
     """Where the module of this Python, torch, processor and these sources is, or will be."""
-    root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension().get_default_build_root()
+    root = os.environ.get("TORCH_EXTENSIONS_DIR") or _cpp_extension().get_default_build_root()
     return Path(root) / "mtgnn" / f"mtgnn_native_{_place()}.so"
 
 
