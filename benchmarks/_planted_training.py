@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from _held_out import HeldOutScores
 from torch import Tensor, nn
+from torch_geometric.utils import softmax
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
@@ -107,9 +108,13 @@ def train(
     *,
     embedding: str = "shared",
     held_out: bool = False,
+    entropy: float = 0.0,
     after_epoch: Callable[[MultiTaskModel], None] = lambda model: None,
 ) -> MultiTaskModel:
-    """A model after its best epoch on the dev texts; where ``held_out``, these train its scores."""
+    """A model after its best epoch on the dev texts; where ``held_out``, these train its scores.
+
+    The entropy of static scores counts ``entropy`` times in the loss.
+    """
     torch.manual_seed(seed)
     model = MultiTaskModel(
         texts.vocabulary,
@@ -131,7 +136,10 @@ def train(
         model.train()
         for number, batch in enumerate(batches(texts.train, options.batch, shuffle=True)):
             optimizer.zero_grad()
-            mean_loss(model, batch).backward()
+            loss = mean_loss(model, batch)
+            if entropy:
+                loss = loss + entropy * static_entropy(model)
+            loss.backward()
             learning = model.parameters() if scores is None else scores.others
             torch.nn.utils.clip_grad_norm_(learning, CLIP)
             optimizer.step()
@@ -143,6 +151,13 @@ def train(
         after_epoch(model)
     model.load_state_dict(weights)
     return model.eval()
+
+
+def static_entropy(model: MultiTaskModel) -> Tensor:
+    """Entropy in nats of the static weights into a receiver, mean over receivers."""
+    graph = model.graph
+    weight = softmax(model.encoder.convs["l0"]["shared"].logit, graph.edge_index[1])
+    return torch.special.entr(weight).sum() / graph.num_tasks
 
 
 def split(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -53,6 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static": {"score": "static", **TOGETHER},
     "static, held out": {"score": "static", "held_out": True, **TOGETHER},
     "static, detach": {"score": "static", "detach": True, **TOGETHER},
+    "static, entropy": {"score": "static", "entropy": 0.1, **TOGETHER},
     "contextual": {**TOGETHER},
     "contextual, held out": {"held_out": True, **TOGETHER},
     "static, plain": {"score": "static"},
@@ -106,8 +107,8 @@ def mean_ranks(graphs: list[TaskGraph]) -> TaskGraph:
 def of_variant(name: str, texts: Texts, options: argparse.Namespace, seed: int) -> Found:
     """All readouts of one variant."""
     further = dict(VARIANTS[name])
-    held_out = further.pop("held_out", False)
-    model = train(texts, options, seed, "complete", further, held_out=held_out)
+    ways = {way: further.pop(way) for way in ("held_out", "entropy") if way in further}
+    model = train(texts, options, seed, "complete", further, **ways)
     score = accuracy(model, texts.test)
     return {f"{how} ({name})": (graph, score) for how, graph in readouts(model, texts).items()}
 

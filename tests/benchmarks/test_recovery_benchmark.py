@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import entropy as entropy_of
 
 from mtgnn import TaskGraph
+from mtgnn.explain import average_attention
 
 Program = Callable[[str], ModuleType]
 COLUMNS = "shape,tasks,groups,strength,method,seed,auroc,average_precision,accuracy"
+WAYS = ("held_out", "entropy")  # of a variant's training, not of its encoder
 OPTIONS: dict[str, Any] = {
     "tasks": 4, "groups": 2, "train": 16, "dev": 8, "test": 8, "noise": 0.0, "epochs": 1,
     "hidden": 4, "batch": 16, "learning_rate": 0.01, "weight_decay": 0.0, "lookahead": 0.1,
@@ -79,7 +84,7 @@ def test_static_scores_learn_faster(program: Program, options: argparse.Namespac
     training, recovery = program("_planted_training"), program("recovery")
     texts = training.read_texts(options, "groups", 1.0, 100)
     for name, chosen in recovery.VARIANTS.items():
-        further = {key: value for key, value in chosen.items() if key != "held_out"}
+        further = {key: value for key, value in chosen.items() if key not in WAYS}
         model = training.train(texts, options, 100, "complete", further)
         optimizer = training.make_optimizer(*training.split(model), options)
         rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -107,6 +112,27 @@ def test_held_out_texts_train_the_scores_alone(
     options.epochs = 0
     assert torch.equal(untouched, logits(True))
     assert not torch.equal(moved, untouched)
+
+
+def test_entropy_is_that_of_the_weights(program: Program, options: argparse.Namespace) -> None:
+    training = program("_planted_training")
+    texts = training.read_texts(options, "groups", 1.0, 100)
+
+    def trained(entropy: float) -> Any:
+        static = {"score": "static"}
+        return training.train(texts, options, 100, "complete", static, entropy=entropy)
+
+    options.epochs = 0
+    assert training.static_entropy(trained(0.0)).item() == pytest.approx(math.log(3))
+    options.epochs, options.learning_rate = 3, 0.1
+    plain, sharp, flat = (trained(entropy) for entropy in (0.0, 10.0, -10.0))
+    for model in (plain, sharp, flat):
+        weight = average_attention(model, list(training.batches(texts.train)))
+        by_receiver = [weight.edge_weight[[e for e, _ in weight.incoming(k)]] for k in range(4)]
+        expected = statistics.mean(entropy_of(own.double().numpy()) for own in by_receiver)
+        assert training.static_entropy(model).item() == pytest.approx(expected, abs=1e-5)
+    assert training.static_entropy(sharp) < training.static_entropy(plain)
+    assert training.static_entropy(flat) > training.static_entropy(plain)
 
 
 def test_comparisons(program: Program, options: argparse.Namespace) -> None:
