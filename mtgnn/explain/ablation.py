@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from ..data import SequenceBatch
-from ..nn import GraphLSTM
+from ..nn import GraphLSTM, StarGraphLSTM
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
+from .shared_senders import SharedSenders
 
 
 @torch.no_grad()
@@ -20,8 +21,8 @@ def edge_ablation(
 
     Cutting an edge sets its logit to −∞, see :func:`without_edges`; nothing is trained anew. In
     the exchange ``"read"`` an edge matters to its receiver alone, so one edge of every receiver
-    is cut at once: as many runs as a node has senders at most. Otherwise it is a run an edge. The
-    batches are read once.
+    is cut at once: as many runs as a node has senders at most, of receivers alone, for the senders
+    are the same in all of them. Otherwise it is a run an edge. The batches are read once.
 
     Args:
         model: Called as ``model(tokens, lengths, task)``; its ``encoder`` is a
@@ -34,10 +35,14 @@ def edge_ablation(
         ValueError: If the encoder runs on no graph with edges, there is no loss, or a task that
             receives has no labelled sequence.
     """
-    rounds = [
-        (edges, without_edges(model, chosen)) for edges, chosen in _rounds(find_encoder(model))
-    ]
-    return _effects(model, batches, loss, model, rounds, sign=1)
+    encoder = find_encoder(model)
+    if encoder.exchange != "read" or isinstance(encoder, StarGraphLSTM):
+        rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
+        return _effects(model, batches, loss, model, rounds, sign=1)
+    siblings = SharedSenders(model)
+    rounds = [(edges, siblings.without(chosen)) for edges, chosen in _rounds(encoder)]
+    fresh = _before_each(siblings.forget, batches)
+    return _effects(model, fresh, loss, siblings.without([]), rounds, sign=1)
 
 
 @torch.no_grad()
@@ -48,7 +53,8 @@ def edge_insertion(
 
     Where several senders know the same, cutting one of them does little, for the others share its
     attention: each is worth something nevertheless. So here all edges are cut, and one is put
-    back, to see what its message does by itself. Runs as many as :func:`edge_ablation`.
+    back, to see what its message does by itself. As many runs as in :func:`edge_ablation`, each of
+    a receiver and one sender.
 
     Args:
         model: As in :func:`edge_ablation`.
@@ -65,6 +71,14 @@ def edge_insertion(
     every = set(range(encoder.graph.num_edges))
     rounds = [(edges, without_edges(model, every - chosen)) for edges, chosen in _rounds(encoder)]
     return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
+
+
+def _before_each(
+    prepare: Callable[[], None], batches: Iterable[SequenceBatch]
+) -> Iterator[SequenceBatch]:
+    for batch in batches:
+        prepare()
+        yield batch
 
 
 def _effects(

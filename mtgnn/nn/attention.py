@@ -1,14 +1,18 @@
 import math
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import torch
 import torch_geometric
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import SCORES, ScoreWeights
+
+if TYPE_CHECKING:
+    from .graph_lstm import GraphLSTM
 
 
 class TaskAttentionConv(MessagePassing):
@@ -182,6 +186,29 @@ class TaskAttentionConv(MessagePassing):
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
             f"heads={self.heads}, score={self.score!r})"
         )
+
+
+def attention_convs(
+    layer: "GraphLSTM", owners: list[str], score_channels: int | None
+) -> nn.ModuleDict:
+    """For each layer and direction, one attention edge an owner of score parameters."""
+    contextual = layer.score in ("additive", "dot")
+
+    def make(key: str) -> TaskAttentionConv:
+        below = layer.hidden_size * (1 + layer.bidirectional)
+        context = layer.input_size if key in ("l0", "l0_reverse") else below
+        return TaskAttentionConv(
+            layer.hidden_size,
+            context if contextual else 0,
+            layer.heads,
+            layer.score,
+            score_channels,
+            layer.graph.num_edges if layer.score == "static" else None,
+            layer.attention_dropout,
+        )
+
+    keys = layer.keys if owners else []
+    return nn.ModuleDict({key: ModuleDict({name: make(key) for name in owners}) for key in keys})
 
 
 def stack_scores(convs: list[TaskAttentionConv]) -> ScoreWeights:

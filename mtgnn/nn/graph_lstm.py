@@ -10,7 +10,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph
 from ..ops import Channel, ScoreWeights, Talk, Words
-from .attention import TaskAttentionConv
+from .attention import attention_convs
 from .channel import edge_channel
 from .check import check_option, check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
@@ -133,7 +133,7 @@ class GraphLSTM(nn.Module):
             self.message_size = sizes.pop()
         else:
             owners = (receivers if self.owned else ["shared"]) if receivers else []
-            self.convs = self._attention_convs(owners, score_channels)
+            self.convs = attention_convs(self, owners, score_channels)
             self.message_size = heads * hidden_size
         shape = (input_size, hidden_size, num_layers, bidirectional)
         listens = self.message_size if receivers else 0
@@ -143,28 +143,6 @@ class GraphLSTM(nn.Module):
                 name: NodeLSTM(*shape, listens if name in receivers else 0, fusion, zero=common)
                 for name in graph.nodes
             }
-        )
-
-    def _attention_convs(self, owners: list[str], score_channels: int | None) -> nn.ModuleDict:
-        """For each layer and direction, one attention edge an owner."""
-        contextual = self.score in ("additive", "dot")
-
-        def make(key: str) -> TaskAttentionConv:
-            below = self.hidden_size * (1 + self.bidirectional)
-            context = self.input_size if key in ("l0", "l0_reverse") else below
-            return TaskAttentionConv(
-                self.hidden_size,
-                context if contextual else 0,
-                self.heads,
-                self.score,
-                score_channels,
-                self.graph.num_edges if self.score == "static" else None,
-                self.attention_dropout,
-            )
-
-        keys = self.keys if owners else []
-        return nn.ModuleDict(
-            {key: ModuleDict({name: make(key) for name in owners}) for key in keys}
         )
 
     def reset_parameters(self) -> None:
@@ -214,7 +192,7 @@ class GraphLSTM(nn.Module):
         if return_attention_weights and self.foreign:
             raise ValueError("attention weights are those of TaskAttentionConv; conv has none")
         tasks = None if task is None else task.tolist()
-        plan = make_plan(self.graph, self.exchange, tasks, batch.lengths.tolist(), x.device)
+        plan = self.make_plan(tasks, batch.lengths.tolist(), x.device)
         if state is not None:
             self.check_state(state, plan, x.size(0))
         outs, runs = self._run(x, plan, state)
@@ -236,7 +214,7 @@ class GraphLSTM(nn.Module):
         for layer in range(self.num_layers):
             outs = []
             for _ in range(1 + self.bidirectional):
-                runs.append(Run(self, len(runs), plan, state))
+                runs.append(self.make_run(len(runs), plan, state))
                 outs.append(runs[-1](sources, indices, alike))
             sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
             alike = False  # from here on every node reads its own states
@@ -245,7 +223,15 @@ class GraphLSTM(nn.Module):
                 sources = [nn.functional.dropout(s, self.dropout, self.training) for s in sources]
         return sources, runs
 
-    # What a subclass with another memory changes -------------------------------------------------
+    # What others may change: a subclass with another memory, explanations with edges cut ----------
+
+    def make_plan(self, tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
+        """What runs on a batch; see :func:`mtgnn.nn.plan.make_plan`."""
+        return make_plan(self.graph, self.exchange, tasks, lengths, device)
+
+    def make_run(self, row: int, plan: Plan, state: GraphState | None) -> Run:
+        """The run of one layer in one direction."""
+        return Run(self, row, plan, state)
 
     def talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
         """What a stage that is no mutual exchange receives, on the fast path."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,8 +50,9 @@ def test_a_finished_seed_is_not_trained_again(
     first = record.read_text()
     tasks = len({row["receiver"] for row in program("_record").read(record)})
     assert len(first.splitlines()) == 1 + 2 * 2 * tasks * (tasks - 1)
-    words = json.loads((tmp_path / "words-planted-score-additive-0.json").read_text())
-    assert len(words) == tasks and all(words.values())
+    words = program("_record").read(tmp_path / "graphs_words.csv")
+    assert {row["setting"] for row in words} == {"score-additive"}  # static scores see no word
+    assert len({row["receiver"] for row in words}) == tasks
     monkeypatch.setattr(sys, "argv", [*command, "--seeds", "0", "1", "--out", str(tmp_path)])
     learned.main()
     assert record.read_text().startswith(first) and len(record.read_text()) > len(first)

@@ -16,6 +16,7 @@ from mtgnn.data import SequenceBatch
 from mtgnn.explain import edge_ablation, edge_gradient, edge_insertion
 from mtgnn.explain.cut import without_edges
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from mtgnn.nn.run import Run
 from mtgnn.testing import randomise
 
 LOOP = Path(__file__).parents[1] / "nn" / "test_properties_loop.py"
@@ -88,6 +89,50 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
     effects = edge_ablation(model, iter(make_batches(5, (6, 7))), loss)
     assert len(runs) == 2 * (1 + 4)  # not 2 * (1 + 20)
     assert (effects.error[effects.change != 0] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"score": "static", "heads": 2, "concat_messages": True, "common": True},
+        {"score": "dot", "score_owner": "receiver", "fusion": "gated"},
+        {"num_layers": 2, "bidirectional": True, "kernel": "reference"},
+        {"num_layers": 2, "bidirectional": True},
+    ],
+    ids=lambda o: "-".join(o) or "plain",
+)
+def test_senders_that_run_once_change_nothing(options: dict[str, Any]) -> None:
+    # Receivers of three edges, of one, which leaves them none, and of none.
+    graph = TaskGraph.from_edges([*plain.CYCLIC.edges, ("c", "b")], (*TASKS, "d"), ("shared",))
+    layer = GraphLSTM(4, 3, graph, "read", **options)
+    model = reader(layer)
+    batches = unlabel(make_batches(4, (7, 6)))
+    effects = edge_ablation(model, batches, loss)
+    for edge, (_, receiver) in enumerate(graph.edge_index.t().tolist()):
+        fewer = without_edges(model, [edge])
+        rises = []
+        for batch in batches:
+            inputs = (batch.tokens, batch.lengths, batch.task)
+            own = (batch.task == receiver) & (batch.y >= 0)
+            with torch.no_grad():
+                rises.append((loss(fewer(*inputs), batch) - loss(model(*inputs), batch))[own])
+        if receiver < 4:
+            torch.testing.assert_close(effects.change[edge, receiver], torch.cat(rises).mean())
+    assert effects.change.std() > 0.01
+
+
+def test_senders_run_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    recur = Run._recur
+
+    def counting(self: Any, stage: Any, words: Any) -> Any:
+        ran.append(stage.hears)
+        return recur(self, stage, words)
+
+    monkeypatch.setattr(Run, "_recur", counting)
+    edge_ablation(reader(CompleteGraphLSTM(4, 3, 5)), make_batches(5, (6, 7)), loss)
+    assert ran.count(False) == 2 and ran.count(True) == 2 * (1 + 4)
 
 
 @pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])

@@ -1,0 +1,63 @@
+"""The record of ``learned_graph.py``: the weight of every edge, by readout and seed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from _record import Row, select
+
+from mtgnn import TaskGraph
+from mtgnn.explain import graph_agreement
+
+COLUMNS = ("dataset", "setting", "seed", "dev", "readout", "sender", "receiver", "weight")
+READOUTS = ("attention", "ablation")
+BOTH = "attention and ablation"
+
+
+def as_graph(rows: Sequence[Row]) -> TaskGraph:
+    """The graph of one readout of one seed."""
+    tasks = list(dict.fromkeys(row[end] for end in ("sender", "receiver") for row in rows))
+    graph = TaskGraph.from_edges([(row["sender"], row["receiver"]) for row in rows], tasks)
+    weight = {(row["sender"], row["receiver"]): float(row["weight"]) for row in rows}
+    return graph.with_weight(torch.tensor([weight[edge] for edge in graph.edges]))
+
+
+def mean_graph(graphs: Sequence[TaskGraph]) -> TaskGraph:
+    """The mean of graphs with the same edges."""
+    weights = [g.edge_weight for g in graphs if g.edge_weight is not None]
+    return graphs[0].with_weight(torch.stack(weights).mean(0))
+
+
+def heard(graph: TaskGraph, number: int) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """For each receiver the senders that weigh most."""
+    assert graph.edge_weight is not None
+    for node, receiver in enumerate(graph.tasks):
+        senders = [(graph.nodes[s], float(graph.edge_weight[e])) for e, s in graph.incoming(node)]
+        yield receiver, sorted(senders, key=lambda pair: -pair[1])[:number]
+
+
+def by_readout(rows: Sequence[Row]) -> dict[str, list[TaskGraph]]:
+    """Of one setting: for each readout the graphs of all seeds, in the same order."""
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    return {
+        how: [as_graph(select(rows, readout=how, seed=seed)) for seed in seeds] for how in READOUTS
+    }
+
+
+def agreements(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Of one setting: rank correlations of any two seeds, by readout, and of both readouts of each
+    seed; means over receivers."""
+    graphs = by_readout(rows)
+    found = {
+        how: [graph_agreement(a, b).mean for a, b in itertools.combinations(own, 2)]
+        for how, own in graphs.items()
+    }
+    found[BOTH] = [graph_agreement(*pair).mean for pair in zip(*graphs.values(), strict=True)]
+    return found
+
+
+def dev_accuracy(rows: Sequence[Row]) -> list[float]:
+    """Of one setting: every seed's."""
+    return [float(dev) for _, dev in dict.fromkeys((row["seed"], row["dev"]) for row in rows)]

@@ -1,0 +1,92 @@
+"""Cuts in the exchange "read", whose senders run once for all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import GraphLSTM
+from ..nn.plan import Plan, Stage
+from ..nn.run import Run
+from ..nn.state import GraphState
+from ..ops import Words
+from .cut import with_encoder
+from .effects import find_encoder
+
+States = tuple[Tensor, Tensor, Tensor | None]
+
+
+class SharedSenders:
+    """Siblings of a model that lack edges, and read the states of the same senders.
+
+    In the exchange "read" senders hear nobody, so that no cut changes their states: on one batch
+    they run once, and each sibling runs receivers alone. With K tasks in a complete graph that is
+    one run of a node a sequence in the place of K.
+
+    Args:
+        model: Holds as ``encoder``, or is, a :class:`mtgnn.nn.GraphLSTM` with that exchange, whose
+            messages come along edges: no mailbox.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._plan: Plan | None = None
+        self._states: dict[int, States] = {}
+
+    def forget(self) -> None:
+        """To be called before the siblings read another batch."""
+        self._plan, self._states = None, {}
+
+    def without(self, edges: Iterable[int]) -> nn.Module:
+        """The model without these edges; it must read the same batch as all others."""
+        cut = torch.tensor(sorted(edges), dtype=torch.long)
+        encoder = find_encoder(self._model)
+        sibling = self._encoder(encoder, cut)
+        return sibling if encoder is self._model else with_encoder(self._model, sibling)
+
+    def _encoder(self, encoder: GraphLSTM, cut: Tensor) -> GraphLSTM:
+        sibling = copy.copy(encoder)
+
+        def make_plan(tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
+            if self._plan is None:
+                self._plan = encoder.make_plan(tasks, lengths, device)
+            return _masked(self._plan, cut.to(device))
+
+        def make_run(row: int, plan: Plan, state: GraphState | None) -> Run:
+            return _Receivers(self._states, sibling, row, plan, state)
+
+        sibling.__dict__ |= {"make_plan": make_plan, "make_run": make_run}
+        return sibling
+
+
+class _Receivers(Run):
+    """A run that computes the states of senders only where nobody has yet."""
+
+    def __init__(
+        self,
+        states: dict[int, States],
+        layer: GraphLSTM,
+        row: int,
+        plan: Plan,
+        state: GraphState | None,
+    ) -> None:
+        super().__init__(layer, row, plan, state)
+        self._states = states
+
+    def _recur(self, stage: Stage, words: Words) -> States:
+        if stage.hears:
+            return super()._recur(stage, words)
+        if self.row not in self._states:
+            self._states[self.row] = super()._recur(stage, words)
+        return self._states[self.row]
+
+
+def _masked(plan: Plan, cut: Tensor) -> Plan:
+    """The plan with masks that leave edges out."""
+    stages = [
+        stage._replace(mask=stage.mask & ~torch.isin(stage.edge, cut)) for stage in plan.stages
+    ]
+    return plan._replace(stages=stages)
