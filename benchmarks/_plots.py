@@ -12,6 +12,9 @@ from _record import Row, by_seed, select
 from _settings import BASELINES, GRAPHS
 from _tables import unique
 
+from mtgnn import TaskGraph
+from mtgnn.explain import plot_task_graphs
+
 matplotlib.use("Agg")
 
 from matplotlib import pyplot  # noqa: E402
@@ -24,6 +27,12 @@ def save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
     pyplot.close(figure)
+
+
+def task_graphs(graphs: dict[str, TaskGraph], path: Path) -> None:
+    """Graphs side by side, as circles and as matrices."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plot_task_graphs(graphs, path)
 
 
 def dots(groups: dict[str, Sequence[float]], label: str, path: Path) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from _comparison import Table, points, score_table
+from _graphs import BOTH, READOUTS, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from scipy.stats import t as student
+
+from mtgnn import TaskGraph
 
 RECOVERY = ("auroc", "average_precision", "accuracy")
 
@@ -108,6 +111,36 @@ def recovery_table(rows: Sequence[Row]) -> Table:
         found = [interval(own[name]) for name in RECOVERY[:2]]
         lines.append([method, *found, f"{100 * statistics.mean(own['accuracy']):.1f}"])
     return ["method", "AUROC", "average precision", "accuracy in %"], lines
+
+
+def agreement_table(rows: Sequence[Row]) -> Table:
+    """Of one setting: how much graphs agree, mean ± deviation of rank correlations."""
+    found, dev = agreements(rows), dev_accuracy(rows)
+    line = [str(len(dev)), spread([100 * value for value in dev])]
+    line += [spread(values, ".2f") if values else "–" for values in found.values()]
+    between = [f"{how}, two seeds" for how in READOUTS]
+    return ["seeds", "dev", *between, f"{BOTH}, one seed"], [line]
+
+
+def heard_table(graphs: dict[str, TaskGraph], number: int = 3) -> Table:
+    """A line a receiver: the senders that weigh most in each graph."""
+    columns = [dict(heard(graph, number)) for graph in graphs.values()]
+    lines = [
+        [receiver, *(", ".join(f"{n} {w:.3f}" for n, w in own[receiver]) for own in columns)]
+        for receiver in columns[0]
+    ]
+    return ["receiver", *(f"most heard by {how}" for how in graphs)], lines
+
+
+def word_table(rows: Sequence[Row]) -> Table:
+    """A line a seed and receiver: the words at which it hears its strongest sender most."""
+    edges = dict.fromkeys((row["seed"], row["receiver"], row["sender"]) for row in rows)
+    lines = []
+    for seed, receiver, sender in edges:
+        own = select(rows, seed=seed, receiver=receiver, sender=sender)
+        told = ", ".join(f"{row['word']} {row['weight']}" for row in own)
+        lines.append([receiver, sender, seed, told])
+    return ["receiver", "strongest sender", "seed", "words with the largest mean weight"], lines
 
 
 def interval(values: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import _plots as plots
 import _tables as tables
 from _comparison import Table, comparisons, score_table
+from _graphs import by_readout, mean_graph
 from _record import Row, read, select
 from _settings import SETTINGS
 from _tuning import Choices
@@ -32,6 +33,7 @@ COMMANDS = {
     "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
+    "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
     "speed": "benchmarks/speed.py --csv benchmarks/results/speed.csv",
 }
 
@@ -169,6 +171,24 @@ class Report:
                 title,
                 lambda path, best=best: plots.dots(best, "AUROC; a dot a seed", path),
             )
+        return pieces
+
+    def graphs(self, rows: Sequence[Row]) -> list[str]:
+        words = read(self.results / "graphs_words.csv")
+        pieces = []
+        for data, setting in dict.fromkeys((row["dataset"], row["setting"]) for row in rows):
+            own = select(rows, dataset=data, setting=setting)
+            means = {how: mean_graph(graphs) for how, graphs in by_readout(own).items()}
+            pieces += [f"**{data}, {setting}**: {SETTINGS[setting].about}"]
+            pieces += [markdown(tables.agreement_table(own)), markdown(tables.heard_table(means))]
+            pieces += self.picture(
+                f"graphs-{data}-{setting}",
+                f"{data}, {setting}: mean over seeds",
+                lambda path, means=means: plots.task_graphs(means, path),
+            )
+            seen = select(words, dataset=data, setting=setting)
+            if seen:
+                pieces.append(markdown(tables.word_table(seen)))
         return pieces
 
     def speed(self, rows: Sequence[Row]) -> list[str]:

@@ -104,6 +104,21 @@ def results(program: Program, tmp_path: Path) -> Path:
         for seed in (0, 1)
     ]
     write(program, folder / "recovery.csv", recovery)
+    graph = {"dataset": "fdu-mtl", "setting": "score-additive", "dev": "0.81"}
+    graphs = [
+        {**graph, "seed": seed, "readout": how, "sender": i, "receiver": k, "weight": weight}
+        for seed, weights in (("0", "123"), ("1", "214"))
+        for how in ("attention", "ablation")
+        for k in ("books", "dvd", "music", "toys")
+        for i, weight in zip([x for x in TASKS[:4] if x != k], weights, strict=True)
+    ]
+    write(program, folder / "graphs.csv", graphs)
+    word = {"dataset": "fdu-mtl", "setting": "score-additive", "seed": "0", "receiver": "dvd"}
+    words = [
+        {**word, "sender": "toys", "word": said, "weight": weight}
+        for said, weight in (("plot", "0.50"), ("dull", "0.40"))
+    ]
+    write(program, folder / "graphs_words.csv", words)
     tagging = {"corpus": "conll2000", "task": "chunk", "model": "star", "head": "crf", "seed": "0"}
     tagging |= {"dev": "0.93", "test": "0.9321", "unknown_words": "", "sentences_per_s": "321"}
     write(program, folder / "tagging.csv", [tagging])
@@ -126,6 +141,10 @@ def test_every_record_has_its_tables_and_pictures(
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
         "| conll2000 | chunk | star | crf | 93.2 | – | 93.0 | 1 | 321 |",
+        # Ranks 1, 2, 3 and 2, 1, 3; both readouts of a seed are the same.
+        "| 2 | 81.0 ± 0.0 | 0.50 | 0.50 | 1.00 ± 0.00 |",
+        "| dvd | toys 3.500, books 1.500, music 1.500 | toys 3.500, books 1.500, music 1.500 |",
+        "| dvd | toys | 0 | plot 0.50, dull 0.40 |",
         "| ablation | 0.950 ± 0.635 | 0.500 ± 0.000 | 90.0 |",  # t = 12.706 of two seeds
     ):
         assert line in text
@@ -134,7 +153,8 @@ def test_every_record_has_its_tables_and_pictures(
     images = {path.name for path in (page.parent / "images").iterdir()}
     recovered = {f"recovery-groups-{strength}.png" for strength in ("0.5", "1.0")}
     accuracy = {"fdu-mtl-models.png", "fdu-mtl-tasks.png", "fdu-mtl-shares.png"}
-    assert images == {"planted.png", "transfer.png"} | recovered | accuracy
+    graphs = {"graphs-fdu-mtl-score-additive.png"}
+    assert images == {"planted.png", "transfer.png"} | recovered | accuracy | graphs
     for name in images:
         assert f"](images/{name})" in text
         assert (page.parent / "images" / name).read_bytes().startswith(b"\x89PNG")
