@@ -268,7 +268,6 @@ class GraphLSTM(nn.Module):
         reasons = {
             "a conv": self.foreign,
             'score_owner="receiver"': self.owned,
-            'fusion="gated"': self.fusion == "gated",
         }
         return next((r for r, holds in reasons.items() if holds and stage.hears), None)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import gpu, native
+from .gate import Gated
 from .layout import Chunk, Layout
 from .ran import note
 from .recurrence import NodeWeights
@@ -41,22 +42,19 @@ def recur_fused(
         words: What they read.
         h: ``[S, H]``, and ``c`` alike: the states before the first step.
         c: See ``h``.
-        weights: The nodes' parameters, without a gate.
+        weights: The nodes' parameters.
         talk: The communication; ``None``: no messages.
 
     Returns:
         Hidden and cell states ``[L, H]``; messages, where kept, and attention weights in the form
         of ``talk``.
-
-    Raises:
-        ValueError: For weights with a gate.
     """
-    if weights.gate is not None:
-        raise ValueError("the fused recurrence has no gated fusion")
     matrices = weights.of_blocks(layout.block_row)
+    if talk is not None and matrices.gate is not None and matrices.gate_bias is not None:
+        talk = Gated(talk, matrices.gate, matrices.gate_bias)
     tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
-    kernel = "native" if _in_native(matrices.state) else "fused"
+    kernel = "native" if _in_native(matrices.state, talk) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     low = _low_precision(h.device.type, dtype)
     with torch.autocast(h.device.type, enabled=False):
@@ -90,7 +88,8 @@ class _Recurrence(torch.autograd.Function):
         hs, cs = (h.new_empty(layout.num_tokens, h.size(1)) for _ in range(2))
         gates = h.new_empty(layout.num_tokens, 4 * h.size(1)) if keep else None
         states = States(h, c, hs, cs, gates)
-        steps = _steps(layout, states, Received(w_state, w_message), running, low)
+        received = Received(w_state, w_message)
+        steps = _steps(layout, states, received, talk, running, low)
         for chunk, projected in _project(layout, Words(source, index), w_input, bias, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
@@ -123,7 +122,7 @@ class _Recurrence(torch.autograd.Function):
             running.grad_message = grad_message
         with torch.autocast(source.device.type, enabled=False):  # as on the way there
             received = Received(w_state, w_message)
-            steps = _steps(layout, states, received, running, ctx.low)
+            steps = _steps(layout, states, received, ctx.talk, running, ctx.low)
             steps.resume(grad_hs, grad_cs)
             words, learns = Words(source, index), ctx.needs_input_grad[5]
             grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
@@ -131,10 +130,15 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _steps(
-    layout: Layout, states: States, received: Received, running: Running | None, low: torch.dtype
+    layout: Layout,
+    states: States,
+    received: Received,
+    talk: Talk | None,
+    running: Running | None,
+    low: torch.dtype,
 ) -> Steps:
     """The loop over words: in C++, where that is there."""
-    kind = native.NativeSteps if _in_native(states.h) else Steps
+    kind = native.NativeSteps if _in_native(states.h, talk) else Steps
     return kind(layout, states, received, running, low)
 
 
@@ -146,9 +150,10 @@ def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
-def _in_native(like: Tensor) -> bool:
+def _in_native(like: Tensor, talk: Talk | None) -> bool:
     """Whether the loop runs in C++: not where Triton was asked for on a CPU too."""
-    return native.serves(like) and not gpu.serves(like)
+    known = talk is None or talk.in_native
+    return known and native.serves(like) and not gpu.serves(like)
 
 
 def _project(

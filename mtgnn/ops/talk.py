@@ -22,13 +22,16 @@ class Drop(NamedTuple):
 
 class Talk(ABC):
     """A communication: who sends what to whom. One class each for pairs of nodes that run side by
-    side, for edges between these, for edges from known states, and for mailboxes.
+    side, for edges between these, for edges from known states, and for mailboxes; and one that puts
+    a gate before another.
 
     Attributes:
+        in_native: Whether the loop in C++ knows it.
         tensors: What gradients flow into, in the order of :meth:`Running.gradients`.
         drop: Dropout.
     """
 
+    in_native = True
     tensors: tuple[Tensor | None, ...]
     drop: Drop
 

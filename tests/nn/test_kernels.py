@@ -52,6 +52,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "messages": {"concat_messages": True, "heads": 2},
     "static": {"score": "static", "heads": 2, "detach": True},
     "uniform": {"score": "uniform", "bidirectional": True},
+    "gated": {"fusion": "gated", "heads": 2, "concat_messages": True},
+    "gated deep": {"fusion": "gated", "num_layers": 2, "bidirectional": True, "common": True},
 }
 BOXES = ("fused mailbox", "past", "current")
 CASES = [(a, o) for a in LAYERS for o in OPTIONS if not (a in BOXES and o == "static")]
@@ -117,10 +119,11 @@ def test_from_a_state(name: str) -> None:
     check_equal(plain, fused, words(), TASK, state)
 
 
+@pytest.mark.parametrize("fusion", ["gates", "gated"])
 @pytest.mark.parametrize("drop", ["message_dropout", "attention_dropout"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_gradients_under_dropout(name: str, drop: str) -> None:
-    _, layer = pair(name, **{drop: 0.5}, heads=2)
+def test_gradients_under_dropout(name: str, drop: str, fusion: str) -> None:
+    _, layer = pair(name, **{drop: 0.5}, heads=2, fusion=fusion)
 
     def run(x: Tensor, *parameters: Tensor) -> Tensor:
         torch.manual_seed(5)
@@ -136,7 +139,6 @@ def test_gradients_under_dropout(name: str, drop: str) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"fusion": "gated"}, "gated"),
         ({"score_owner": "receiver"}, "receiver"),
         ({"conv": GATv2Conv(H, H, add_self_loops=False)}, "conv"),
     ],
@@ -166,6 +168,14 @@ def test_one_can_ask_which_kernel_ran(name: str, loop: str) -> None:
         fused(words(), LENGTHS, TASK)
         SharedLSTM(E, H, K).double()(words(), LENGTHS, TASK)
     assert ran[-2:] == [fast, fast.split()[0]]
+
+
+@pytest.mark.parametrize("name", ["fused pairs", "fused sparse", "fused edges", "fused mailbox"])
+def test_a_gate_leaves_the_loop_to_torch(name: str) -> None:
+    _, layer = pair(name, fusion="gated")
+    with kernels_ran() as ran:
+        layer(words(), LENGTHS, TASK)
+    assert ran[-1] == "fused gated"
 
 
 def test_a_second_derivative_is_refused_on_the_fast_path_and_given_on_the_plain_one() -> None:
