@@ -235,9 +235,10 @@ def test_unlabelled_reviews_are_tokenised(tmp_path: Path, monkeypatch: pytest.Mo
         (["--checkpoint", "none.ckpt", "--evaluate"], "none.ckpt"),
         (["--data", "fdu-mtl", "--model", "oracle"], "only planted tasks have them"),
         (["--vectors", "glove.txt", "--embedding-size", "5"], "leave out --embedding-size"),
+        (["--data", "fdu-mtl", "--quick"], "it goes with --data planted"),
         (["--model", "flat"], "invalid choice: 'flat'"),
     ],
-    ids=["data", "resume", "checkpoint", "oracle", "vectors", "model"],
+    ids=["data", "resume", "checkpoint", "oracle", "vectors", "quick", "model"],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str],

@@ -274,6 +274,7 @@ def test_the_scores_are_those_of_predictions(load: Callable[[str], Any]) -> None
         (["--data", "planted", "wnut17"], "only different downloaded corpora join"),
         (["--data", "wnut17", "ud-ewt", "--source", "x"], "--source is for one corpus"),
         (["--tokenize"], "--tokenize goes with --predict"),
+        (["--data", "wnut17", "--quick"], "it goes with --data planted"),
         (["--model", "flat"], "invalid choice: 'flat'"),
     ],
 )
