@@ -19,12 +19,11 @@ from _models import build_model
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
 
+from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.explain import (
     SentenceSample,
-    average_attention,
     collect_attention,
-    edge_ablation,
     graph_agreement,
     graph_recovery,
     plot_sentence,
@@ -37,6 +36,7 @@ from mtgnn.lightning import MultiTaskDataModule, fit, load_model, read_checkpoin
 from mtgnn.nn import MultiTaskModel
 
 CLUSTERS = 3  # as many groups as the planted tasks have
+SHOWN = ("attention", "ablation", "profile")
 
 
 def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
@@ -71,7 +71,7 @@ def explain(model: MultiTaskModel, options: dict[str, Any], texts: Texts, out: P
     planted = options["data"] == "planted"
     truth = texts.train.graph if planted else None
     mailbox = getattr(model.encoder, "memory", "current") != "current"
-    report(
+    graphs = report(
         model,
         loader,
         out / "report.html",
@@ -83,15 +83,11 @@ def explain(model: MultiTaskModel, options: dict[str, Any], texts: Texts, out: P
     for ending in ("png", "svg"):
         plot_sentence(sentences[0], out / f"sentence.{ending}")
     if not mailbox:
-        draw_graphs(model, loader, texts, out, planted)
+        draw_graphs({name: graphs[name] for name in SHOWN}, texts, out, planted)
 
 
-def draw_graphs(model: MultiTaskModel, loader: Any, texts: Texts, out: Path, planted: bool) -> None:
-    """Attention beside what cutting the edges does, and beside the truth where it is known."""
-    graphs = {
-        "attention": average_attention(model, loader),
-        "ablation": edge_ablation(model, loader).graph,
-    }
+def draw_graphs(graphs: dict[str, TaskGraph], texts: Texts, out: Path, planted: bool) -> None:
+    """Ways to weigh the edges side by side, and beside the truth where it is known."""
     if planted:
         for name, graph in graphs.items():
             auroc = graph_recovery(graph, texts.train.graph).auroc
@@ -101,7 +97,7 @@ def draw_graphs(model: MultiTaskModel, loader: Any, texts: Texts, out: Path, pla
         "rank correlation of attention and ablation: "
         f"{agreement.mean:.2f} ± {agreement.spread:.2f} over receivers"
     )
-    groups = texts.train.groups if planted else task_clusters(graphs["ablation"])
+    groups = texts.train.groups if planted else task_clusters(graphs["profile"])
     shown = {"planted": texts.train.graph, **graphs} if planted else graphs
     for ending in ("png", "svg"):
         plot_task_graphs(shown, out / f"task_graphs.{ending}", groups)

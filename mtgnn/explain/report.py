@@ -12,7 +12,7 @@ from ..data import SequenceBatch
 from ..graph import TaskGraph
 from ..nn import MultiTaskModel
 from ..nn.check import check_option
-from .ablation import edge_ablation
+from .ablation import edge_ablation, edge_insertion
 from .agreement import graph_agreement
 from .average import EdgeMean
 from .clusters import task_clusters, task_embedding
@@ -20,12 +20,13 @@ from .collect import collect_attention
 from .effects import EdgeEffects, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
+from .profiles import profile_graph
 from .recovery import graph_recovery
 from .render import render_page
 from .sentences import SentenceSample, SentenceWeights
 from .words import EdgeByWord, WordWeight, WordWeights, heaviest
 
-CLUSTER_BY = ("attention", "ablation", "gradient")
+CLUSTER_BY = ("profile", "ablation", "attention", "gradient")
 
 
 def report(
@@ -35,18 +36,20 @@ def report(
     *,
     title: str = "What the tasks learn from each other",
     truth: TaskGraph | None = None,
-    cluster_by: str = "ablation",
+    cluster_by: str | None = None,
     num_clusters: int | None = None,
     per_task: int = 5,
     num_words: int = 8,
     min_count: int = 5,
-) -> None:
+) -> dict[str, TaskGraph]:
     """Write one HTML page about a model: it needs no network, and no other file.
 
     It shows the task graph and the matrix of its weights, by attention, by what cutting an edge
-    does to the loss and by its first-order estimate, and how far these agree; clusters of tasks;
-    the words at which a task listens; and sentences to step through. For a star it shows the words
-    that tasks read in the mailbox. It stays readable for the colour-blind.
+    does to the loss and by its first-order estimate, and how far these agree; of a complete
+    graph that reads, also how alike tasks are, see :func:`profile_graph`; clusters of tasks;
+    the words at which a task listens, where its scores see words; and sentences to step through.
+    For a star it shows the words that tasks read in the mailbox. It stays readable for the
+    colour-blind.
 
     Args:
         model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges.
@@ -55,18 +58,23 @@ def report(
         path: Where the page goes.
         title: Its title.
         truth: The true task graph, where it is known; a star has no edges to compare with it.
-        cluster_by: The weights that the clusters come from: ``"attention"``, ``"ablation"`` or
-            ``"gradient"``; tasks without edges between them have no clusters.
+        cluster_by: The weights that the clusters come from: ``"profile"``, ``"ablation"``,
+            ``"attention"`` or ``"gradient"``; by default the first of these that there is. Tasks
+            without edges between them have no clusters.
         num_clusters: Number of clusters, see :func:`task_clusters`.
         per_task: Sentences a task.
         num_words: Words shown a pair of tasks.
         min_count: Words that are rarer are not shown among these.
 
+    Returns:
+        The weighted graphs, by readout.
+
     Raises:
         ValueError: If the batches are a generator, the encoder runs on no graph with edges, a
             receiving task has no labelled sequence, or ``truth`` has other tasks or edges.
     """
-    check_option("cluster_by", cluster_by, CLUSTER_BY)
+    if cluster_by is not None:
+        check_option("cluster_by", cluster_by, CLUSTER_BY)
     if isinstance(batches, Iterator):
         raise ValueError("batches are read more than once: expected a loader, got an iterator")
     encoder = find_encoder(model)
@@ -80,11 +88,16 @@ def report(
     sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
     readouts = [words, sample] if mailbox else [words, sample, EdgeMean(graph)]
     table, sentences, *averaged = collect_attention(model, batches, readouts)
+    sees_words = encoder.score in ("additive", "dot")
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
     effects = {"ablation": edge_ablation(model, batches)}
     if not mailbox and encoder.score != "uniform":
         effects["gradient"] = edge_gradient(model, batches)
     weights |= {name: effect.graph for name, effect in effects.items()}
+    agreements = _agreements(weights)
+    if encoder.exchange == "read" and _is_complete(graph):  # else it takes a run an edge
+        weights["profile"] = profile_graph(averaged[0], edge_insertion(model, batches).graph)
+    chosen = cluster_by or next(name for name in CLUSTER_BY if name in weights)
     content = {
         "title": title,
         "summary": _summary(model, effects["ablation"]),
@@ -93,15 +106,16 @@ def report(
         "nodes": list(graph.nodes),
         "edges": graph.edge_index.t().tolist(),
         "readouts": [_readout(name, weights[name], effects.get(name), truth) for name in weights],
-        "agreements": _agreements(weights),
-        "words": _words(table, num_words, min_count),
+        "agreements": agreements,
+        "words": _words(table, num_words, min_count) if sees_words else None,
         "min_count": min_count,
         "sentences": _sentences(model, sentences, mailbox),
-        **_map(weights.get(cluster_by), cluster_by, num_clusters),
+        **_map(weights.get(chosen), chosen, num_clusters),
     }
     if truth is not None and not mailbox:
         content["readouts"].append(_planted(graph, truth))
     Path(path).write_text(render_page(content), encoding="utf-8")
+    return weights
 
 
 ABOUT = {
@@ -112,8 +126,21 @@ ABOUT = {
     "this is more than two standard errors.",
     "gradient": "The rise of the loss when the edge is cut, to first order: the gradient of the "
     "loss along the change of the message. The circle shows more than two standard errors.",
+    "profile": "How alike the relations of two tasks to all tasks are, by attention and by what an "
+    "edge does alone: a correlation, without a direction. Single edges are uncertain, and who "
+    "belongs together is seen here best. The circle shows what is above 0.",
 }
-UNITS = {"attention": "weight", "ablation": "rise of the loss", "gradient": "rise of the loss"}
+UNITS = {
+    "attention": "weight",
+    "ablation": "rise of the loss",
+    "gradient": "rise of the loss",
+    "profile": "correlation",
+}
+
+
+def _is_complete(graph: TaskGraph) -> bool:
+    """Whether there are the edges between any two of three tasks or more, and no others."""
+    return graph.num_tasks > 2 and graph.edges == TaskGraph.complete(graph.tasks).edges
 
 
 def _readout(
@@ -123,7 +150,9 @@ def _readout(
     assert graph.edge_weight is not None
     receiver, about = graph.edge_index[1], ABOUT[name]
     error = None
-    if effects is None:
+    if name == "profile":
+        bar = torch.zeros_like(graph.edge_weight)
+    elif effects is None:
         bar = 1 / receiver.bincount(minlength=graph.num_nodes)[receiver].double()
         bar = torch.where(bar == 1, 0, bar)  # the only sender has all the weight
     else:

@@ -34,7 +34,7 @@ def run() -> Iterator[Callable[..., str]]:
 def test_planted_tasks_and_their_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     printed = run("explain", "--quick", "--epochs", "1", "--out", str(first))
-    assert re.search(r"^ablation: a true edge weighs .* probability [01]\.\d\d$", printed, re.M)
+    assert re.search(r"^profile: a true edge weighs .* probability [01]\.\d\d$", printed, re.M)
     assert re.search(r"^rank correlation .*: -?\d\.\d\d ± \d\.\d\d over receivers$", printed, re.M)
     names = {"report.html", "attention.graphml"}
     names |= {f"{name}.{end}" for name in ("task_graphs", "sentence") for end in ("png", "svg")}

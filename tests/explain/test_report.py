@@ -16,7 +16,14 @@ import torch
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import PlantedTasks
-from mtgnn.explain import average_attention, edge_ablation, report
+from mtgnn.explain import (
+    average_attention,
+    edge_ablation,
+    edge_insertion,
+    profile_graph,
+    report,
+    task_clusters,
+)
 from mtgnn.nn import MultiTaskModel
 from mtgnn.testing import randomise
 
@@ -100,6 +107,23 @@ def test_the_numbers_are_those_of_the_readouts(pages: dict[str, Path]) -> None:
     assert len(told["words"]) == GRAPH.num_edges
 
 
+def test_profiles_tell_clusters_where_any_two_tasks_have_an_edge(
+    pages: dict[str, Path], tmp_path: Path
+) -> None:
+    model, told = make_model("complete"), content(pages["complete"])
+    attention = average_attention(model, loader())
+    expected = profile_graph(attention, edge_insertion(model, loader()).graph)
+    [profile] = [r for r in told["readouts"] if r["key"] == "profile"]
+    weight = torch.tensor(profile["weight"])
+    torch.testing.assert_close(weight, expected.edge_weight, rtol=1e-3, atol=1e-4)
+    assert told["clustered_by"] == "profile" and told["clusters"] == task_clusters(expected)
+    assert content(pages["graph"])["clustered_by"] == "ablation"
+    graphs = report(model, loader(), tmp_path / "page.html", cluster_by="attention")
+    assert content(tmp_path / "page.html")["clusters"] == task_clusters(attention)
+    assert list(graphs) == ["attention", "ablation", "gradient", "profile"]
+    torch.testing.assert_close(graphs["profile"].edge_weight, expected.edge_weight)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> None:
     model, told = make_model(name), content(pages[name])
@@ -115,12 +139,14 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
         sums = torch.tensor(s["weights"]).sum(0)
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=5e-3)
     assert (told["kind"] == "mailbox") == (name in ("star", "past"))
-    assert any(told["words"])
+    # Without a score of words, they would all have the same weight.
+    assert told["words"] is None if name == "uniform" else any(told["words"])
 
 
 def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> None:
     keys = {name: [r["key"] for r in content(page)["readouts"]] for name, page in pages.items()}
-    assert keys["uniform"] == ["attention", "ablation"]
+    assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
+    assert keys["uniform"] == ["attention", "ablation", "profile"]
     assert keys["star"] == keys["past"] == ["ablation"]
     [row] = content(pages["uniform"])["agreements"]
     assert row["mean"] is None  # equal weights have no order

@@ -6,7 +6,7 @@ page.replaceChildren(
     data.readouts.length ? graphSection() : null,
     data.agreements.length ? agreementSection() : null,
     data.clusters ? mapSection() : null,
-    wordSection(),
+    data.words ? wordSection() : null,
     sentenceSection(),
   ].filter(Boolean));
 choose({});

@@ -52,6 +52,8 @@ function mapSection() {
     const dot = html("span", { class: "dot", style: `background:${GROUPS[c % GROUPS.length]}` });
     return html("tr", {}, html("td", { class: "number" }, dot, `cluster ${c + 1}`), html("td", {}, members.join(", ")));
   });
-  return section("Clusters", `From the ${data.clustered_by}: tasks that listen to each other. Both directions of a pair are averaged.`,
+  const about = data.clustered_by === "profile" ? "tasks whose relations to all tasks are alike."
+    : "tasks that listen to each other. Both directions of a pair are averaged.";
+  return section("Clusters", `From the ${data.clustered_by}: ${about}`,
     html("div", { class: "row" }, plot, html("table", {}, lists)));
 }

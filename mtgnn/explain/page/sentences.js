@@ -88,7 +88,8 @@ function sentenceSection() {
     if (moves[event.key]) { moves[event.key](); event.preventDefault(); }
   });
   return section("Sentence by sentence", "Drawn at random, some of each task. Keys: ← and → go from word to word, n and p to the next and previous sentence.",
-    html("div", { class: "bar" }, button("previous sentence", () => move(-1), "◀ sentence"),
+    html("div", { class: "bar" }, ...(data.words ? [] : ["task", taskMenu("task whose sentences are shown")]),
+      button("previous sentence", () => move(-1), "◀ sentence"),
       button("next sentence", () => move(1), "sentence ▶"), button("previous word", () => step(-1), "◀ word"),
       button("next word", () => step(1), "word ▶"), place), said, words, at,
     html("div", { class: "row" }, side, map));
