@@ -21,7 +21,6 @@ What the record holds already is not computed again; it belongs to one set of si
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from typing import Any
 import torch
 from _comparisons import COMPARISONS, comparisons
 from _planted_training import Texts, accuracy, batches, read_texts, train
+from _record import Row, append, read, select
 from _tables import interval
 from scipy.stats import rankdata
 
@@ -70,7 +70,6 @@ READOUTS = (
     *("ranks", "profile"),
 )
 
-Row = dict[str, Any]
 Found = dict[str, tuple[TaskGraph, float]]
 
 
@@ -140,7 +139,7 @@ def measure(
             values = (shape, options.tasks, options.groups, strength, method, seed)
             numbers = (recovery.auroc, recovery.average_precision, score)
             rounded = (round(number, 4) for number in numbers)
-            rows.append(dict(zip(COLUMNS, (*values, *rounded), strict=True)))
+            rows.append(dict(zip(COLUMNS, map(str, (*values, *rounded)), strict=True)))
     return rows
 
 
@@ -148,36 +147,14 @@ def summary(rows: list[Row]) -> str:
     """Mean over seeds and half the width of its 95 % interval."""
     lines = [f"{'shape':10} {'strength':>8}  {'method':33}  {'AUROC':>13}  {'AP':>13}  accuracy"]
     for key in dict.fromkeys((row["shape"], row["strength"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["shape"], row["strength"], row["method"]) == key]
-        cells = [interval([row[name] for row in own]) for name in COLUMNS[-3:-1]]
-        right = statistics.mean(row["accuracy"] for row in own)
         shape, strength, method = key
+        own = select(rows, shape=shape, strength=strength, method=method)
+        cells = [interval([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
+        right = statistics.mean(float(row["accuracy"]) for row in own)
         lines.append(
             f"{shape:10} {strength:8}  {method:33}  {cells[0]:>13}  {cells[1]:>13}  {right:.3f}"
         )
     return "\n".join(lines)
-
-
-def read_record(path: Path | None) -> list[Row]:
-    """The rows that are there."""
-    if path is None or not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows: list[Row] = list(csv.DictReader(file))
-    kinds = {"tasks": int, "groups": int, "strength": float, "seed": int}
-    kinds |= dict.fromkeys(COLUMNS[-3:], float)
-    return [row | {name: kind(row[name]) for name, kind in kinds.items()} for row in rows]
-
-
-def add_to_record(rows: list[Row], path: Path) -> None:
-    """Add rows to a record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def read_options() -> argparse.Namespace:
@@ -217,19 +194,20 @@ def read_options() -> argparse.Namespace:
 def main() -> None:
     """Do what the command line says."""
     options = read_options()
-    rows = read_record(options.csv)
+    rows = read(options.csv) if options.csv else []
     for shape in options.shapes:
         strengths = options.strengths if shape == "groups" else [options.other_strength]
         for strength in strengths:
             for seed in options.seeds:
                 start = time.perf_counter()
-                cell = (shape, options.tasks, options.groups, strength, seed)
-                names = ("shape", "tasks", "groups", "strength", "seed")
-                known = {r["method"] for r in rows if tuple(r[n] for n in names) == cell}
+                cell = {"shape": shape, "strength": strength, "seed": seed}
+                cell |= {"tasks": options.tasks, "groups": options.groups}
+                same = select(rows, **{name: str(value) for name, value in cell.items()})
+                known = {row["method"] for row in same}
                 new = measure(options, shape, strength, seed, known)
                 rows += new
                 if options.csv and new:
-                    add_to_record(new, options.csv)
+                    append(options.csv, COLUMNS, new)
                 seconds = time.perf_counter() - start
                 print(f"{shape}, strength {strength}, seed {seed}: {seconds:.0f} s", flush=True)
     print(summary(rows))

@@ -1,11 +1,12 @@
 """The recurrences as functions on tensors: a plain path and a fast one."""
 
 from .attention import SCORES, ScoreWeights, attend, normalise
+from .blocks import fill_blocks
 from .device import to_device
 from .edges import Edges
 from .fused import recur_fused
 from .gpu import use_triton
-from .layout import Layout, fill_blocks
+from .layout import Layout
 from .mailbox import Mailbox
 from .native import compile_native
 from .pairs import Pairs

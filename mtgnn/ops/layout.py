@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .blocks import active_slots, padded
 from .device import to_device
 
 CHUNK = 256
@@ -81,7 +82,7 @@ class Layout:
             if any(a < b for a, b in zip(own, own[1:], strict=False)):
                 raise ValueError(f"expected lengths that never rise, got {list(own)}")
         self.rows, self.device = list(rows), torch.device(device)
-        self._lengths = _padded(lengths)
+        self._lengths = padded(lengths)
         self.num_blocks, self.width = self._lengths.shape
         self.steps = _steps(self._lengths)
 
@@ -253,47 +254,9 @@ def first(values: Tensor, blocks: int, width: int | None = None) -> Tensor:
     return values if width is None or values.size(1) == width else values[:, :width]
 
 
-def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list[tuple[int, slice]]:
-    """Deal the slots of every row out to blocks of one width.
-
-    Wide blocks leave fillers where rows differ, narrow ones read a row's weights more often, and
-    leave fillers where the last slots of a row outlive others' blocks. A step costs its slots,
-    fillers included, and for each block as much as ``overhead`` more (see
-    ``benchmarks/primitives.py``: products of 4 slots a block run at half the rate of those of 64).
-
-    Args:
-        lengths: For each row, the steps of its slots in descending order.
-        overhead: See above.
-
-    Returns:
-        For each block its row and which of the row's slots it holds; longest first.
-    """
-    padded = _padded(lengths)
-    longest, active = padded.size(1), _active(padded)
-
-    def cost(width: int) -> float:
-        blocks = (active + (width - 1)).div(width, rounding_mode="floor").sum(0)
-        return float((blocks * (active.amax(0).clamp(max=width) + overhead)).sum())
-
-    widths = {longest, *(len(own) for own in lengths), *(2**i for i in range(1, 7))}
-    best = min((w for w in widths if w <= longest), key=lambda w: (cost(w), -w))
-    dealt = [
-        (row, slice(start, start + best))
-        for row, own in enumerate(lengths)
-        for start in range(0, len(own), best)
-    ]
-    return sorted(dealt, key=lambda block: -lengths[block[0]][block[1].start])
-
-
-def _padded(lengths: Sequence[Sequence[int]]) -> Tensor:
-    """``[G, width]``, 0 where there is no sequence."""
-    width = max(len(own) for own in lengths)
-    return torch.tensor([[*own, *[0] * (width - len(own))] for own in lengths])
-
-
 def _steps(lengths: Tensor) -> list[Step]:
     """The extent of every step from lengths ``[G, width]``."""
-    active = _active(lengths)
+    active = active_slots(lengths)
     blocks, widths = (active > 0).sum(0).tolist(), active.amax(0).tolist()
     sizes = [b * w for b, w in zip(blocks, widths, strict=True)]
     starts = [0, *accumulate(sizes)]
@@ -301,10 +264,3 @@ def _steps(lengths: Tensor) -> list[Step]:
         Step(b, w, start, start + size)
         for b, w, start, size in zip(blocks, widths, starts, sizes, strict=False)
     ]
-
-
-def _active(lengths: Tensor) -> Tensor:
-    """``[G, T]``, how many of the slots ``[G, width]`` have step t."""
-    ends = lengths.new_zeros(lengths.size(0), int(lengths.max()) + 1)
-    ends.scatter_add_(1, lengths, torch.ones_like(lengths))
-    return lengths.size(1) - ends.cumsum(1)[:, :-1]
