@@ -2,8 +2,7 @@
 
 Trains the complete graph with every seed, and reads its edges off the test texts, by attention and
 by what cutting an edge does to the loss. Prints how much two seeds agree, for each readout, how
-much the two readouts of one seed do, and whom each domain hears most in the mean over seeds; with
-contextual scores also the words at which it does.
+much the two readouts of one seed do, and whom each domain hears most in the mean over seeds.
 
     python benchmarks/learned_graph.py --root data/fdu-mtl --csv benchmarks/results/graphs.csv
     python benchmarks/learned_graph.py --csv benchmarks/results/graphs.csv --summary
@@ -12,7 +11,8 @@ contextual scores also the words at which it does.
 Settings are those of ``accuracy.py``; their default is a quarter of FDU-MTL's training texts, with
 static and with contextual scores. Models and protocol are those of ``accuracy.py``, at one learning
 rate; the dev part chooses the epoch. A row of the record is an edge's weight in a readout of a
-seed, and beside it ``graphs_words.csv`` has the words; what is there is not trained again.
+seed; beside it ``graphs_words.csv`` has, of contextual scores, the words at which a domain hears
+most. What is there is not trained again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
         for how, graph in graphs.items()
         for (i, k), w in zip(graph.edges, graph.edge_weight.tolist(), strict=True)
     ]
-    contextual = getattr(model.encoder, "score", None) != "static"
+    contextual = getattr(model.encoder, "score", None) in ("additive", "dot")
     return rows, top_words(words, attention, named) if contextual else []
 
 
@@ -145,8 +145,9 @@ def train_all(options: argparse.Namespace, rows: list[Row]) -> None:
             new, words = read_graphs(study, Run(setting, "complete", seed), rate)
             rows += new
             if options.csv:
-                append(options.csv, COLUMNS, new)
+                # The words first: where there are edges, a seed counts as done.
                 append(options.csv.with_name(f"{options.csv.stem}_words.csv"), WORD_COLUMNS, words)
+                append(options.csv, COLUMNS, new)
 
 
 def main() -> None:

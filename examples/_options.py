@@ -65,7 +65,7 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
     options = DEFAULTS | (PLANTED if data == "planted" else {}) | kept | given
     if data != "planted" and "oracle" in options["model"]:
         parser.error("an oracle knows the true groups of tasks: only planted tasks have them")
-    if data != "planted" and options["quick"]:
+    if data != "planted" and given.get("quick"):
         parser.error("--quick makes planted texts few: it goes with --data planted")
     if data not in ("planted", "fdu-mtl") and not Path(data).is_dir():
         parser.error(f"expected --data as 'planted', 'fdu-mtl' or a folder, got {data!r}")

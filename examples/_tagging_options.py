@@ -64,7 +64,7 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
         parser.error("--source is for one corpus: put the files of several into ROOT/CORPUS/raw")
     if (data == ["columns"]) != (options["columns"] is not None):
         parser.error("--data columns goes with --columns, such as --columns pos=1 chunk=2:IOB2")
-    if data != ["planted"] and options["quick"]:
+    if data != ["planted"] and given.get("quick"):
         parser.error("--quick makes planted sentences few: it goes with --data planted")
     if options["tokenize"] and "predict" not in options:
         parser.error("--tokenize goes with --predict")

@@ -11,6 +11,7 @@ as GraphML.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,25 +84,34 @@ def explain(model: MultiTaskModel, options: dict[str, Any], texts: Texts, out: P
     for ending in ("png", "svg"):
         plot_sentence(sentences[0], out / f"sentence.{ending}")
     if not mailbox:
-        draw_graphs({name: graphs[name] for name in SHOWN}, texts, out, planted)
+        draw_graphs({name: graphs[name] for name in SHOWN if name in graphs}, texts, out, planted)
 
 
 def draw_graphs(graphs: dict[str, TaskGraph], texts: Texts, out: Path, planted: bool) -> None:
     """Ways to weigh the edges side by side, and beside the truth where it is known."""
-    if planted:
-        for name, graph in graphs.items():
+    for name, graph in graphs.items() if planted else ():
+        with suppress(ValueError):  # other edges: a star's
             auroc = graph_recovery(graph, texts.train.graph).auroc
             print(f"{name}: a true edge weighs more than another with probability {auroc:.2f}")
-    agreement = graph_agreement(graphs["attention"], graphs["ablation"])
-    print(
-        "rank correlation of attention and ablation: "
-        f"{agreement.mean:.2f} ± {agreement.spread:.2f} over receivers"
-    )
-    groups = texts.train.groups if planted else task_clusters(graphs["profile"])
+    with suppress(ValueError):  # nobody has two senders to rank
+        agreement = graph_agreement(graphs["attention"], graphs["ablation"])
+        print(
+            "rank correlation of attention and ablation: "
+            f"{agreement.mean:.2f} ± {agreement.spread:.2f} over receivers"
+        )
+    groups = texts.train.groups if planted else clusters(graphs)
     shown = {"planted": texts.train.graph, **graphs} if planted else graphs
     for ending in ("png", "svg"):
         plot_task_graphs(shown, out / f"task_graphs.{ending}", groups)
     write_graphml(graphs["attention"], out / "attention.graphml")
+
+
+def clusters(graphs: dict[str, TaskGraph]) -> list[int] | None:
+    """Groups of tasks, by the last readout that has edges between tasks."""
+    for graph in reversed(graphs.values()):
+        with suppress(ValueError):
+            return task_clusters(graph)
+    return None
 
 
 def main() -> None:

@@ -36,13 +36,14 @@ def edge_ablation(
             receives has no labelled sequence.
     """
     encoder = find_encoder(model)
-    if encoder.exchange != "read" or isinstance(encoder, StarGraphLSTM):
-        rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
-        return _effects(model, batches, loss, model, rounds, sign=1)
-    siblings = SharedSenders(model)
-    rounds = [(edges, siblings.without(chosen)) for edges, chosen in _rounds(encoder)]
-    fresh = _before_each(siblings.forget, batches)
-    return _effects(model, fresh, loss, siblings.without([]), rounds, sign=1)
+    with evaluating(model):  # siblings are born in the mode that they stay in
+        if encoder.exchange != "read" or isinstance(encoder, StarGraphLSTM):
+            rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
+            return _effects(model, batches, loss, model, rounds, sign=1)
+        siblings = SharedSenders(model)
+        rounds = [(edges, siblings.without(chosen)) for edges, chosen in _rounds(encoder)]
+        fresh = _before_each(siblings.forget, batches)
+        return _effects(model, fresh, loss, siblings.without([]), rounds, sign=1)
 
 
 @torch.no_grad()
@@ -69,8 +70,9 @@ def edge_insertion(
     """
     encoder = find_encoder(model)
     every = set(range(encoder.graph.num_edges))
-    rounds = [(edges, without_edges(model, every - chosen)) for edges, chosen in _rounds(encoder)]
-    return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
+    with evaluating(model):
+        rounds = [(edges, without_edges(model, every - own)) for edges, own in _rounds(encoder)]
+        return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
 
 
 def _before_each(
@@ -97,15 +99,14 @@ def _effects(
         answer = which(batch.tokens, batch.lengths, batch.task)
         return measure(answer, batch).cpu()[rows]
 
-    with evaluating(model):
-        for batch in batches:
-            rows, task = labelled(batch)
-            before = losses(base, batch, rows)
-            sums.add_loss(before, task)
-            for edges, changed in rounds:
-                edge = edges[task]
-                change = sign * (losses(changed, batch, rows) - before)
-                sums.add_change(change[edge >= 0], edge[edge >= 0], task[edge >= 0])
+    for batch in batches:
+        rows, task = labelled(batch)
+        before = losses(base, batch, rows)
+        sums.add_loss(before, task)
+        for edges, changed in rounds:
+            edge = edges[task]
+            change = sign * (losses(changed, batch, rows) - before)
+            sums.add_change(change[edge >= 0], edge[edge >= 0], task[edge >= 0])
     return sums.compute()
 
 

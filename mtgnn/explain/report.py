@@ -71,7 +71,8 @@ def report(
 
     Raises:
         ValueError: If the batches are a generator, the encoder runs on no graph with edges, a
-            receiving task has no labelled sequence, or ``truth`` has other tasks or edges.
+            receiving task has no labelled sequence, ``truth`` has other tasks or edges, or the
+            model has no weights of the kind ``cluster_by``.
     """
     if cluster_by is not None:
         check_option("cluster_by", cluster_by, CLUSTER_BY)
@@ -96,8 +97,11 @@ def report(
     weights |= {name: effect.graph for name, effect in effects.items()}
     agreements = _agreements(weights)
     if encoder.exchange == "read" and _is_complete(graph):  # else it takes a run an edge
-        weights["profile"] = profile_graph(averaged[0], edge_insertion(model, batches).graph)
+        profile = profile_graph(averaged[0], edge_insertion(model, batches).graph)
+        weights["profile"] = _in_order(profile, graph)
     chosen = cluster_by or next(name for name in CLUSTER_BY if name in weights)
+    if chosen not in weights:
+        raise ValueError(f"expected cluster_by among {list(weights)} of this model, got {chosen!r}")
     content = {
         "title": title,
         "summary": _summary(model, effects["ablation"]),
@@ -140,7 +144,15 @@ UNITS = {
 
 def _is_complete(graph: TaskGraph) -> bool:
     """Whether there are the edges between any two of three tasks or more, and no others."""
-    return graph.num_tasks > 2 and graph.edges == TaskGraph.complete(graph.tasks).edges
+    every = TaskGraph.complete(graph.tasks).edges
+    return graph.num_tasks > 2 and sorted(graph.edges) == sorted(every)
+
+
+def _in_order(weighted: TaskGraph, graph: TaskGraph) -> TaskGraph:
+    """The weights of a graph with the same edges, in the order of ``graph``."""
+    assert weighted.edge_weight is not None
+    place = {edge: number for number, edge in enumerate(weighted.edges)}
+    return graph.with_weight(weighted.edge_weight[[place[edge] for edge in graph.edges]])
 
 
 def _readout(

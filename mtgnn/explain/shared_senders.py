@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from ..nn import GraphLSTM
 from ..nn.plan import Plan, Stage
 from ..nn.run import Run
 from ..nn.state import GraphState
-from ..ops import Words
+from ..ops import Layout, Words
 from .cut import with_encoder
 from .effects import find_encoder
 
@@ -33,15 +34,16 @@ class SharedSenders:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._plan: Plan | None = None
-        self._states: dict[int, States] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._known: list[_Known] = []
 
     def forget(self) -> None:
-        """To be called before the siblings read another batch."""
-        self._plan, self._states = None, {}
+        """Free what was kept of a batch."""
+        self._plans.clear()
+        self._known.clear()
 
     def without(self, edges: Iterable[int]) -> nn.Module:
-        """The model without these edges; it must read the same batch as all others."""
+        """The model without these edges, in the mode that the model is in now."""
         cut = torch.tensor(sorted(edges), dtype=torch.long)
         encoder = find_encoder(self._model)
         sibling = self._encoder(encoder, cut)
@@ -51,15 +53,25 @@ class SharedSenders:
         sibling = copy.copy(encoder)
 
         def make_plan(tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
-            if self._plan is None:
-                self._plan = encoder.make_plan(tasks, lengths, device)
-            return _masked(self._plan, cut.to(device))
+            key = None if tasks is None else tuple(tasks), tuple(lengths), device
+            if key not in self._plans:
+                self._plans[key] = encoder.make_plan(tasks, lengths, device)
+            return _masked(self._plans[key], cut.to(device))
 
         def make_run(row: int, plan: Plan, state: GraphState | None) -> Run:
-            return _Receivers(self._states, sibling, row, plan, state)
+            return _Receivers(self._known, sibling, row, plan, state)
 
         sibling.__dict__ |= {"make_plan": make_plan, "make_run": make_run}
         return sibling
+
+
+class _Known(NamedTuple):
+    """The states of senders, and what they come from."""
+
+    row: int
+    layout: Layout
+    source: Tensor
+    states: States
 
 
 class _Receivers(Run):
@@ -67,21 +79,25 @@ class _Receivers(Run):
 
     def __init__(
         self,
-        states: dict[int, States],
+        known: list[_Known],
         layer: GraphLSTM,
         row: int,
         plan: Plan,
         state: GraphState | None,
     ) -> None:
         super().__init__(layer, row, plan, state)
-        self._states = states
+        self._known = known
 
     def _recur(self, stage: Stage, words: Words) -> States:
-        if stage.hears:
+        if stage.hears or self.state is not None:
             return super()._recur(stage, words)
-        if self.row not in self._states:
-            self._states[self.row] = super()._recur(stage, words)
-        return self._states[self.row]
+        for known in self._known:
+            same = known.row == self.row and known.layout is stage.layout
+            if same and torch.equal(known.source, words.source):
+                return known.states
+        states = super()._recur(stage, words)
+        self._known.append(_Known(self.row, stage.layout, words.source, states))
+        return states
 
 
 def _masked(plan: Plan, cut: Tensor) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -24,11 +25,11 @@ class Gated(Talk):
     in_native = False
 
     def __init__(self, talk: Talk, gate: Tensor, bias: Tensor) -> None:
-        self.talk = talk
         self.drop = Drop(message=talk.drop.message)
-        talk.drop = Drop(attention=talk.drop.attention)
-        if isinstance(talk, Pairs):
-            talk.keeps_messages = True
+        self.talk = copy.copy(talk)
+        self.talk.drop = Drop(attention=talk.drop.attention)
+        if isinstance(self.talk, Pairs):
+            self.talk.keeps_messages = True
         self.tensors = (gate, bias, *talk.tensors)
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
@@ -50,8 +51,8 @@ class GatedRunning(Running):
 
     def prepare(self, h: Tensor) -> None:
         self.inner.prepare(h)
-        self.allocate(torch.zeros_like(self.inner.message), self.inner.alpha)
-        self.opened = torch.zeros_like(self.message)
+        self.allocate(torch.empty_like(self.inner.message), self.inner.alpha)
+        self.opened = torch.empty_like(self.message)
 
     def forward(self, t: int, h: Tensor) -> Tensor:
         message = self.inner.forward(t, h)
@@ -88,13 +89,8 @@ class GatedRunning(Running):
     def gradients(self) -> tuple[Tensor | None, ...]:
         return self.d_gate, self.d_bias, *self.inner.gradients()
 
-    def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
-        received = states.new_zeros(*states.shape[:2], self.gate.size(1))
-        for t, column in zip(range(chunk.first, chunk.last), chunk.columns, strict=False):
-            message = self.of_step(t, self.message)
-            blocks, width = message.shape[:2]
-            received[:blocks, column : column + width] = message
-        return received
+    def of_chunk(self, chunk: Chunk, values: Tensor) -> Tensor:
+        return self.inner.of_chunk(chunk, values)
 
     def of_step(self, t: int, values: Tensor) -> Tensor:
         return self.inner.of_step(t, values)

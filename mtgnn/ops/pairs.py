@@ -103,13 +103,21 @@ class PairsRunning(MutualRunning):
             self.project_backward(t, h, d_both, d_h)
 
     def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
-        start = self.layout.steps[chunk.first].start // self.rows
-        rows = slice(start, start + chunk.columns[-1])
         if self.keeps_messages:
-            return self.message[rows].transpose(0, 1)
+            return self.of_chunk(chunk, self.message)
+        rows = self._rows_of(chunk)
         out = states.new_empty(chunk.columns[-1], self.rows, self.heads * states.size(2))
         self._receive(rows, states.transpose(0, 1), out)
         return out.transpose(0, 1)
+
+    def of_chunk(self, chunk: Chunk, values: Tensor) -> Tensor:
+        """See :class:`Running`."""
+        return values[self._rows_of(chunk)].transpose(0, 1)
+
+    def _rows_of(self, chunk: Chunk) -> slice:
+        """The rows of messages and weights of a chunk."""
+        start = self.layout.steps[chunk.first].start // self.rows
+        return slice(start, start + chunk.columns[-1])
 
     def kept(self) -> tuple[Tensor | None, ...]:
         return (self.message if self.keeps_messages else None, *super().kept()[1:])

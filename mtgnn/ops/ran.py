@@ -15,9 +15,9 @@ def kernels_ran() -> Iterator[list[str]]:
 
     Yields:
         A list that grows: ``"reference"``, or ``"fused"`` with the kind of communication,
-        ``"fused"`` (none), ``"fused pairs"``, ``"fused sparse"``, ``"fused edges"`` or
-        ``"fused mailbox"``; with the loops of :func:`compile_native`, ``"native"`` in the place of
-        ``"fused"``.
+        ``"fused"`` (none), ``"fused pairs"``, ``"fused sparse"``, ``"fused edges"``,
+        ``"fused mailbox"`` or, any of these behind a gate, ``"fused gated"``; with the loops of
+        :func:`compile_native`, which know no gates, ``"native"`` in the place of ``"fused"``.
 
     Example:
         >>> import torch

@@ -101,7 +101,11 @@ class Running(ABC):
 
     def messages(self, chunk: Chunk, states: Tensor) -> Tensor:
         """What tokens of a chunk, which started from ``states``, received: ``[G, columns, C]``."""
-        return self.message[chunk.token]
+        return self.of_chunk(chunk, self.message)
+
+    def of_chunk(self, chunk: Chunk, values: Tensor) -> Tensor:
+        """A chunk of ``values``, which are kept like messages: ``[G, columns, C]``."""
+        return values[chunk.token]
 
     def of_step(self, t: int, values: Tensor) -> Tensor:
         """Step t of ``values``, which are kept like messages: ``[blocks, width, C]``."""
