@@ -46,6 +46,7 @@ from mtgnn.explain import (
     edge_ablation,
 )
 from mtgnn.nn import MultiTaskModel
+from mtgnn.ops import CONTEXTUAL
 
 WORD_COLUMNS = ("dataset", "setting", "seed", "receiver", "sender", "word", "weight")
 HEARD, WORDS, MIN_COUNT = 3, 6, 20
@@ -73,7 +74,7 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
         for how, graph in graphs.items()
         for (i, k), w in zip(graph.edges, graph.edge_weight.tolist(), strict=True)
     ]
-    contextual = getattr(model.encoder, "score", None) in ("additive", "dot")
+    contextual = getattr(model.encoder, "score", None) in CONTEXTUAL
     return rows, top_words(words, attention, named) if contextual else []
 
 

@@ -47,7 +47,7 @@ def graph_agreement(first: TaskGraph, second: TaskGraph) -> Agreement:
         >>> agreement.undefined
         ('d',)
     """
-    own, other = _by_edge(first), _by_edge(second)
+    own, other = by_edge(first), by_edge(second)
     if own.keys() != other.keys():
         alone = sorted(own.keys() ^ other.keys())
         raise ValueError(f"expected the same edges, got {alone[:3]} in one graph only")
@@ -70,7 +70,8 @@ def graph_agreement(first: TaskGraph, second: TaskGraph) -> Agreement:
     return Agreement(float(values.mean()), spread, found, tuple(undefined))
 
 
-def _by_edge(graph: TaskGraph) -> dict[tuple[str, str], float]:
+def by_edge(graph: TaskGraph) -> dict[tuple[str, str], float]:
+    """The weight of each edge, a pair of names."""
     if graph.edge_weight is None:
         raise ValueError(f"expected a weighted graph, got {graph}")
     return dict(zip(graph.edges, graph.edge_weight.tolist(), strict=True))

@@ -12,8 +12,9 @@ from ..data import SequenceBatch
 from ..graph import TaskGraph
 from ..nn import MultiTaskModel
 from ..nn.check import check_option
+from ..ops import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
-from .agreement import graph_agreement
+from .agreement import by_edge, graph_agreement
 from .average import EdgeMean
 from .clusters import task_clusters, task_embedding
 from .collect import collect_attention
@@ -89,7 +90,7 @@ def report(
     sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
     readouts = [words, sample] if mailbox else [words, sample, EdgeMean(graph)]
     table, sentences, *averaged = collect_attention(model, batches, readouts)
-    sees_words = encoder.score in ("additive", "dot")
+    sees_words = encoder.score in CONTEXTUAL
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
     effects = {"ablation": edge_ablation(model, batches)}
     if not mailbox and encoder.score != "uniform":
@@ -98,7 +99,8 @@ def report(
     agreements = _agreements(weights)
     if encoder.exchange == "read" and _is_complete(graph):  # else it takes a run an edge
         profile = profile_graph(averaged[0], edge_insertion(model, batches).graph)
-        weights["profile"] = _in_order(profile, graph)
+        weight = by_edge(profile)  # whose edges may come in another order
+        weights["profile"] = graph.with_weight(torch.tensor([weight[e] for e in graph.edges]))
     chosen = cluster_by or next(name for name in CLUSTER_BY if name in weights)
     if chosen not in weights:
         raise ValueError(f"expected cluster_by among {list(weights)} of this model, got {chosen!r}")
@@ -114,7 +116,7 @@ def report(
         "words": _words(table, num_words, min_count) if sees_words else None,
         "min_count": min_count,
         "sentences": _sentences(model, sentences, mailbox),
-        **_map(weights.get(chosen), chosen, num_clusters),
+        **_map(weights[chosen], chosen, num_clusters),
     }
     if truth is not None and not mailbox:
         content["readouts"].append(_planted(graph, truth))
@@ -146,13 +148,6 @@ def _is_complete(graph: TaskGraph) -> bool:
     """Whether there are the edges between any two of three tasks or more, and no others."""
     every = TaskGraph.complete(graph.tasks).edges
     return graph.num_tasks > 2 and sorted(graph.edges) == sorted(every)
-
-
-def _in_order(weighted: TaskGraph, graph: TaskGraph) -> TaskGraph:
-    """The weights of a graph with the same edges, in the order of ``graph``."""
-    assert weighted.edge_weight is not None
-    place = {edge: number for number, edge in enumerate(weighted.edges)}
-    return graph.with_weight(weighted.edge_weight[[place[edge] for edge in graph.edges]])
 
 
 def _readout(
@@ -207,9 +202,8 @@ def _agreements(weights: dict[str, TaskGraph]) -> list[dict[str, Any]]:
     return found
 
 
-def _map(graph: TaskGraph | None, name: str, num_clusters: int | None) -> dict[str, Any]:
-    tasks = None if graph is None else graph.edge_index < graph.num_tasks
-    if graph is None or graph.num_tasks < 3 or tasks is None or not tasks.all(0).any():
+def _map(graph: TaskGraph, name: str, num_clusters: int | None) -> dict[str, Any]:
+    if graph.num_tasks < 3 or not (graph.edge_index < graph.num_tasks).all(0).any():
         return {"clusters": None}
     return {
         "clusters": task_clusters(graph, num_clusters),

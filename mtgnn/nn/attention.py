@@ -9,7 +9,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
-from ..ops.attention import SCORES, ScoreWeights
+from ..ops.attention import CONTEXTUAL, SCORES, ScoreWeights
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -80,7 +80,7 @@ class TaskAttentionConv(MessagePassing):
         self.num_edges = num_edges
         self.dropout = dropout
         width = heads * self.score_channels
-        contextual = score in ("additive", "dot")
+        contextual = score in CONTEXTUAL
         self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
         self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
         sees_word = contextual and context_channels > 0
@@ -192,7 +192,7 @@ def attention_convs(
     layer: "GraphLSTM", owners: list[str], score_channels: int | None
 ) -> nn.ModuleDict:
     """For each layer and direction, one attention edge an owner of score parameters."""
-    contextual = layer.score in ("additive", "dot")
+    contextual = layer.score in CONTEXTUAL
 
     def make(key: str) -> TaskAttentionConv:
         below = layer.hidden_size * (1 + layer.bidirectional)

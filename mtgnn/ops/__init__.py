@@ -1,6 +1,6 @@
 """The recurrences as functions on tensors: a plain path and a fast one."""
 
-from .attention import SCORES, ScoreWeights, attend, normalise
+from .attention import CONTEXTUAL, SCORES, ScoreWeights, attend, normalise
 from .blocks import fill_blocks
 from .device import to_device
 from .edges import Edges
@@ -18,6 +18,7 @@ from .talk import Drop, Talk
 from .words import Words
 
 __all__ = [
+    "CONTEXTUAL",
     "SCORES",
     "Channel",
     "Drop",

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SCORES = ("additive", "dot", "static", "uniform")
+CONTEXTUAL = ("additive", "dot")
+"""Scores that see states and words; the others are the same at every word."""
+SCORES = (*CONTEXTUAL, "static", "uniform")
 
 
 class ScoreWeights(NamedTuple):

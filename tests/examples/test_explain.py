@@ -34,7 +34,9 @@ def run() -> Iterator[Callable[..., str]]:
 def test_planted_tasks_and_their_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     printed = run("explain", "--quick", "--epochs", "1", "--out", str(first))
-    assert re.search(r"^profile: a true edge weighs .* probability [01]\.\d\d$", printed, re.M)
+    for name in ("attention", "ablation", "profile"):
+        told = rf"^{name}: a true edge weighs .* probability [01]\.\d\d$"
+        assert re.search(told, printed, re.M)
     assert re.search(r"^rank correlation .*: -?\d\.\d\d ± \d\.\d\d over receivers$", printed, re.M)
     names = {"report.html", "attention.graphml"}
     names |= {f"{name}.{end}" for name in ("task_graphs", "sentence") for end in ("png", "svg")}
@@ -43,6 +45,20 @@ def test_planted_tasks_and_their_checkpoint(run: Callable[..., str], tmp_path: P
     page = (first / "report.html").read_text(encoding="utf-8")
     assert page == (second / "report.html").read_text(encoding="utf-8")
     assert '"key":"truth"' in page
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("complete", ("--exchange", "mutual")), ("star", ("--memory", "current"))],
+)
+def test_a_graph_without_profiles(
+    model: str, options: tuple[str, ...], run: Callable[..., str], tmp_path: Path
+) -> None:
+    small = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
+    run("text_classification", *small, "--model", model, *options, "--out", str(tmp_path))
+    run("explain", "--checkpoint", str(tmp_path / model / "best.ckpt"), "--out", str(tmp_path))
+    assert '"key":"profile"' not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "task_graphs.png").exists()
 
 
 def test_a_star_from_a_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:

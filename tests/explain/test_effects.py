@@ -135,6 +135,50 @@ def test_senders_run_once_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.count(False) == 2 and ran.count(True) == 2 * (1 + 4)
 
 
+class Twice(Reader):
+    """Calls its encoder twice: on the words, and on other words."""
+
+    def forward(self, tokens: Tensor, lengths: Tensor, task: Tensor, **options: bool) -> Tensor:
+        x = self.embedding(tokens)
+        return self.encoder(x, lengths, task)[0] + self.encoder(2 * x, lengths, task)[0]
+
+
+class Halves(Reader):
+    """Reads a batch in two parts."""
+
+    def forward(self, tokens: Tensor, lengths: Tensor, task: Tensor, **options: bool) -> Tensor:
+        read = super().forward
+        parts = zip(*(value.split(4) for value in (tokens, lengths, task)), strict=True)
+        return torch.cat([read(*part)[0] for part in parts])
+
+
+@pytest.mark.parametrize("kind", [Twice, Halves])
+def test_an_encoder_may_be_called_more_than_once(kind: type[Reader]) -> None:
+    model = randomise(kind(CompleteGraphLSTM(4, 3, TASKS)), scale=1.5)
+    (batch,) = make_batches(3, (8,))
+    effects = edge_ablation(model, [batch], loss)
+    inputs = (batch.tokens, batch.lengths, batch.task)
+    for edge, (_, receiver) in enumerate(model.encoder.graph.edge_index.t().tolist()):
+        fewer = without_edges(model, [edge])
+        rise = loss(fewer(*inputs), batch) - loss(model(*inputs), batch)
+        expected = rise.detach()[batch.task == receiver].mean()
+        torch.testing.assert_close(effects.change[edge, receiver], expected)
+    assert effects.change.std() > 0.01
+
+
+@pytest.mark.parametrize("drop", ["message_dropout", "attention_dropout", "dropout"])
+@pytest.mark.parametrize("exchange", ["read", "mutual"])
+@pytest.mark.parametrize("effect", [edge_ablation, edge_insertion])
+def test_nothing_is_dropped_of_a_model_in_training(effect: Any, exchange: str, drop: str) -> None:
+    layer = CompleteGraphLSTM(4, 3, TASKS, exchange, num_layers=2, **{drop: 0.5})
+    model = reader(layer).eval()
+    expected = effect(model, make_batches(3), loss)
+    found = effect(model.train(), make_batches(3), loss)
+    torch.testing.assert_close(found.change, expected.change)
+    torch.testing.assert_close(found.loss, expected.loss)
+    assert model.training and layer.training
+
+
 @pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
 def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(exchange: str) -> None:
     graph = GRAPHS[exchange]

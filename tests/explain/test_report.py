@@ -124,6 +124,21 @@ def test_profiles_tell_clusters_where_any_two_tasks_have_an_edge(
     torch.testing.assert_close(graphs["profile"].edge_weight, expected.edge_weight)
 
 
+def test_profiles_follow_the_edges_of_the_graph(tmp_path: Path) -> None:
+    edges = [(sender, receiver) for sender in TASKS for receiver in TASKS if sender != receiver]
+    graph = TaskGraph.from_edges(edges, TASKS)
+    assert graph.edges != TaskGraph.complete(TASKS).edges
+    options: dict[str, Any] = {"encoder_options": {"graph": graph, "exchange": "read"}}
+    sizes = {"embedding_size": 4, "hidden_size": 3}
+    model = randomise(MultiTaskModel(VOCABULARY, CLASSES, "graph", **options, **sizes))
+    found = report(model, loader(), tmp_path / "page.html")["profile"]
+    attention = average_attention(model, loader())
+    expected = profile_graph(attention, edge_insertion(model, loader()).graph)
+    assert found.edges == graph.edges
+    by_edge = dict(zip(expected.edges, expected.edge_weight.tolist(), strict=True))
+    assert found.edge_weight.tolist() == pytest.approx([by_edge[edge] for edge in edges])
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> None:
     model, told = make_model(name), content(pages[name])
@@ -168,6 +183,8 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
         report(model, iter(loader()), tmp_path / "no.html")
     with pytest.raises(ValueError, match="expected cluster_by"):
         report(model, loader(), tmp_path / "no.html", cluster_by="truth")
+    with pytest.raises(ValueError, match="of this model, got 'profile'"):
+        report(make_model("graph"), loader(), tmp_path / "no.html", cluster_by="profile")
     with pytest.raises(ValueError, match="no edges"):
         single = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding_size=4, hidden_size=3)
         report(single, loader(), tmp_path / "no.html")

@@ -88,6 +88,7 @@ def test_what_waits_is_found() -> None:
         torch.zeros(2).to("meta", non_blocking=True)
         torch.zeros(3, device="meta").copy_(torch.zeros(3))
     assert copies.seen == 3 and len(copies.wait) == 2
+    # On a device without values, whatever reads one fails: torch raises now the one, now the other.
     for read in (Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.nonzero, bool):
         with pytest.raises((RuntimeError, NotImplementedError)):
             read(torch.zeros(1, device="meta"))
