@@ -9,10 +9,12 @@ import torch
 from _record import Row, select
 
 from mtgnn import TaskGraph
-from mtgnn.explain import graph_agreement
+from mtgnn.explain import graph_agreement, profile_graph
 
 COLUMNS = ("dataset", "setting", "seed", "dev", "readout", "sender", "receiver", "weight")
 READOUTS = ("attention", "ablation")
+PROFILE = "profile"
+COMPARED = (*READOUTS, PROFILE)
 BOTH = "attention and ablation"
 
 
@@ -47,14 +49,16 @@ def by_readout(rows: Sequence[Row]) -> dict[str, list[TaskGraph]]:
 
 
 def agreements(rows: Sequence[Row]) -> dict[str, list[float]]:
-    """Of one setting: rank correlations of any two seeds, by readout, and of both readouts of each
-    seed; means over receivers."""
+    """Of one setting: rank correlations of any two seeds, by readout and by the profiles of both
+    readouts, and of both readouts of each seed; means over receivers."""
     graphs = by_readout(rows)
+    of_seed = list(zip(*graphs.values(), strict=True))
+    graphs[PROFILE] = [profile_graph(*own) for own in of_seed]
     found = {
-        how: [graph_agreement(a, b).mean for a, b in itertools.combinations(own, 2)]
-        for how, own in graphs.items()
+        how: [graph_agreement(a, b).mean for a, b in itertools.combinations(graphs[how], 2)]
+        for how in COMPARED
     }
-    found[BOTH] = [graph_agreement(*pair).mean for pair in zip(*graphs.values(), strict=True)]
+    found[BOTH] = [graph_agreement(*own).mean for own in of_seed]
     return found
 
 

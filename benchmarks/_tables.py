@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from _comparison import Table, points, score_table
-from _graphs import BOTH, READOUTS, agreements, dev_accuracy, heard
+from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from scipy.stats import t as student
 
@@ -123,7 +123,7 @@ def agreement_table(rows: Sequence[Row]) -> Table:
     found, dev = agreements(rows), dev_accuracy(rows)
     line = [str(len(dev)), spread([100 * value for value in dev])]
     line += [spread(values, ".2f") if values else "–" for values in found.values()]
-    between = [f"{how}, two seeds" for how in READOUTS]
+    between = [f"{how}, two seeds" for how in COMPARED]
     return ["seeds", "dev", *between, f"{BOTH}, one seed"], [line]
 
 

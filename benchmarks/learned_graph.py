@@ -1,8 +1,9 @@
 """Who learns from whom on FDU-MTL, and do seeds agree on it?
 
 Trains the complete graph with every seed, and reads its edges off the test texts, by attention and
-by what cutting an edge does to the loss. Prints how much two seeds agree, for each readout, how
-much the two readouts of one seed do, and whom each domain hears most in the mean over seeds.
+by what cutting an edge does to the loss. Prints how much two seeds agree, for each readout and for
+the profiles of tasks, how much the two readouts of one seed do, and whom each domain hears most in
+the mean over seeds.
 
     python benchmarks/learned_graph.py --root data/fdu-mtl --csv benchmarks/results/graphs.csv
     python benchmarks/learned_graph.py --csv benchmarks/results/graphs.csv --summary
@@ -25,7 +26,7 @@ from typing import Any
 from _graphs import (
     BOTH,
     COLUMNS,
-    READOUTS,
+    COMPARED,
     agreements,
     by_readout,
     dev_accuracy,
@@ -99,7 +100,7 @@ def summary(rows: Sequence[Row]) -> str:
     found = agreements(rows)
     lines = [
         f"{how}: rank correlation of two seeds {counted(found[how])}"
-        for how in READOUTS
+        for how in COMPARED
         if found[how]
     ]
     lines.append(f"{BOTH} of one seed: {counted(found[BOTH])}")

@@ -12,27 +12,45 @@ import pytest
 Program = Callable[[str], ModuleType]
 
 
-def line(seed: str, readout: str, weights: str, receiver: str = "c") -> list[dict[str, str]]:
-    """The edges from ``a``, ``b`` and ``d`` into a receiver."""
+def lines(seed: str, readout: str, weights: str) -> list[dict[str, str]]:
+    """All edges between four tasks; the same three weights into each, of senders by name."""
     shared = {"dataset": "x", "setting": "y", "seed": seed, "dev": "0.5", "readout": readout}
     return [
         {**shared, "sender": sender, "receiver": receiver, "weight": weight}
-        for sender, weight in zip("abd", weights.split(), strict=True)
+        for receiver in "abcd"
+        for sender, weight in zip(others(receiver), weights.split(), strict=True)
     ]
+
+
+def others(receiver: str) -> str:
+    """The other tasks, by name."""
+    return "abcd".replace(receiver, "")
 
 
 def test_seeds_and_readouts_are_compared(program: Program) -> None:
     rows = [
-        *line("0", "attention", "0.5 0.3 0.2"),
-        *line("0", "ablation", "3 2 1"),
-        *line("1", "attention", "0.6 0.3 0.1"),
-        *line("1", "ablation", "1 2 3"),
+        *lines("0", "attention", "0.5 0.3 0.2"),
+        *lines("0", "ablation", "3 2 1"),
+        *lines("1", "attention", "0.6 0.3 0.1"),
+        *lines("1", "ablation", "1 2 3"),
     ]
     told = program("learned_graph").summary(rows)
     assert "attention: rank correlation of two seeds 1.00 (1)" in told
     assert "ablation: rank correlation of two seeds -1.00 (1)" in told
     assert "attention and ablation of one seed: 0.00 ± 1.41 (2)" in told
     assert "c              a 0.550, b 0.300, d 0.150" in told
+
+
+def test_profiles_of_equal_seeds_are_equal(program: Program) -> None:
+    def changed(row: dict[str, str], scale: float) -> dict[str, str]:
+        weight = ord(row["sender"]) * ord(row["receiver"]) % 11
+        return {**row, "weight": str(scale * weight)}
+
+    same = [changed(row, 1.0) for seed in "01" for row in lines(seed, "attention", "0 0 0")]
+    scaled = [changed(row, 3.0) for seed in "01" for row in lines(seed, "ablation", "0 0 0")]
+    assert program("_graphs").agreements(same + scaled)["profile"] == [pytest.approx(1)]
+    other = [changed(row, -3.0 if row["seed"] == "1" else 3.0) for row in scaled]
+    assert program("_graphs").agreements(same + other)["profile"][0] < 0.9
 
 
 def test_a_finished_seed_is_not_trained_again(
@@ -57,4 +75,4 @@ def test_a_finished_seed_is_not_trained_again(
     learned.main()
     assert record.read_text().startswith(first) and len(record.read_text()) > len(first)
     told = capsys.readouterr().out
-    assert told.count("rank correlation of two seeds") == 4
+    assert told.count("rank correlation of two seeds") == 6
