@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm  # comes with torch-geometric
 
 from ..data import SequenceBatch
 from ..graph import TaskGraph
-from ..nn import MultiTaskModel
+from ..nn import GraphLSTM, MultiTaskModel
 from ..nn.check import check_option
 from ..ops import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
@@ -42,6 +43,7 @@ def report(
     per_task: int = 5,
     num_words: int = 8,
     min_count: int = 5,
+    progress: bool = True,
 ) -> dict[str, TaskGraph]:
     """Write one HTML page about a model: it needs no network, and no other file.
 
@@ -66,6 +68,8 @@ def report(
         per_task: Sentences a task.
         num_words: Words shown a pair of tasks.
         min_count: Words that are rarer are not shown among these.
+        progress: Show a progress bar of each pass over the batches: every edge is cut, which takes
+            many times an evaluation.
 
     Returns:
         The weighted graphs, by readout.
@@ -80,8 +84,12 @@ def report(
     if isinstance(batches, Iterator):
         raise ValueError("batches are read more than once: expected a loader, got an iterator")
     encoder = find_encoder(model)
+    kinds, graph = _kinds(encoder), encoder.graph
+    chosen = cluster_by or next(name for name in CLUSTER_BY if name in kinds)
+    if chosen not in kinds:
+        raise ValueError(f"expected cluster_by among {kinds} of this model, got {chosen!r}")
     memory = getattr(encoder, "memory", "current")
-    mailbox, graph = memory != "current", encoder.graph
+    mailbox = memory != "current"
     words: Any = (
         MailboxByWord(graph, model.vocabulary, memory == "past")
         if mailbox
@@ -89,21 +97,22 @@ def report(
     )
     sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
     readouts = [words, sample] if mailbox else [words, sample, EdgeMean(graph)]
-    table, sentences, *averaged = collect_attention(model, batches, readouts)
+
+    def watched(doing: str) -> Iterable[SequenceBatch]:
+        return tqdm(batches, doing, unit="batch", disable=not progress)
+
+    table, sentences, *averaged = collect_attention(model, watched("attention"), readouts)
     sees_words = encoder.score in CONTEXTUAL
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
-    effects = {"ablation": edge_ablation(model, batches)}
-    if not mailbox and encoder.score != "uniform":
-        effects["gradient"] = edge_gradient(model, batches)
+    effects = {"ablation": edge_ablation(model, watched("cutting edges"))}
+    if "gradient" in kinds:
+        effects["gradient"] = edge_gradient(model, watched("gradients"))
     weights |= {name: effect.graph for name, effect in effects.items()}
     agreements = _agreements(weights)
-    if encoder.exchange == "read" and _is_complete(graph):  # else it takes a run an edge
-        profile = profile_graph(averaged[0], edge_insertion(model, batches).graph)
-        weight = by_edge(profile)  # whose edges may come in another order
+    if "profile" in kinds:
+        alone = edge_insertion(model, watched("edges alone")).graph
+        weight = by_edge(profile_graph(averaged[0], alone))  # its edges may have another order
         weights["profile"] = graph.with_weight(torch.tensor([weight[e] for e in graph.edges]))
-    chosen = cluster_by or next(name for name in CLUSTER_BY if name in weights)
-    if chosen not in weights:
-        raise ValueError(f"expected cluster_by among {list(weights)} of this model, got {chosen!r}")
     content = {
         "title": title,
         "summary": _summary(model, effects["ablation"]),
@@ -142,6 +151,17 @@ UNITS = {
     "gradient": "rise of the loss",
     "profile": "correlation",
 }
+
+
+def _kinds(encoder: GraphLSTM) -> list[str]:
+    """The ways to weigh this encoder's edges."""
+    mailbox = getattr(encoder, "memory", "current") != "current"
+    kinds = ["ablation"] if mailbox else ["attention", "ablation"]
+    if not mailbox and encoder.score != "uniform":
+        kinds.append("gradient")
+    if encoder.exchange == "read" and _is_complete(encoder.graph):  # else it takes a run an edge
+        kinds.append("profile")
+    return kinds
 
 
 def _is_complete(graph: TaskGraph) -> bool:

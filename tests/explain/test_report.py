@@ -177,14 +177,26 @@ def test_it_stands_alone_and_keeps_text_apart_from_code(pages: dict[str, Path]) 
         assert "<title>&lt;Tasks&gt; &amp; $words</title>" in text
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_each_pass_has_a_progress_bar(
+    progress: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(make_model("complete"), loader(), tmp_path / "page.html", progress=progress)
+    shown = capsys.readouterr().err
+    passes = ("attention", "cutting edges", "gradients", "edges alone")
+    assert [f"{name}: 100%" in shown for name in passes] == [progress] * len(passes)
+    assert bool(shown) == progress
+
+
 def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     model = make_model("complete")
     with pytest.raises(ValueError, match="got an iterator"):
         report(model, iter(loader()), tmp_path / "no.html")
     with pytest.raises(ValueError, match="expected cluster_by"):
         report(model, loader(), tmp_path / "no.html", cluster_by="truth")
+    unread = ["no batch: whoever reads this fails"]
     with pytest.raises(ValueError, match="of this model, got 'profile'"):
-        report(make_model("graph"), loader(), tmp_path / "no.html", cluster_by="profile")
+        report(make_model("graph"), unread, tmp_path / "no.html", cluster_by="profile")
     with pytest.raises(ValueError, match="no edges"):
         single = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding_size=4, hidden_size=3)
         report(single, loader(), tmp_path / "no.html")
