@@ -52,8 +52,8 @@ def plot_task_graphs(
     if len(groups) != len(tasks):
         raise ValueError(f"expected a group for each of {len(tasks)} tasks, got {len(groups)}")
     size = max(4.6, 0.42 * len(tasks))
-    figure = Figure(figsize=(size * len(graphs), 1.75 * size), layout="constrained")
-    axes = figure.subplots(2, len(graphs), squeeze=False)
+    figure = Figure(figsize=(1.1 * size * len(graphs), 1.75 * size), layout="constrained")
+    axes = figure.subplots(2, len(graphs), squeeze=False, height_ratios=(1, 1.2))
     for column, (title, graph) in enumerate(graphs.items()):
         weights = weight_matrix(graph)
         _draw_circle(axes[0, column], tasks, weights, groups)
@@ -91,8 +91,9 @@ def _draw_circle(axes: Axes, tasks: Sequence[str], weights: Tensor, groups: list
     for k, (x, y) in spot.items():
         axes.scatter(x, y, s=260, color=_colour(groups[k]), edgecolor="white", zorder=3)
         side = "center" if abs(x) < 0.2 else "left" if x > 0 else "right"
-        axes.text(1.16 * x, 1.2 * y, tasks[k], ha=side, va="center", fontsize=10)
-    axes.set(xlim=(-1.65, 1.65), ylim=(-1.35, 1.35), aspect="equal")
+        name = axes.text(1.16 * x, 1.2 * y, tasks[k], ha=side, va="center", fontsize=10)
+        name.set_in_layout(False)  # a long name would make the circle small
+    axes.set(xlim=(-1.9, 1.9), ylim=(-1.35, 1.35), aspect="equal")
     axes.axis("off")
 
 
@@ -120,27 +121,28 @@ def _draw_edge(
 def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
     off_diagonal = ~torch.eye(len(tasks), dtype=torch.bool)
     shown = weights.masked_fill(~off_diagonal, torch.nan)
-    image = axes.imshow(shown.numpy(), cmap="cividis", vmin=min(0.0, float(weights.min())))
+    high, signed = float(weights.abs().max()), bool((weights < 0).any())
+    # Of signed weights the sign is what matters: white is zero.
+    name, low = ("PuOr_r", -high) if signed else ("cividis", 0.0)
+    image = axes.imshow(shown.numpy(), cmap=name, vmin=low, vmax=high)
     axes.set_xticks(range(len(tasks)), list(tasks), rotation=90)
     axes.set_yticks(range(len(tasks)), list(tasks))
     axes.set(xlabel="sender", ylabel="receiver")
     if len(tasks) <= 10:
-        middle = (float(weights.max()) + min(0.0, float(weights.min()))) / 2
-        size = 8 if float(weights.min()) >= 0 else 7  # the sign needs room
-        for k in range(len(tasks)):
-            for i in range(len(tasks)):
-                if i != k:
-                    ink = "black" if weights[k, i] > middle else "white"
-                    axes.text(
-                        i,
-                        k,
-                        _short(float(weights[k, i])),
-                        ha="center",
-                        va="center",
-                        fontsize=size,
-                        color=ink,
-                    )
+        _write_weights(axes, weights, high, signed)
     return image
+
+
+def _write_weights(axes: Axes, weights: Tensor, high: float, signed: bool) -> None:
+    """Each weight in its square, in the ink that its colour needs."""
+    size = 7 if signed else 8  # the sign needs room
+    for k, row in enumerate(weights.tolist()):
+        for i, weight in enumerate(row):
+            dark = abs(weight) > 0.7 * high if signed else weight <= high / 2
+            ink = "white" if dark else "black"
+            if i != k:
+                text = _short(weight)
+                axes.text(i, k, text, ha="center", va="center", fontsize=size, color=ink)
 
 
 def _short(value: float) -> str:
