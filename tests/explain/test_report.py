@@ -32,9 +32,10 @@ BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
 EVIL = "</script><script>bad()</script>"
 
 DATA = PlantedTasks(num_tasks=5, num_groups=2, num_train=12, seed=100)
-# One task's name and a word are nothing but trouble.
+# One task's name and a word are nothing but trouble, and another name is long.
 VOCABULARY = Vocabulary([EVIL.replace(" ", ""), *Vocabulary.build(i.text for i in DATA).tokens[3:]])
-CLASSES = {task if k else "<i>&amp;'\"": DATA.classes[task] for k, task in enumerate(DATA.tasks)}
+ODD = {0: "<i>&amp;'\"", 4: "health_and_personal_care_of_all"}
+CLASSES = {ODD.get(k, task): DATA.classes[task] for k, task in enumerate(DATA.tasks)}
 TASKS = list(CLASSES)
 TRUTH = TaskGraph(TASKS, DATA.graph.edge_index)
 GRAPH = TaskGraph.from_edges(
@@ -232,10 +233,15 @@ tell("third task");
 for (const one of document.querySelectorAll(".pickable")) one.dispatchEvent(new Event("click"));
 const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
 const alone = document.querySelectorAll("script").length;
+const outside = (text) => {
+  const [own, all] = [text, text.closest("svg")].map((node) => node.getBoundingClientRect());
+  return own.left < all.left - 1 || own.right > all.right + 1;
+};
+const cut = [...document.querySelectorAll("svg text")].filter(outside);
 const probe = document.createElement("pre");
 probe.id = "probe";
 probe.textContent = JSON.stringify({ told, heard, loaded, alone, ready: document.body.dataset.ready,
-  pictures: document.querySelectorAll("svg").length,
+  cut: cut.map((text) => text.textContent), pictures: document.querySelectorAll("svg").length,
   broken: page.innerHTML.match(/NaN|undefined|Infinity/g) });
 document.body.append(probe);
 </script>"""
@@ -266,7 +272,7 @@ def test_a_browser_shows_it_and_steps_through_sentences(
     probe = json.loads(found)
     assert probe["heard"] == [] and probe["loaded"] == [] and probe["broken"] is None
     assert probe["ready"] == "true" and probe["alone"] == 4  # none of the texts became a script
-    assert probe["pictures"] >= 3
+    assert probe["pictures"] >= 3 and probe["cut"] == []
     sentences = content(pages[name])["sentences"]
     places = {event: (place, at, said) for event, place, at, said in probe["told"]}
     number = len(sentences)

@@ -1,16 +1,19 @@
 // The task graph as a circle; an arrow leads to who listens.
 function graphPicture() {
-  const size = 460, middle = size / 2, radius = 160;
+  const size = 460, radius = 160;
+  // Names beside the circle are not cut off, however long.
+  const beside = 30 + 7.8 * Math.max(...data.tasks.map((name) => name.length));
+  const width = Math.max(size, 2 * (radius + beside)), middle = [width / 2, size / 2];
   const readout = data.readouts[chosen.readout];
   const ring = order.filter((node) => node < data.tasks.length);
   const virtual = order.filter((node) => node >= data.tasks.length);
   const spot = {};
   ring.forEach((node, i) => {
     const angle = (2 * Math.PI * i) / ring.length - Math.PI / 2;
-    spot[node] = [middle + radius * Math.cos(angle), middle + radius * Math.sin(angle)];
+    spot[node] = [middle[0] + radius * Math.cos(angle), middle[1] + radius * Math.sin(angle)];
   });
   virtual.forEach((node, i) => {
-    spot[node] = [middle + 50 * (i - (virtual.length - 1) / 2), middle];
+    spot[node] = [middle[0] + 50 * (i - (virtual.length - 1) / 2), middle[1]];
   });
   const above = readout.weight.map((weight, e) => weight - readout.bar[e]);
   const most = Math.max(1e-9, ...compared(above));
@@ -20,7 +23,7 @@ function graphPicture() {
     arrow(spot[sender], spot[receiver], share, receiver === chosen.task,
       `${data.nodes[receiver]} listens to ${data.nodes[sender]}: ${shown(readout.weight[e])}`));
   const nodes = data.nodes.map((name, node) => knot(name, node, spot[node], middle));
-  return picture(size, size, `task graph by ${readout.name}`, arrows, nodes);
+  return picture(width, size, `task graph by ${readout.name}`, arrows, nodes);
 }
 
 function arrow([x1, y1], [x2, y2], share, picked, label) {
@@ -42,10 +45,10 @@ function arrow([x1, y1], [x2, y2], share, picked, label) {
       fill: colour }));
 }
 
-function knot(name, node, [x, y], middle) {
+function knot(name, node, [x, y], [mx, my]) {
   const task = node < data.tasks.length;
-  const side = Math.abs(x - middle) < 30 ? "middle" : x < middle ? "end" : "start";
-  const out = task ? [(x - middle) * 0.15, (y - middle) * 0.17 + 5] : [0, 30];
+  const side = Math.abs(x - mx) < 30 ? "middle" : x < mx ? "end" : "start";
+  const out = task ? [(x - mx) * 0.15, (y - my) * 0.17 + 5] : [0, 30];
   const mark = task
     ? svg("circle", { cx: x, cy: y, r: 14, fill: tint(node), stroke: node === chosen.task ? "#d55e00" : "#fff",
       "stroke-width": 3 })
