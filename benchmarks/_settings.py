@@ -54,6 +54,13 @@ SETTINGS: dict[str, Setting] = {
     "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
     "matched": Setting("as many parameters in every encoder", match="star"),
     "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
+    # The star's mailbox knows the whole text; here the baselines do, too.
+    "quarter-bidirectional": Setting(
+        "25 % of the training texts, both directions",
+        fraction=0.25,
+        encoder={"bidirectional": True},
+        tuned="quarter",
+    ),
     "exchange-mutual": _changed("exchange: mutual", "complete", exchange="mutual"),
     "score-additive": _changed("score: additive", "complete", score="additive"),
     "score-dot": _changed("score: dot", score="dot"),

@@ -67,6 +67,7 @@ def test_changes_change_the_encoder(program: Program, study: Any) -> None:
         ("heads-4", "complete", "heads", 4),
         ("no-concat", "star", "concat_messages", False),
         ("bidirectional", "mixture", "bidirectional", True),
+        ("quarter-bidirectional", "star", "bidirectional", True),
     ):
         usual = getattr(study.build(run_of(program, "headline", model)).encoder, name)
         changed = getattr(study.build(run_of(program, setting, model)).encoder, name)
