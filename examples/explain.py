@@ -83,7 +83,7 @@ def explain(model: MultiTaskModel, options: dict[str, Any], texts: Texts, out: P
     [sentences] = collect_attention(model, loader, [sample])
     for ending in ("png", "svg"):
         plot_sentence(sentences[0], out / f"sentence.{ending}")
-    if not mailbox:
+    if "attention" in graphs:
         draw_graphs({name: graphs[name] for name in SHOWN if name in graphs}, texts, out, planted)
 
 

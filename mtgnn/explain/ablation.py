@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import SequenceBatch
-from ..nn import GraphLSTM, StarGraphLSTM
+from ..nn import GraphLSTM
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
@@ -37,7 +37,9 @@ def edge_ablation(
     """
     encoder = find_encoder(model)
     with evaluating(model):  # siblings are born in the mode that they stay in
-        if encoder.exchange != "read" or isinstance(encoder, StarGraphLSTM):
+        # A mailbox of one sender has no share to take away: without it, there is no mailbox.
+        alone = encoder.memory != "current" and not len(encoder.edge_convs)
+        if encoder.exchange != "read" or alone:
             rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
             return _effects(model, batches, loss, model, rounds, sign=1)
         siblings = SharedSenders(model)

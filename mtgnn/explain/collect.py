@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..data import SequenceBatch, TokenBatch
+from ..graph import TaskGraph
 from ..nn.modes import evaluating
-from .readout import EDGES, MAILBOX, Readout
+from .readout import EDGES, MAILBOX, Readout, real_steps
 
 
 @torch.no_grad()
@@ -35,8 +36,8 @@ def collect_attention(
 
     Raises:
         ValueError: If a readout cannot read what the model hands out (a star's mailbox has
-            positions in the place of edges), there is no attention or no batch, or sentences are of
-            all tasks at once.
+            positions in the place of edges; one of several senders has both), there is no attention
+            or no batch, or sentences are of all tasks at once.
 
     Example:
         >>> from mtgnn.data import EncodedTexts, Vocabulary
@@ -55,21 +56,26 @@ def collect_attention(
         >>> [entry.word for entry in words.top("a1", sender="a2", number=2, min_count=1)]
         [..., ...]
     """
-    kind = _kind(model)
+    encoder: Any = getattr(model, "encoder", model)
+    mailbox = getattr(encoder, "memory", "current") != "current"
+    shares = mailbox_shares(encoder) if mailbox else None
+    kinds = [MAILBOX if mailbox else EDGES] + ([EDGES] if shares is not None else [])
     for readout in readouts:
-        if kind != readout.reads:
+        if readout.reads not in kinds:
             raise ValueError(
-                f"{type(readout).__name__} reads {readout.reads}, and this model "
-                f"hands out {kind}: a mailbox's weights belong to positions, not to edges"
+                f"{type(readout).__name__} reads {readout.reads}, and this model hands out "
+                f"{kinds[0]}: a mailbox's weights belong to positions, not to edges"
             )
     seen = False
     with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         for batch in batches:
             seen = True
             answer = model(*_given(batch), return_attention_weights=True)
-            weights = mean_weights(answer[-1])
+            weights = {kinds[0]: mean_weights(answer[-1])}
+            if shares is not None:
+                weights[EDGES] = _by_step(shares, encoder.graph, batch)
             for readout in readouts:
-                readout.update(batch, weights)
+                readout.update(batch, weights[readout.reads])
     if not seen:
         raise ValueError("expected at least one batch, got none")
     return [readout.compute() for readout in readouts]
@@ -110,7 +116,18 @@ def _given(batch: Any) -> tuple[Any, ...]:
     return batch.tokens, batch.characters, batch.lengths, batch.task
 
 
-def _kind(model: Any) -> str:
-    """Whether the model's attention lies on edges or in a mailbox."""
-    encoder = getattr(model, "encoder", model)
-    return MAILBOX if getattr(encoder, "memory", None) in ("all", "past") else EDGES
+def mailbox_shares(encoder: Any) -> Tensor | None:
+    """Each edge's share ``[E]`` in the mailbox of its receiver, mean over layers and directions.
+
+    ``None`` where every receiver has one sender, which leaves nothing to weigh.
+    """
+    if not len(getattr(encoder, "edge_convs", ())):
+        return None
+    return torch.stack([alpha for _, alpha in encoder.edge_attention()]).mean(0)
+
+
+def _by_step(shares: Tensor, graph: TaskGraph, batch: Any) -> Tensor:
+    """Shares as weights ``[B, T, E]``: the same at every real step of the receiver's sentences."""
+    task = batch.task.to(shares.device).unsqueeze(1)
+    own = (graph.edge_index[1].to(shares.device) == task) * shares
+    return own.unsqueeze(1) * real_steps(batch, shares.device).unsqueeze(2)

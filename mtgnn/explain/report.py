@@ -18,7 +18,7 @@ from .ablation import edge_ablation, edge_insertion
 from .agreement import by_edge, graph_agreement
 from .average import EdgeMean
 from .clusters import task_clusters, task_embedding
-from .collect import collect_attention
+from .collect import collect_attention, mailbox_shares
 from .effects import EdgeEffects, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
@@ -88,15 +88,14 @@ def report(
     chosen = cluster_by or next(name for name in CLUSTER_BY if name in kinds)
     if chosen not in kinds:
         raise ValueError(f"expected cluster_by among {kinds} of this model, got {chosen!r}")
-    memory = getattr(encoder, "memory", "current")
-    mailbox = memory != "current"
+    mailbox = encoder.memory != "current"
     words: Any = (
-        MailboxByWord(graph, model.vocabulary, memory == "past")
+        MailboxByWord(graph, model.vocabulary, encoder.memory == "past")
         if mailbox
         else EdgeByWord(graph, model.vocabulary)
     )
     sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
-    readouts = [words, sample] if mailbox else [words, sample, EdgeMean(graph)]
+    readouts = [words, sample, *([EdgeMean(graph)] if "attention" in kinds else [])]
 
     def watched(doing: str) -> Iterable[SequenceBatch]:
         return tqdm(batches, doing, unit="batch", disable=not progress)
@@ -155,8 +154,9 @@ UNITS = {
 
 def _kinds(encoder: GraphLSTM) -> list[str]:
     """The ways to weigh this encoder's edges."""
-    mailbox = getattr(encoder, "memory", "current") != "current"
-    kinds = ["ablation"] if mailbox else ["attention", "ablation"]
+    mailbox = encoder.memory != "current"
+    weighed = not mailbox or mailbox_shares(encoder) is not None
+    kinds = ["attention", "ablation"] if weighed else ["ablation"]
     if not mailbox and encoder.score != "uniform":
         kinds.append("gradient")
     if encoder.exchange == "read" and _is_complete(encoder.graph):  # else it takes a run an edge

@@ -28,8 +28,8 @@ class SharedSenders:
     one run of a node a sequence in the place of K.
 
     Args:
-        model: Holds as ``encoder``, or is, a :class:`mtgnn.nn.GraphLSTM` with that exchange, whose
-            messages come along edges: no mailbox.
+        model: Holds as ``encoder``, or is, a :class:`mtgnn.nn.GraphLSTM` with that exchange; no
+            mailbox of one sender.
     """
 
     def __init__(self, model: nn.Module) -> None:

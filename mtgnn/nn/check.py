@@ -24,6 +24,8 @@ def check_options(layer: GraphLSTM) -> None:
     for name in ("dropout", "message_dropout", "attention_dropout"):
         if not 0 <= getattr(layer, name) < 1:
             raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
+    if layer.memory != "current":
+        _check_mailbox(layer)
     if layer.owned and layer.score in ("static", "uniform"):
         raise ValueError(
             f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '
@@ -31,6 +33,18 @@ def check_options(layer: GraphLSTM) -> None:
         )
     if layer.foreign and layer.detach and layer.exchange == "mutual":
         raise ValueError("a conv cannot detach senders that are receivers as well: detach=False")
+
+
+def _check_mailbox(layer: GraphLSTM) -> None:
+    if layer.exchange != "read":
+        raise ValueError(
+            f'memory={layer.memory!r} goes with exchange="read", whose senders run before those '
+            f"who read them, got {layer.exchange!r}"
+        )
+    if layer.foreign:
+        raise ValueError(f"memory={layer.memory!r} is read by attention: it takes no conv")
+    if layer.score == "static":
+        raise ValueError("static scores belong to edges; a mailbox has positions, not edges")
 
 
 def check_input(

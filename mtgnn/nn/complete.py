@@ -13,7 +13,8 @@ class CompleteGraphLSTM(GraphLSTM):
         hidden_size: Size H of a state.
         num_tasks: Number of tasks, or their names.
         exchange: ``"read"`` (the paper's figure, and cheap) or ``"mutual"``.
-        **kwargs: See :class:`GraphLSTM`.
+        **kwargs: See :class:`GraphLSTM`; with ``memory="all"`` a task reads the others' whole
+            sequences, as the star does.
 
     Shapes: As in :class:`GraphLSTM`.
     """

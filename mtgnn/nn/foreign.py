@@ -38,7 +38,19 @@ def foreign_convs(
     return nn.ModuleDict({keys[0]: conv})
 
 
-def message_channels(conv: Any, hidden_size: int, mutual: bool) -> int:
+def message_channels(convs: nn.ModuleDict, hidden_size: int, mutual: bool) -> int:
+    """Size of what all ``convs`` send.
+
+    Raises:
+        ValueError: If they do not agree, or one cannot do what the exchange needs.
+    """
+    sizes = {_channels(conv, hidden_size, mutual) for conv in convs.values()}
+    if len(sizes) != 1:
+        raise ValueError(f"convs must agree on their output size, got {sorted(sizes)}")
+    return sizes.pop()
+
+
+def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
     """Size of what ``conv`` sends, found by trying it on two senders and one receiver.
 
     Raises:

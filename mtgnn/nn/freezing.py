@@ -24,6 +24,7 @@ def parameter_groups(module: nn.Module) -> Groups:
     - ``"virtual.NODE"``: that of a virtual node;
     - ``"scores"``: the attention edge (or the convs), where all receivers share it;
       ``"scores.NODE"``: of a receiver with one of its own (``score_owner="receiver"``);
+    - ``"edges"``: of a mailbox with several senders, the numbers that weigh its edges;
     - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM,
       or what the nodes of a graph have in ``common``;
     - ``"heads.TASK"``: the head of a task;
@@ -59,6 +60,7 @@ def parameter_groups(module: nn.Module) -> Groups:
                 _assign(group, part, name)
     if isinstance(encoder, GraphLSTM):
         _scores(group, encoder)
+        _assign(group, encoder.edge_convs, "edges")
     kinds = {"tasks": "nodes", "virtual": "virtual", "rest": "encoder"}
     _by_node(group, encoder, graph, kinds)
     groups: Groups = {}
@@ -124,10 +126,11 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     if task not in graph.tasks:
         raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
     encoder = getattr(module, "encoder", module)
-    if getattr(encoder, "score", None) == "static" and graph.incoming(graph.index(task)):
+    logits = _static_logits(encoder)
+    if logits and graph.incoming(graph.index(task)):
         raise ValueError(
             f"static logits are one parameter for all edges: those into {task!r} cannot be trained "
-            "alone; freeze groups, with or without 'scores'"
+            f"alone; freeze groups, with or without {logits!r}"
         )
     if isinstance(module, MultiTaskModel) and len(module.embedding.weight) > len(module.vocabulary):
         raise ValueError(
@@ -140,6 +143,13 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
         raise ValueError(f"task {task!r} has no parameters of its own in {list(groups)}")
     freeze(module)
     return unfreeze(module, own)
+
+
+def _static_logits(encoder: nn.Module) -> str | None:
+    """The group that holds one logit an edge, if there is one."""
+    if getattr(encoder, "score", None) == "static":
+        return "scores"
+    return "edges" if len(getattr(encoder, "edge_convs", ())) else None
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

@@ -10,15 +10,16 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph
 from ..ops import Channel, ScoreWeights, Talk, Words
+from . import mailbox
 from .attention import attention_convs
 from .channel import edge_channel
 from .check import check_option, check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
-from .packing import unpack, unpack_attention, word_index
+from .packing import unpack, unpack_attention
 from .padded import pad_input
 from .plan import EXCHANGES, Plan, Stage, make_plan
-from .run import Run
+from .run import Run, run_layers
 from .state import GraphState, join_states
 from .talks import edge_talk
 
@@ -43,6 +44,17 @@ class GraphLSTM(nn.Module):
             ``"read"``: only a sequence's own task receives, from senders that run without
             messages, at the same step; ``"cascade"`` (acyclic graphs): in topological order, from
             the senders' states of the same step.
+        memory: Which of its senders' states a receiver reads at step t, in the exchange
+            ``"read"``: ``"current"``, those of the same step; ``"past"``, of all steps so far;
+            ``"all"``, of the whole sequence. The last two make it a mailbox: ``score`` weighs its
+            positions, and what stands at a position is the mean of the senders' states, weighed
+            by one learned number an edge (see :meth:`edge_attention`):
+
+            .. math::
+                \mathbf{s}_{k,j} = \sum_i \alpha_{k \leftarrow i} \mathbf{m}_{i,j}, \quad
+                \beta_{t,j} = \mathrm{softmax}_j\, \mathrm{score}(\mathbf{h}_{k,t-1},
+                \mathbf{x}_t, \mathbf{s}_{k,j}), \quad
+                \mathbf{r}_{k,t} = \sum_j \beta_{t,j} \mathbf{s}_{k,j}
         num_layers: Number of layers; layer l of a node reads its own layer l−1.
         bidirectional: Adds a stack on the reversed sequence; outputs are ``[2H]``.
         dropout: Dropout between layers.
@@ -76,7 +88,8 @@ class GraphLSTM(nn.Module):
 
     Raises:
         ValueError: For an unknown option, options that exclude each other, a cyclic graph with
-            ``"cascade"``, or a ``conv`` that cannot do what the exchange needs.
+            ``"cascade"``, a mailbox in another exchange than ``"read"``, with static scores or a
+            conv, or a ``conv`` that cannot do what the exchange needs.
     """
 
     def __init__(
@@ -86,6 +99,7 @@ class GraphLSTM(nn.Module):
         graph: TaskGraph,
         exchange: str = "mutual",
         *,
+        memory: str = "current",
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -104,13 +118,14 @@ class GraphLSTM(nn.Module):
     ) -> None:
         super().__init__()
         check_option("exchange", exchange, EXCHANGES)
+        check_option("memory", memory, mailbox.MEMORIES)
         check_option("fusion", fusion, FUSIONS)
         check_option("score_owner", score_owner, ("shared", "receiver"))
         check_option("kernel", kernel, KERNELS)
         if exchange == "cascade":
             graph.generations()
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.graph, self.exchange = graph, exchange
+        self.graph, self.exchange, self.memory = graph, exchange, memory
         self.num_layers, self.bidirectional = num_layers, bidirectional
         self.dropout, self.message_dropout = dropout, message_dropout
         self.attention_dropout = attention_dropout
@@ -125,16 +140,12 @@ class GraphLSTM(nn.Module):
         receivers = [graph.nodes[n] for n in range(graph.num_nodes) if graph.incoming(n)]
         if conv is not None:
             self.convs = foreign_convs(conv, self.keys, len(suffixes))
-            sizes = {
-                message_channels(c, hidden_size, exchange == "mutual") for c in self.convs.values()
-            }
-            if len(sizes) != 1:
-                raise ValueError(f"convs must agree on their output size, got {sorted(sizes)}")
-            self.message_size = sizes.pop()
+            self.message_size = message_channels(self.convs, hidden_size, exchange == "mutual")
         else:
             owners = (receivers if self.owned else ["shared"]) if receivers else []
             self.convs = attention_convs(self, owners, score_channels)
             self.message_size = heads * hidden_size
+        self.edge_convs = mailbox.edge_convs(self)
         shape = (input_size, hidden_size, num_layers, bidirectional)
         listens = self.message_size if receivers else 0
         self.common = NodeLSTM(*shape, listens, fusion) if common else None
@@ -178,7 +189,8 @@ class GraphLSTM(nn.Module):
             state: The state that an earlier call returned.
             return_attention_weights: Also returns a list, for each layer and direction, of
                 ``(edge_index, alpha)`` with ``alpha [B, T, num_edges, P]``, before dropout, zero
-                on edges that were not run.
+                on edges that were not run. Of a mailbox, ``(edge_index, beta)`` with
+                ``beta [B, T, T, P]`` (step, position), with ``task=None`` ``[B, K, T, T, P]``.
 
         Returns:
             ``(out, state)`` or ``(out, state, attention)``.
@@ -195,7 +207,7 @@ class GraphLSTM(nn.Module):
         plan = self.make_plan(tasks, batch.lengths.tolist(), x.device)
         if state is not None:
             self.check_state(state, plan, x.size(0))
-        outs, runs = self._run(x, plan, state)
+        outs, runs = run_layers(self, x, plan, state)
         out = batch.as_they_came(unpack(outs, plan, *x.shape[:2]))
         end = self.final_state(runs, plan, state, *x.shape[:2])
         if not return_attention_weights:
@@ -203,27 +215,22 @@ class GraphLSTM(nn.Module):
         edge_index = self.graph.edge_index.to(x.device)
         return out, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
 
-    def _run(
-        self, x: Tensor, plan: Plan, state: GraphState | None
-    ) -> tuple[list[Tensor], list[Run]]:
-        """Packed outputs ``[L, D·H]`` of each stage, and all runs."""
-        sources = [x.flatten(0, -2)] * len(plan.stages)
-        indices = [word_index(stage, x) for stage in plan.stages]
-        runs: list[Run] = []
-        alike = x.dim() == 3
-        for layer in range(self.num_layers):
-            outs = []
-            for _ in range(1 + self.bidirectional):
-                runs.append(self.make_run(len(runs), plan, state))
-                outs.append(runs[-1](sources, indices, alike))
-            sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
-            alike = False  # from here on every node reads its own states
-            indices = [torch.arange(len(source), device=x.device) for source in sources]
-            if layer < self.num_layers - 1 and self.dropout > 0:
-                sources = [nn.functional.dropout(s, self.dropout, self.training) for s in sources]
-        return sources, runs
+    def edge_attention(self) -> list[tuple[Tensor, Tensor]]:
+        """Of a mailbox, the senders' shares in it: ``(edge_index, alpha [num_edges])`` for each
+        layer and direction, differentiable; they sum to one over the edges into a node.
 
-    # What others may change: a subclass with another memory, explanations with edges cut ----------
+        Raises:
+            ValueError: With ``memory="current"``, whose weights depend on the step.
+        """
+        if self.memory == "current":
+            raise ValueError(
+                'with memory="current" edges are weighed at every step: '
+                "call the layer with return_attention_weights=True"
+            )
+        alphas = [mailbox.edge_weights(self, key) for key in self.keys]
+        return [(self.graph.edge_index.to(alpha.device), alpha) for alpha in alphas]
+
+    # What others may change: explanations with edges cut ------------------------------------------
 
     def make_plan(self, tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
         """What runs on a batch; see :func:`mtgnn.nn.plan.make_plan`."""
@@ -235,25 +242,34 @@ class GraphLSTM(nn.Module):
 
     def talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
         """What a stage that is no mutual exchange receives, on the fast path."""
-        return edge_talk(self, scores, stage, words, run.memory)
+        if self.memory == "current":
+            return edge_talk(self, scores, stage, words, run.memory)
+        return mailbox.mailbox_talk(self, run, scores, stage, words)
 
     def channel(self, run: Run, scores: ScoreWeights, stage: Stage) -> Channel:
         """The same on the plain path."""
         dropout = self.attention_dropout if self.training else 0.0
-        return edge_channel(scores, stage, run.memory, dropout)
+        if self.memory == "current":
+            return edge_channel(scores, stage, run.memory, dropout)
+        return mailbox.mailbox_channel(run, scores, stage, dropout)
 
     def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
-        """The weights ``[s, J, P]`` of all steps, packed."""
-        return torch.cat(alphas)
+        """The weights ``[s, J, P]`` of all steps, packed; of a mailbox ``[M, T, T', P]``."""
+        if self.memory == "current":
+            return torch.cat(alphas)
+        return mailbox.by_mailbox(alphas, stage.layout)
 
     def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
         """The weights of a run as they are handed out."""
-        return unpack_attention(run, self.graph.num_edges, self.heads, batch_size, steps)
+        if self.memory == "current":
+            return unpack_attention(run, self.graph.num_edges, self.heads, batch_size, steps)
+        return mailbox.mailbox_attention(run, batch_size, steps)
 
     def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
         """Raise where a state makes no sense here."""
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
+        mailbox.check_memory(self, state)
         sizes = (self.num_layers, batch_size, self.graph.num_nodes, self.hidden_size)
         state.check(plan, sizes, self.graph.nodes)
 
@@ -261,15 +277,10 @@ class GraphLSTM(nn.Module):
         self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
     ) -> GraphState:
         """The state to go on from."""
-        return join_states([run.ends for run in runs], plan, batch_size, self.graph.num_nodes)
-
-    def why_plain(self, stage: Stage) -> str | None:
-        """Why the fused kernel cannot serve a stage; ``None`` if it can."""
-        reasons = {
-            "a conv": self.foreign,
-            'score_owner="receiver"': self.owned,
-        }
-        return next((r for r, holds in reasons.items() if holds and stage.hears), None)
+        end = join_states([run.ends for run in runs], plan, batch_size, self.graph.num_nodes)
+        if self.memory != "past" or self.bidirectional or not mailbox.carries(self.graph):
+            return end
+        return mailbox.with_mailbox(end, runs, plan, state, batch_size)
 
     def __repr__(self) -> str:
         return (
@@ -279,4 +290,5 @@ class GraphLSTM(nn.Module):
 
     def extra_repr(self) -> str:
         """What stands in the representation after the graph."""
-        return f"exchange={self.exchange!r}"
+        memory = "" if self.memory == "current" else f", memory={self.memory!r}"
+        return f"exchange={self.exchange!r}{memory}"

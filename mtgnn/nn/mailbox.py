@@ -1,16 +1,31 @@
-"""Mailboxes of a star: the virtual node's states of whole sequences."""
+"""Mailboxes: receivers read their senders' states of whole sequences.
+
+A receiver has one mailbox a sequence. With several senders it holds at every position the mean of
+their states, weighed by one number an edge.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.nn.module_dict import ModuleDict
+from torch_geometric.utils import softmax
 
-from ..ops import Channel, Layout, ScoreWeights, attend
+from ..graph import TaskGraph
+from ..ops import Channel, Layout, Mailbox, ScoreWeights, Talk, Words, attend, normalise
+from .attention import TaskAttentionConv
 from .channel import Memory, token_rows
-from .plan import Stage
+from .plan import Plan, Stage
 from .run import Run
+from .state import GraphState
+from .talks import dropout_of, scored
+
+if TYPE_CHECKING:
+    from .graph_lstm import GraphLSTM
+
+MEMORIES = ("all", "past", "current")
 
 
 class Mailboxes(NamedTuple):
@@ -39,18 +54,80 @@ def by_length(layout: Layout) -> Tensor:
     return slot[torch.argsort(layout.length[slot], descending=True, stable=True)]
 
 
+def edge_convs(layer: GraphLSTM) -> nn.ModuleDict:
+    """For each layer and direction, what weighs the edges into mailboxes of several senders."""
+    graph = layer.graph
+    several = any(len(graph.incoming(node)) > 1 for node in range(graph.num_nodes))
+    keys = layer.keys if several and layer.memory != "current" else []
+
+    def make() -> TaskAttentionConv:
+        return TaskAttentionConv(layer.hidden_size, score="static", num_edges=graph.num_edges)
+
+    return nn.ModuleDict({key: ModuleDict({"shared": make()}) for key in keys})
+
+
+def edge_logits(layer: GraphLSTM, key: str) -> Tensor | None:
+    """One logit an edge ``[E]``; ``None`` where nobody has several senders."""
+    if not len(layer.edge_convs):
+        return None
+    convs: Any = layer.edge_convs[key]
+    logit = convs["shared"].logit
+    assert isinstance(logit, Tensor)
+    return logit.squeeze(1)
+
+
+def edge_weights(layer: GraphLSTM, key: str) -> Tensor:
+    """The share ``[E]`` of each edge's sender in the mailbox of its receiver."""
+    graph, parameter = layer.graph, next(layer.parameters())
+    logits = edge_logits(layer, key)
+    if logits is None:
+        logits = parameter.new_zeros(graph.num_edges)
+    left = torch.zeros(graph.num_edges, dtype=torch.bool)  # some may be cut
+    left[[edge for node in range(graph.num_nodes) for edge, _ in graph.incoming(node)]] = True
+    left = left.to(logits.device)
+    least = torch.finfo(logits.dtype).min
+    receiver = graph.edge_index[1].to(logits.device)
+    return softmax(logits.masked_fill(~left, least), receiver, num_nodes=graph.num_nodes) * left
+
+
 def mailbox(memory: Memory, slots: Tensor) -> tuple[Tensor, Tensor]:
     """States ``[*, T, H]`` of senders' slots, and which positions are real."""
     place = memory.place[:, slots].t()  # padding repeats the last position
-    steps = torch.arange(place.size(1), device=place.device)
-    return memory.tokens[place], steps < memory.lengths[slots].unsqueeze(1)
+    return memory.tokens[place], _real(memory, slots, place.size(1))
 
 
-def open_mailboxes(run: Run, stage: Stage, past: bool) -> Mailboxes:
+def mixed(memory: Memory, senders: Tensor, weight: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
+    """Means ``[M, T, H]`` of the states of several senders' slots ``[M, J]``, weighed ``[M, J]``.
+
+    All senders of a mailbox read the same sequence, so their positions are the same.
+    """
+    place = memory.place[:, senders].transpose(0, 1)  # [M, T, J]
+    tokens, weight = memory.tokens, weight.to(memory.tokens.dtype)
+    if plain:
+        values = (weight.unsqueeze(1).unsqueeze(2) @ tokens[place]).squeeze(2)
+    else:  # without a copy of all states for every mailbox; not twice differentiable
+        shares = weight.unsqueeze(1).expand(place.shape).flatten(0, 1)
+        bags = nn.functional.embedding_bag(
+            place.flatten(0, 1), tokens, mode="sum", per_sample_weights=shares
+        )
+        values = bags.unflatten(0, place.shape[:2])
+    return values, _real(memory, senders[:, 0], place.size(1))
+
+
+def _real(memory: Memory, slots: Tensor, steps: int) -> Tensor:
+    return torch.arange(steps, device=slots.device) < memory.lengths[slots].unsqueeze(1)
+
+
+def open_mailboxes(run: Run, stage: Stage, plain: bool) -> Mailboxes:
     """The mailboxes of a stage's slots; with a state, those it brings come first."""
     slot = by_length(stage.layout)
-    values, mask = mailbox(run.memory, stage.senders[slot, 0])
-    if not past:
+    logits = edge_logits(run.layer, run.key)
+    if logits is None:
+        values, mask = mailbox(run.memory, stage.senders[slot, 0])
+    else:
+        share = normalise(logits[stage.edge[slot]].unsqueeze(2), stage.mask[slot]).squeeze(2)
+        values, mask = mixed(run.memory, stage.senders[slot], share, plain)
+    if run.layer.memory == "all":
         return Mailboxes(slot, values, mask, None)
     if run.state is None:
         return Mailboxes(slot, values, mask, 1)
@@ -62,11 +139,30 @@ def open_mailboxes(run: Run, stage: Stage, past: bool) -> Mailboxes:
     return Mailboxes(slot, values, mask, before.size(1) + 1)
 
 
-def mailbox_channel(
-    scores: ScoreWeights, stage: Stage, boxes: Mailboxes, dropout: float
-) -> Channel:
+def mailbox_talk(
+    layer: GraphLSTM, run: Run, scores: ScoreWeights, stage: Stage, words: Words
+) -> Talk:
+    """The fast path."""
+    boxes = open_mailboxes(run, stage, plain=False)
+    mine = scored(scores, words, layer.hidden_size)
+    keys = None if mine.sender is None else boxes.values @ mine.sender
+    return Mailbox(
+        *boxes.reading(stage.layout),
+        boxes.mask,
+        boxes.past,
+        scores.heads,
+        mine.query,
+        mine.word,
+        mine.att,
+        boxes.values,
+        keys,
+        dropout_of(layer),
+    )
+
+
+def mailbox_channel(run: Run, scores: ScoreWeights, stage: Stage, dropout: float) -> Channel:
     """The plain path."""
-    layout = stage.layout
+    boxes, layout = open_mailboxes(run, stage, plain=True), stage.layout
     row = token_rows(stage)
     number = torch.zeros(layout.num_slots, dtype=torch.long, device=layout.device)
     number[boxes.slot] = torch.arange(boxes.slot.numel(), device=layout.device)
@@ -90,3 +186,72 @@ def by_mailbox(alphas: list[Tensor], layout: Layout) -> Tensor:
         own = alpha[place[t, :count] - layout.steps[t].start]
         parts.append(torch.nn.functional.pad(own, (0, 0, 0, 0, 0, place.size(1) - count)))
     return torch.stack(parts, 1)
+
+
+def mailbox_attention(run: Run, batch_size: int, steps: int) -> Tensor:
+    """Weights as they are handed out: ``[B, T, T, P]``, with all tasks ``[B, K, T, T, P]``."""
+    every = run.plan.every
+    answers = batch_size * run.layer.graph.num_tasks if every else batch_size
+    if not run.weights:  # nobody in this batch has a sender
+        parameter = next(run.layer.parameters())
+        out = parameter.new_zeros(answers, steps, steps, run.layer.heads)
+        return out.unflatten(0, (batch_size, -1)) if every else out
+    ((stage, beta),) = run.weights
+    slot = by_length(stage.layout)
+    if run.reverse:
+        length = stage.layout.length[slot]
+        beta = _turn(_turn(beta, length, 1), length, 2)
+    beta = torch.nn.functional.pad(beta, (0, 0, 0, 0, 0, steps - beta.size(1)))
+    if run.state is None:
+        beta = torch.nn.functional.pad(beta, (0, 0, 0, steps - beta.size(2)))
+    answer = torch.full_like(stage.node, -1).index_copy(0, stage.wanted, stage.answer)
+    out = beta.new_zeros(answers, *beta.shape[1:]).index_copy(0, answer[slot], beta)
+    return out.unflatten(0, (batch_size, -1)) if every else out
+
+
+def carries(graph: TaskGraph) -> bool:
+    """Whether all tasks read one and the same virtual node: a state can hold its mailbox."""
+    heard = [[sender for _, sender in graph.incoming(k)] for k in range(graph.num_tasks)]
+    return heard[0] != [] and heard[0][0] >= graph.num_tasks and all(h == heard[0] for h in heard)
+
+
+def check_memory(layer: GraphLSTM, state: GraphState) -> None:
+    """Raise where a layer's memory takes no state, or not this one."""
+    if layer.memory == "all":
+        raise ValueError('memory="all" reads the whole sentence first: it takes no state')
+    if layer.memory == "current":
+        return
+    if not carries(layer.graph):
+        raise ValueError(
+            'memory="past" takes no state but where all tasks read one virtual node, whose mailbox '
+            "a state can hold"
+        )
+    if state.mailbox is None or state.mailbox_mask is None:
+        raise ValueError('memory="past" goes on from a state with a mailbox, got one without')
+
+
+def with_mailbox(
+    end: GraphState, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int
+) -> GraphState:
+    """A final state with the mailbox that later steps read."""
+    stage = plan.stages[0]  # the virtual node's: one slot a sequence
+    slots = torch.full_like(stage.node, 0)[:batch_size].index_copy(
+        0, stage.sequence[stage.layout.exists], stage.layout.exists
+    )
+    boxes, masks = zip(*(mailbox(run.memory, slots) for run in runs), strict=True)
+    box, mask = torch.stack(boxes), masks[0]
+    if state is not None:
+        assert state.mailbox is not None and state.mailbox_mask is not None
+        box = torch.cat([state.mailbox, box], 2)
+        mask = torch.cat([state.mailbox_mask, mask], 1)
+    return end._replace(mailbox=box, mailbox_mask=mask)
+
+
+def _turn(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
+    """Reverse ``[S, …]`` along ``dim`` within the lengths."""
+    steps = torch.arange(values.size(dim), device=values.device)
+    ends = lengths.unsqueeze(1)
+    index = torch.where(steps < ends, ends - 1 - steps, steps)
+    shape = [1] * values.dim()
+    shape[0], shape[dim] = index.shape
+    return values.gather(dim, index.view(shape).expand_as(values))

@@ -1,16 +1,17 @@
-"""One layer in one direction: all stages of a plan over all their steps."""
+"""All layers and directions over a plan; one of them: all its stages over all their steps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..ops import Channel, NodeWeights, Talk, Words, recur, recur_fused
 from .channel import Memory, cut, mutual_channel, stage_scores
 from .foreign import conv_channel
 from .node import stack_nodes
+from .packing import word_index
 from .plan import Plan, Stage
 from .state import GraphState
 from .talks import mutual_talk, pairs_by_token
@@ -89,7 +90,7 @@ class Run:
         size = layer.message_size if stage.hears else 0
         weights = stack_nodes(nodes, self.key, size, layer.common)
         h, c = self._start(stage, words.source)
-        reason = layer.why_plain(stage)
+        reason = _why_plain(layer, stage)
         if layer.kernel == "fused" and reason:
             raise ValueError(f'kernel="fused" cannot serve this layer: {reason}')
         if layer.kernel == "reference" or reason:
@@ -143,3 +144,33 @@ class Run:
             h[self.row][stage.sequence, stage.node],
             c[self.row][stage.sequence, stage.node],
         )
+
+
+def run_layers(
+    layer: GraphLSTM, x: Tensor, plan: Plan, state: GraphState | None
+) -> tuple[list[Tensor], list[Run]]:
+    """Packed outputs ``[L, D·H]`` of each stage, and the runs of all layers and directions."""
+    sources = [x.flatten(0, -2)] * len(plan.stages)
+    indices = [word_index(stage, x) for stage in plan.stages]
+    runs: list[Run] = []
+    alike = x.dim() == 3
+    for depth in range(layer.num_layers):
+        outs = []
+        for _ in range(1 + layer.bidirectional):
+            runs.append(layer.make_run(len(runs), plan, state))
+            outs.append(runs[-1](sources, indices, alike))
+        sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
+        alike = False  # from here on every node reads its own states
+        indices = [torch.arange(len(source), device=x.device) for source in sources]
+        if depth < layer.num_layers - 1 and layer.dropout > 0:
+            sources = [nn.functional.dropout(s, layer.dropout, layer.training) for s in sources]
+    return sources, runs
+
+
+def _why_plain(layer: GraphLSTM, stage: Stage) -> str | None:
+    """Why the fused kernel cannot serve a stage; ``None`` if it can."""
+    reasons = {
+        "a conv": layer.foreign,
+        'score_owner="receiver"': layer.owned,
+    }
+    return next((r for r, holds in reasons.items() if holds and stage.hears), None)

@@ -23,7 +23,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
-    *("num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
+    *("memory", "num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
     *("fusion", "score", "heads", "concat_messages", "detach", "kernel"),
 )
 # Parameters with rows for each edge, each task and token, or each task.
@@ -140,7 +140,7 @@ def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) ->
     if isinstance(layer, StarGraphLSTM):
         _check_senders(layer, senders)
         tasks, [virtual] = extend_graph(layer.graph, name, ()).tasks, layer.graph.virtual
-        return StarGraphLSTM(*sizes, tasks, layer.memory, virtual=virtual, **options)
+        return StarGraphLSTM(*sizes, tasks, virtual=virtual, **options)
     graph = extend_graph(layer.graph, name, senders)
     return GraphLSTM(*sizes, graph, layer.exchange, conv=_convs(layer), **options)
 

@@ -68,8 +68,8 @@ def assert_attention_sums_to_one(
 
     On edges they are ``[B, T, num_edges, P]`` and sum to one over the edges into each node that
     ran; a mailbox (``layer.memory`` of ``"all"`` or ``"past"``) has ``[B, T, T, P]``, with all
-    tasks ``[B, K, T, T, P]``, over readable real positions. Asking for them must not change the
-    result.
+    tasks ``[B, K, T, T, P]``, over readable real positions, where the task hears anybody.
+    Asking for them must not change the result.
 
     Args:
         layer: The layer.
@@ -91,7 +91,7 @@ def assert_attention_sums_to_one(
     for edge_index, alpha in attention:
         require(bool((alpha >= 0).all()), "a weight is negative or NaN")
         if getattr(layer, "memory", None) in ("all", "past"):
-            _check_mailbox(alpha, real, task is None)
+            _check_mailbox(task_graph(layer), alpha, real, task)
         else:
             _check_edges(task_graph(layer), edge_index, alpha, real, task)
 
@@ -118,10 +118,14 @@ def _check_edges(
             same(got, torch.full_like(got, float(ran)), message)
 
 
-def _check_mailbox(alpha: Tensor, real: Tensor, every: bool) -> None:
-    if not every:
-        alpha = alpha.unsqueeze(1)
-    expected = real[:, None, :, None].to(alpha.dtype).expand(alpha.shape[:3] + alpha.shape[-1:])
+def _check_mailbox(graph: TaskGraph, alpha: Tensor, real: Tensor, task: Tensor | None) -> None:
+    hears = torch.tensor([bool(graph.incoming(k)) for k in range(graph.num_tasks)])
+    if task is None:
+        reads = hears.expand(len(alpha), -1)
+    else:
+        alpha, reads = alpha.unsqueeze(1), hears[task.cpu()].unsqueeze(1)
+    there = real[:, None] & reads.to(real.device)[:, :, None]
+    expected = there[..., None].to(alpha.dtype).expand(alpha.shape[:3] + alpha.shape[-1:])
     same(alpha.sum(3), expected, "weights over the mailbox do not sum to one")
     unread = ~real[:, None, None, :, None].expand_as(alpha)
     require(not bool(alpha[unread].any()), "a weight stands on a position beyond the lengths")

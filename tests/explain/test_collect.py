@@ -212,6 +212,34 @@ def test_the_model_is_left_as_it_was() -> None:
     assert model.encoder.training and not model.embedding.training
 
 
+def test_a_mailbox_of_several_senders_has_words_and_edges() -> None:
+    layer = CompleteGraphLSTM(4, 3, TASKS, memory="all", bidirectional=True)
+    model = reader(layer)
+    graph, shares = layer.graph, [share for _, share in layer.edge_attention()]
+    readouts = [EdgeMean(graph), MailboxByWord(graph, WORDS), EdgeByPosition(graph)]
+    averaged, words, places = collect_attention(model, make_batches(3), readouts)
+    expected = torch.stack(shares).mean(0).float()
+    torch.testing.assert_close(averaged.edge_weight, expected.detach())
+    assert averaged == average_attention(model, make_batches(3))
+    assert averaged.edge_weight.std() > 0.01
+    there = places.count > 0
+    torch.testing.assert_close(
+        places.weight[there].float(), averaged.edge_weight.expand_as(there)[there]
+    )
+    (alone,) = collect_attention(model, make_batches(3), [MailboxByWord(graph, WORDS)])
+    assert torch.equal(words.weight, alone.weight) and words.weight.std() > 0.01
+
+
+def test_no_share_lies_on_an_edge_into_a_node_that_hears_nothing_here() -> None:
+    graph = TaskGraph.star(TASKS)  # of an exchange that reads, the virtual node runs in silence
+    edges = [*graph.edges, ("a", "b")]
+    layer = GraphLSTM(4, 3, TaskGraph.from_edges(edges, TASKS, ("shared",)), "read", memory="all")
+    (found,) = collect_attention(reader(layer), make_batches(3), [EdgeMean(layer.graph)])
+    into = dict(zip(layer.graph.edges, found.edge_weight.tolist(), strict=True))
+    assert [into[task, "shared"] for task in TASKS] == [0.0] * 3
+    assert into["shared", "a"] == into["shared", "c"] == 1 and 0 < into["a", "b"] < 1
+
+
 def test_what_cannot_be_read_is_refused() -> None:
     star, complete = reader(StarGraphLSTM(4, 3, 6)), reader(CompleteGraphLSTM(4, 3, 4))
     with pytest.raises(ValueError, match="EdgeMean reads edges.*hands out mailbox.*not to edges"):

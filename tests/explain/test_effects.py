@@ -46,10 +46,13 @@ def unlabel(batches: list[SequenceBatch]) -> list[SequenceBatch]:
     return batches
 
 
-@pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
-def test_ablation_is_the_mean_rise_of_the_loss(exchange: str) -> None:
+@pytest.mark.parametrize(
+    ("exchange", "memory"),
+    [*((exchange, "current") for exchange in GRAPHS), ("read", "all"), ("read", "past")],
+)
+def test_ablation_is_the_mean_rise_of_the_loss(exchange: str, memory: str) -> None:
     graph = GRAPHS[exchange]
-    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2))
+    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2, memory=memory))
     effects = edge_ablation(model, unlabel(make_batches(3, (7, 6))), loss)
     rises: dict[tuple[int, int], list[Tensor]] = {}
     base: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}

@@ -65,6 +65,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "star": ("star", {}),
     "past": ("star", {"memory": "past"}),
     "current": ("star", {"memory": "current"}),
+    "several": ("complete", {"memory": "all"}),
 }
 
 
@@ -154,7 +155,7 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
         assert [len(row) for row in s["weights"]] == [len(s["words"])] * len(senders)
         sums = torch.tensor(s["weights"]).sum(0)
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=5e-3)
-    assert (told["kind"] == "mailbox") == (name in ("star", "past"))
+    assert (told["kind"] == "mailbox") == (name in ("star", "past", "several"))
     # Without a score of words, they would all have the same weight.
     assert told["words"] is None if name == "uniform" else any(told["words"])
 
@@ -164,6 +165,7 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
     assert keys["uniform"] == ["attention", "ablation", "profile"]
     assert keys["star"] == keys["past"] == ["ablation"]
+    assert keys["several"] == ["attention", "ablation", "profile"]
     [row] = content(pages["uniform"])["agreements"]
     assert row["mean"] is None  # equal weights have no order
     assert content(pages["star"])["clusters"] is None

@@ -31,6 +31,7 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "deep": lambda **o: CompleteGraphLSTM(E, H, TASKS, num_layers=2, bidirectional=True, **o),
     "star": lambda **o: StarGraphLSTM(E, H, TASKS, **o),
     "star-past": lambda **o: StarGraphLSTM(E, H, TASKS, "past", **o),
+    "several": lambda **o: CompleteGraphLSTM(E, H, TASKS, memory="all", **o),
     "isolated": lambda **o: GraphLSTM(E, H, TaskGraph.isolated(TASKS), **o),
 }
 

@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[str, Callable[..., GraphLSTM]]] = {
     "sparse": ("sparse", lambda **o: GraphLSTM(E, H, RING, "mutual", **o)),
     "star": ("mailbox", lambda **o: StarGraphLSTM(E, H, TASKS, **o)),
     "past": ("mailbox", lambda **o: StarGraphLSTM(E, H, TASKS, "past", heads=2, **o)),
+    "several": ("mailbox", lambda **o: CompleteGraphLSTM(E, H, TASKS, memory="past", **o)),
     "current": ("edges", lambda **o: StarGraphLSTM(E, H, TASKS, "current", **o)),
     "deep": (
         "edges",

@@ -43,6 +43,8 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "current": lambda **o: StarGraphLSTM(E, H, K, "current", **o),
     "fused mailbox": lambda **o: StarGraphLSTM(E, H, K, "all", **o),
     "past": lambda **o: StarGraphLSTM(E, H, K, "past", **o),
+    "several": lambda **o: CompleteGraphLSTM(E, H, K, memory="all", **o),
+    "several, past": lambda **o: GraphLSTM(E, H, UNEVEN, "read", memory="past", **o),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -55,7 +57,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "gated": {"fusion": "gated", "heads": 2, "concat_messages": True},
     "gated deep": {"fusion": "gated", "num_layers": 2, "bidirectional": True, "common": True},
 }
-BOXES = ("fused mailbox", "past", "current")
+SEVERAL = ("several", "several, past")
+BOXES = ("fused mailbox", "past", "current", *SEVERAL)
 CASES = [(a, o) for a in LAYERS for o in OPTIONS if not (a in BOXES and o == "static")]
 
 
@@ -86,6 +89,8 @@ def results(layer: GraphLSTM, x: Tensor, task: Tensor | None, state: Any = None)
     tilt = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view_as(out)
     loss = (out.sin() * tilt).sum() + end.c.cos().sum() + end.sender_h.sin().sum()
     loss = loss + sum((alpha**2).sum() for _, alpha in attention)
+    if layer.memory != "current":
+        loss = loss + sum((alpha**3).sum() for _, alpha in layer.edge_attention())
     leaves = [x, *layer.parameters()]
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
     return [out, *(alpha for _, alpha in attention), *end[:4], *gradients]
@@ -111,7 +116,7 @@ def test_with_an_input_for_each_node(name: str) -> None:
     check_equal(plain, fused, words(plain.graph.num_nodes), TASK)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name != "fused mailbox"])
+@pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("fused mailbox", *SEVERAL)])
 def test_from_a_state(name: str) -> None:
     plain, fused = pair(name, num_layers=2)
     with torch.no_grad():

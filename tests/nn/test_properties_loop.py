@@ -41,8 +41,10 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "all": lambda **o: StarGraphLSTM(E, H, TASKS, "all", **o),
     "past": lambda **o: StarGraphLSTM(E, H, TASKS, "past", **o),
     "current": lambda **o: StarGraphLSTM(E, H, TASKS, "current", **o),
+    "several, all": lambda **o: GraphLSTM(E, H, CYCLIC, "read", memory="all", **o),
+    "several, past": lambda **o: GraphLSTM(E, H, CYCLIC, "read", memory="past", **o),
 }
-NO_STATIC = ("all", "past", "current")
+NO_STATIC = ("all", "past", "current", "several, all", "several, past")
 CASES = [(a, o) for a in LAYERS for o in OPTIONS if not (a in NO_STATIC and o == "static")]
 
 
@@ -56,7 +58,7 @@ class Loop:
         self.gated = options.get("fusion") == "gated"
         self.own = options.get("score_owner") == "receiver"
         self.detach = options.get("detach", False)
-        self.memory = getattr(layer, "memory", None)
+        self.memory = layer.memory
         self.alpha: list[dict[tuple[int, int], Tensor]] = []
 
     def __call__(self, x: Tensor, task: int) -> Tensor:
@@ -112,8 +114,7 @@ class Loop:
                 senders = self.graph.incoming(n)
                 if self.memory in ("all", "past"):
                     end = len(words[n]) if self.memory == "all" else t + 1
-                    box = silent[self.graph.num_nodes - 1]
-                    sent = [(j, box[j]) for j in range(end)]
+                    sent = [(j, self.mixed(key, senders, silent, j)) for j in range(end)]
                 elif reading:
                     sent = [(e, self.cut(i, silent[i][t])) for e, i in senders]
                 else:
@@ -125,6 +126,14 @@ class Loop:
             for n in words:
                 states[n].append(h[n])
         return states if not reading else {**silent, task: states[task]}
+
+    def mixed(self, key: str, senders: list[tuple[int, int]], silent: dict, j: int) -> Tensor:
+        """What stands in a mailbox at position j."""
+        sent = [self.cut(i, silent[i][j]) for _, i in senders]
+        if len(sent) == 1:
+            return sent[0]
+        powers = [self.layer.edge_convs[key]["shared"].logit[e, 0].exp() for e, _ in senders]
+        return sum(power / sum(powers) * m for power, m in zip(powers, sent, strict=True))
 
     def cut(self, sender: int, message: Tensor) -> Tensor:
         return message.detach() if self.detach and sender < len(TASKS) else message
@@ -189,7 +198,7 @@ def check(layer: GraphLSTM, options: dict[str, Any], x: Tensor) -> None:
     for b in range(B):
         torch.testing.assert_close(out[b, : LENGTHS[b]], plain[b], rtol=1e-10, atol=1e-12)
         own = {e for e, _ in layer.graph.incoming(int(TASK[b]))}
-        box = isinstance(layer, StarGraphLSTM) and layer.memory != "current"
+        box = layer.memory != "current"
         for (_, alpha), expected in zip(attention, weights[b], strict=True):
             mine = {place: a for place, a in expected.items() if box or place[1] in own}
             assert len(mine) >= LENGTHS[b]

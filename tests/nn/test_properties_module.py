@@ -23,6 +23,7 @@ LAYERS: dict[str, Callable[[], GraphLSTM]] = {
     "mutual": lambda: CompleteGraphLSTM(E, H, 3, "mutual", score="static", heads=2),
     "star": lambda: StarGraphLSTM(E, H, 3, num_layers=2, bidirectional=True),
     "past": lambda: StarGraphLSTM(E, H, ["books", "dvd & video", "a.b"], "past"),
+    "boxes": lambda: CompleteGraphLSTM(E, H, 3, memory="all", num_layers=2),
     "gat": lambda: CompleteGraphLSTM(E, H, 3, conv=GATv2Conv(H, H, add_self_loops=False)),
 }
 
@@ -180,6 +181,14 @@ def test_a_mailbox_layer_refuses_a_state_without_a_mailbox() -> None:
     _, state = StarGraphLSTM(E, H, 3, "current")(X, None, TASK)
     with pytest.raises(ValueError, match="mailbox"):
         StarGraphLSTM(E, H, 3, "past")(X, None, TASK, state)
+
+
+def test_mailboxes_of_several_senders_take_no_state() -> None:
+    layer = CompleteGraphLSTM(E, H, 3, memory="past")
+    _, state = layer(X, None, TASK)
+    assert state.mailbox is None
+    with pytest.raises(ValueError, match="takes no state but where all tasks read one virtual"):
+        layer(X, None, TASK, state)
 
 
 def test_states_that_do_not_fit_are_named() -> None:

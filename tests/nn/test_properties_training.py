@@ -91,6 +91,7 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "read": lambda **o: CompleteGraphLSTM(E, H, 3, **o),
     "all": lambda **o: StarGraphLSTM(E, H, 3, **o),
     "past": lambda **o: StarGraphLSTM(E, H, 3, "past", **o),
+    "several": lambda **o: CompleteGraphLSTM(E, H, 3, memory="all", **o),
 }
 
 

@@ -67,6 +67,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "all-both-ways": lambda: StarGraphLSTM(E, H, TASKS, num_layers=2, bidirectional=True),
     "past": lambda: StarGraphLSTM(E, H, TASKS, "past", score="dot", heads=2),
     "current": lambda: StarGraphLSTM(E, H, TASKS, "current", kernel="reference"),
+    "several": lambda: CompleteGraphLSTM(E, H, TASKS, memory="all", heads=2),
+    "several, past": lambda: GraphLSTM(E, H, CYCLIC, "read", memory="past"),
     "single": lambda: GraphLSTM(E, H, TaskGraph.isolated(TASKS)),
     "shared": lambda: SharedLSTM(E, H, TASKS, num_layers=2, bidirectional=True),
 }
@@ -209,12 +211,15 @@ def test_every_option_is_kept() -> None:
         "detach": True,
         "kernel": "reference",
     }
-    known = {"self", "input_size", "hidden_size", "graph", "conv", *options}
+    known = {"self", "input_size", "hidden_size", "graph", "conv", "memory", *options}
     # A new option must be kept too: add it to mtgnn/nn/transfer.py, and here.
     assert set(inspect.signature(GraphLSTM.__init__).parameters) == known
     new = add_task(GraphLSTM(E, H, CHAIN, **options), "new")
     same = GraphLSTM(E, H, new.graph, **options)
     assert _settings(new) == _settings(same)
+    read = {**options, "exchange": "read", "memory": "past"}
+    new = add_task(GraphLSTM(E, H, CHAIN, **read), "new")
+    assert _settings(new) == _settings(GraphLSTM(E, H, new.graph, **read))
     star_options = {key: value for key, value in options.items() if key != "exchange"}
     star = StarGraphLSTM(E, H, TASKS, "past", virtual="hub", **star_options)
     same = StarGraphLSTM(E, H, (*TASKS, "new"), "past", virtual="hub", **star_options)

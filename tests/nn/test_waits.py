@@ -37,6 +37,7 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "star": lambda: StarGraphLSTM(E, H, TASKS, bidirectional=True),
     "star, dot": lambda: StarGraphLSTM(E, H, TASKS, score="dot"),
     "star, past": lambda: StarGraphLSTM(E, H, TASKS, "past"),
+    "several": lambda: CompleteGraphLSTM(E, H, TASKS, memory="all", bidirectional=True),
     "star, current": lambda: StarGraphLSTM(E, H, TASKS, "current"),
     "shared": lambda: SharedLSTM(E, H, TASKS),
 }
