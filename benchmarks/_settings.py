@@ -61,8 +61,11 @@ SETTINGS: dict[str, Setting] = {
         encoder={"bidirectional": True},
         tuned="quarter",
     ),
+    "exchange-read": _changed("exchange: read", "complete", exchange="read"),
     "exchange-mutual": _changed("exchange: mutual", "complete", exchange="mutual"),
-    "score-additive": _changed("score: additive", "complete", score="additive"),
+    "score-additive": _changed(
+        "exchange: read, score: additive", "complete", exchange="read", score="additive"
+    ),
     "score-dot": _changed("score: dot", score="dot"),
     "score-uniform": _changed("score: uniform", score="uniform"),
     "fusion-gated": _changed("fusion: gated", encoder={"fusion": "gated"}),

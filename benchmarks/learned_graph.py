@@ -9,11 +9,11 @@ the mean over seeds.
     python benchmarks/learned_graph.py --csv benchmarks/results/graphs.csv --summary
     python benchmarks/learned_graph.py --data planted --settings headline --seeds 0 1   # a minute
 
-Settings are those of ``accuracy.py``; their default is a quarter of FDU-MTL's training texts, with
-static and with contextual scores. Models and protocol are those of ``accuracy.py``, at one learning
-rate; the dev part chooses the epoch. A row of the record is an edge's weight in a readout of a
-seed; beside it ``graphs_words.csv`` has, of contextual scores, the words at which a domain hears
-most. What is there is not trained again.
+Settings are those of ``accuracy.py``; their default is a quarter of FDU-MTL's training texts, read
+word by word, with static and with contextual scores. Models and protocol are those of
+``accuracy.py``, at one learning rate; the dev part chooses the epoch. A row of the record is an
+edge's weight in a readout of a seed; beside it ``graphs_words.csv`` has, of contextual scores, the
+words at which a domain hears most. What is there is not trained again.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
         for how, graph in graphs.items()
         for (i, k), w in zip(graph.edges, graph.edge_weight.tolist(), strict=True)
     ]
-    contextual = getattr(model.encoder, "score", None) in CONTEXTUAL
+    encoder: Any = model.encoder
+    contextual = encoder.score in CONTEXTUAL and encoder.memory == "current"
     return rows, top_words(words, attention, named) if contextual else []
 
 
@@ -122,7 +123,7 @@ def read_options() -> argparse.Namespace:
     add("--data", choices=list(PROTOCOLS), default="fdu-mtl")
     add("--root", default="data/fdu-mtl", help="where FDU-MTL is, or goes")
     add("--source", help="where FDU-MTL's files come from")
-    add("--settings", nargs="+", choices=complete, default=["quarter", "score-additive"])
+    add("--settings", nargs="+", choices=complete, default=["exchange-read", "score-additive"])
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--learning-rate", type=float, help="(the middle of accuracy.py's grid)")
     add("--csv", type=Path, help="the record: rows are added to it")

@@ -37,6 +37,9 @@ def build_oracle(options: dict[str, Any], texts: Any) -> OracleLSTM:
 def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a graph's encoder takes of the options; nothing for the other models."""
     alike = {key: options[key] for key in ("common", "concat_messages")}
+    if name == "complete" and options["exchange"] == "mailbox":
+        read = {"exchange": "read", "memory": "all"}
+        return {**read, "score": options["score"] or "additive", **alike}
     if name == "complete":
         return {"exchange": options["exchange"], "score": options["score"] or "static", **alike}
     if name == "star":
@@ -79,6 +82,8 @@ def group_rates(
     model: MultiTaskModel | TaggingModel, learning_rate: float
 ) -> dict[str, float] | None:
     """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`."""
-    # A static score is a logit: its size is about 1, where a weight's is about 1/√H.
+    # One number an edge is a logit: its size is about 1, where a weight's is about 1/√H.
     static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
-    return {"scores": 10 * learning_rate} if static else None
+    shares = len(getattr(model.encoder, "edge_convs", ())) > 0
+    groups = ["scores"] * static + ["edges"] * shares
+    return dict.fromkeys(groups, 10 * learning_rate) or None

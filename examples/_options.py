@@ -30,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.0,
     "dropout": 0.2,
     "pooling": "max",
-    "exchange": "read",
+    "exchange": "mailbox",
     "memory": "all",
     "score": None,
     "common": True,
@@ -39,8 +39,9 @@ DEFAULTS: dict[str, Any] = {
     "accelerator": "auto",
     "quick": False,
 }
-# Planted sentences are short, and their words few.
+# Planted sentences are short, and their words few; who listens to whom is the point of them.
 PLANTED: dict[str, Any] = {
+    "exchange": "read",
     "model": [*MODELS, "oracle"],
     "epochs": 30,
     "batch_size": 32,
@@ -101,13 +102,18 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     )
     add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")
     add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
-    add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
+    add(
+        "--exchange",
+        choices=["mailbox", "read", "mutual"],
+        help="of the complete graph: a task reads the others' whole text, their state at the same "
+        "word, or all read each other (default: mailbox, planted read)",
+    )
     add("--memory", choices=["all", "past", "current"], help="of the star (default: all)")
     add(
         "--score",
         choices=["additive", "dot", "static", "uniform"],
-        help="how an edge is weighed (default: the complete graph's by one learned number, static; "
-        "the star's positions by what stands there, additive)",
+        help="how an edge is weighed (default: by one learned number, static; in a mailbox, the "
+        "star's or the complete graph's, positions by what stands there, additive)",
     )
     choice = argparse.BooleanOptionalAction
     add("--common", action=choice, help="graph models: nodes have a part in common (default)")

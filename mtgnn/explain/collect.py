@@ -119,9 +119,10 @@ def _given(batch: Any) -> tuple[Any, ...]:
 def mailbox_shares(encoder: Any) -> Tensor | None:
     """Each edge's share ``[E]`` in the mailbox of its receiver, mean over layers and directions.
 
-    ``None`` where every receiver has one sender, which leaves nothing to weigh.
+    ``None`` where virtual nodes alone send, as in a star.
     """
-    if not len(getattr(encoder, "edge_convs", ())):
+    virtual = encoder.graph.edge_index[0] >= encoder.graph.num_tasks
+    if len(virtual) and bool(virtual.all()):
         return None
     return torch.stack([alpha for _, alpha in encoder.edge_attention()]).mean(0)
 
