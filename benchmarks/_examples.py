@@ -8,7 +8,12 @@ from pathlib import Path
 # At the end: some programs have the same name in both folders.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-from _models import build_model, graph_options, group_rates  # noqa: E402
+from _models import (  # noqa: E402
+    build_model,
+    build_shared_mailbox,
+    graph_options,
+    group_rates,
+)
 from _options import DEFAULTS, PLANTED  # noqa: E402
 from _report import table  # noqa: E402
 from _scoring import is_right, kinds  # noqa: E402
@@ -20,6 +25,7 @@ __all__ = [
     "PLANTED",
     "Texts",
     "build_model",
+    "build_shared_mailbox",
     "graph_options",
     "group_rates",
     "is_right",

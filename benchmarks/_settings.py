@@ -11,7 +11,12 @@ from typing import Any
 
 from _examples import DEFAULTS, PLANTED
 
-BASELINES = ("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture")
+# The last one is no published model: it is the star without its tasks' nodes, and tells what these
+# bring beside the mailbox.
+BASELINES = (
+    *("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture"),
+    "shared_mailbox",
+)
 GRAPHS = ("complete", "star")
 MODELS = BASELINES + GRAPHS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from _examples import (
     Texts,
     build_model,
+    build_shared_mailbox,
     graph_options,
     is_right,
     kinds,
@@ -122,7 +123,10 @@ class Study:
         options = {**self.options, **setting.options}
         further = {**graph_options(run.model, options), **setting.encoder}
         tasks = self.of(run.seed).train.tasks
-        encoder = build_encoder(run.model, options["embedding_size"], hidden_size, tasks, **further)
+        build = partial(build_encoder, run.model)
+        if run.model == "shared_mailbox":
+            build = build_shared_mailbox
+        encoder = build(options["embedding_size"], hidden_size, tasks, **further)
         return sum(parameter.numel() for parameter in encoder.parameters())
 
     def train_texts(self, run: Run) -> Any:

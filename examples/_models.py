@@ -11,27 +11,42 @@ from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
-from mtgnn.nn import GraphLSTM, MultiTaskModel, TaggingModel
+from mtgnn.nn import GraphLSTM, MultiTaskModel, StarGraphLSTM, TaggingModel
 
 
-class OracleLSTM(nn.Module):
-    """Knows what the graph models have to find out: one LSTM for each true group of tasks."""
+class GroupLSTM(nn.Module):
+    """A layer in which the tasks of a group are one task, as an encoder of all tasks.
 
-    def __init__(self, input_size: int, hidden_size: int, tasks: Sequence[str], groups: list[int]):
+    Args:
+        layer: Has a task for each group.
+        tasks: Names of the tasks.
+        groups: The group of each task.
+    """
+
+    def __init__(self, layer: GraphLSTM, tasks: Sequence[str], groups: Sequence[int]) -> None:
         super().__init__()
         self.register_buffer("group", torch.tensor(groups), persistent=False)
         self.graph = TaskGraph.isolated(tasks)
-        self.lstm = GraphLSTM(input_size, hidden_size, TaskGraph.isolated(max(groups) + 1))
-        self.output_size = hidden_size
+        self.layer = layer
+        self.output_size, self.bidirectional = layer.output_size, layer.bidirectional
 
     def forward(self, x: Tensor, lengths: Tensor, task: Tensor) -> Any:
-        return self.lstm(x, lengths, self.group.to(task.device)[task])
+        return self.layer(x, lengths, self.group.to(task.device)[task])
 
 
-def build_oracle(options: dict[str, Any], texts: Any) -> OracleLSTM:
-    """The oracle's encoder."""
-    sizes = options["embedding_size"], options["hidden_size"]
-    return OracleLSTM(*sizes, texts.train.tasks, texts.train.groups)
+def build_oracle(options: dict[str, Any], texts: Any) -> GroupLSTM:
+    """Knows what the graph models have to find out: one LSTM for each true group of tasks."""
+    sizes, groups = (options["embedding_size"], options["hidden_size"]), texts.train.groups
+    layer = GraphLSTM(*sizes, TaskGraph.isolated(max(groups) + 1))
+    return GroupLSTM(layer, texts.train.tasks, groups)
+
+
+def build_shared_mailbox(
+    input_size: int, hidden_size: int, tasks: Sequence[str], **options: Any
+) -> GroupLSTM:
+    """The star with one node for all tasks: its mailbox, and nothing of the multi-task graph."""
+    layer = StarGraphLSTM(input_size, hidden_size, 1, concat_messages=True, **options)
+    return GroupLSTM(layer, tasks, [0] * len(tasks))
 
 
 def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,6 +79,10 @@ def build_model(
     encoder: str | nn.Module = name
     if name == "oracle":
         encoder = build_oracle(options, texts)
+    if name == "shared_mailbox":
+        sizes = options["embedding_size"], options["hidden_size"]
+        encoder = build_shared_mailbox(*sizes, texts.train.tasks, **encoder_options)
+        encoder_options = {}
     return MultiTaskModel(
         vocabulary,
         texts.classes,
