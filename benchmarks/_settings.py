@@ -66,11 +66,10 @@ SETTINGS: dict[str, Setting] = {
         encoder={"bidirectional": True},
         tuned="quarter",
     ),
-    "exchange-read": _changed("exchange: read", "complete", exchange="read"),
-    "exchange-mutual": _changed("exchange: mutual", "complete", exchange="mutual"),
-    "score-additive": _changed(
-        "exchange: read, score: additive", "complete", exchange="read", score="additive"
-    ),
+    "exchange-mailbox": _changed("whole texts", "complete", exchange="mailbox"),
+    "exchange-read": _changed("word by word, static scores", "complete", exchange="read"),
+    "exchange-mutual": _changed("exchange: mutual, static scores", "complete", exchange="mutual"),
+    "score-additive": _changed("word by word", "complete", exchange="read", score="additive"),
     "score-dot": _changed("score: dot", score="dot"),
     "score-uniform": _changed("score: uniform", score="uniform"),
     "fusion-gated": _changed("fusion: gated", encoder={"fusion": "gated"}),
@@ -140,3 +139,10 @@ def tuned(setting: str, data: str) -> str:
 def seeds(setting: str) -> tuple[int, ...]:
     """The seeds that a setting is reported from."""
     return ABLATION_SEEDS if SETTINGS[setting].ablation else SEEDS
+
+
+def unchanged(setting: str, data: str) -> bool:
+    """Whether an ablation is what the data set's protocol does anyway."""
+    own, options = SETTINGS[setting], PROTOCOLS[data].options
+    same = all(options[key] == value for key, value in own.options.items())
+    return own.ablation and not own.encoder and same

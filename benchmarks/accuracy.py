@@ -36,7 +36,7 @@ from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
-from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned
+from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned, unchanged
 from _significance import cluster_bootstrap
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -241,6 +241,9 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     options.stages = options.stages or list(STAGES)
     if not set(options.stages) <= set(STAGES):
         parser.error(f"expected stages of {STAGES}, got {options.stages}")
+    for name in options.settings:
+        if unchanged(name, options.data):
+            parser.error(f"{name} changes nothing on {options.data}")
     kept = set(PROTOCOLS[options.data].tuning_seeds)
     if set(options.seeds or ()) & kept:
         parser.error(f"seeds {sorted(kept)} are for tuning: they are not reported")

@@ -103,6 +103,6 @@ def group_rates(
     """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`."""
     # One number an edge is a logit: its size is about 1, where a weight's is about 1/√H.
     static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
-    shares = len(getattr(model.encoder, "edge_convs", ())) > 0
+    shares = len(getattr(model.encoder, "edge_logits", ())) > 0
     groups = ["scores"] * static + ["edges"] * shares
     return dict.fromkeys(groups, 10 * learning_rate) or None

@@ -64,6 +64,12 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
         parser.error("the file of --vectors says their size: leave out --embedding-size")
     data = given.get("data", kept.get("data", DEFAULTS["data"]))
     options = DEFAULTS | (PLANTED if data == "planted" else {}) | kept | given
+    if options["score"] == "static" and "star" in options["model"]:
+        parser.error(
+            "--score static is for edges, and the star reads positions: leave out --model star"
+        )
+    if options["score"] == "static" and options["exchange"] == "mailbox":
+        parser.error("--score static goes with --exchange read or mutual")
     if data != "planted" and "oracle" in options["model"]:
         parser.error("an oracle knows the true groups of tasks: only planted tasks have them")
     if data != "planted" and given.get("quick"):
@@ -113,7 +119,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         "--score",
         choices=["additive", "dot", "static", "uniform"],
         help="how an edge is weighed (default: by one learned number, static; in a mailbox, the "
-        "star's or the complete graph's, positions by what stands there, additive)",
+        "star's or the complete graph's, positions by what stands there, additive; not static)",
     )
     choice = argparse.BooleanOptionalAction
     add("--common", action=choice, help="graph models: nodes have a part in common (default)")

@@ -38,7 +38,7 @@ def edge_ablation(
     encoder = find_encoder(model)
     with evaluating(model):  # siblings are born in the mode that they stay in
         # A mailbox of one sender has no share to take away: without it, there is no mailbox.
-        alone = encoder.memory != "current" and not len(encoder.edge_convs)
+        alone = encoder.memory != "current" and not len(encoder.edge_logits)
         if encoder.exchange != "read" or alone:
             rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
             return _effects(model, batches, loss, model, rounds, sign=1)

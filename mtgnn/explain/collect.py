@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..data import SequenceBatch, TokenBatch
 from ..graph import TaskGraph
+from ..nn import GraphLSTM
 from ..nn.modes import evaluating
 from .readout import EDGES, MAILBOX, Readout, real_steps
 
@@ -57,8 +58,8 @@ def collect_attention(
         [..., ...]
     """
     encoder: Any = getattr(model, "encoder", model)
-    mailbox = getattr(encoder, "memory", "current") != "current"
-    shares = mailbox_shares(encoder) if mailbox else None
+    mailbox = getattr(encoder, "memory", None) in ("all", "past")
+    shares = mailbox_shares(encoder) if mailbox and isinstance(encoder, GraphLSTM) else None
     kinds = [MAILBOX if mailbox else EDGES] + ([EDGES] if shares is not None else [])
     for readout in readouts:
         if readout.reads not in kinds:
@@ -116,13 +117,13 @@ def _given(batch: Any) -> tuple[Any, ...]:
     return batch.tokens, batch.characters, batch.lengths, batch.task
 
 
-def mailbox_shares(encoder: Any) -> Tensor | None:
+def mailbox_shares(encoder: GraphLSTM) -> Tensor | None:
     """Each edge's share ``[E]`` in the mailbox of its receiver, mean over layers and directions.
 
-    ``None`` where virtual nodes alone send, as in a star.
+    ``None`` where every task reads one virtual node alone, as in a star: nothing is to be told.
     """
     virtual = encoder.graph.edge_index[0] >= encoder.graph.num_tasks
-    if len(virtual) and bool(virtual.all()):
+    if len(virtual) and bool(virtual.all()) and not len(encoder.edge_logits):
         return None
     return torch.stack([alpha for _, alpha in encoder.edge_attention()]).mean(0)
 

@@ -45,13 +45,15 @@ def edge_gradient(
             as they are.
 
     Raises:
-        ValueError: As in :func:`edge_ablation`; also for a mailbox, which has no edges, and
+        ValueError: As in :func:`edge_ablation`; also for a mailbox, and
             attention without gradient, as uniform scores have it.
     """
     check_option("instead", instead, ("others", "nothing"))
     encoder, measure = find_encoder(model), find_loss(model, loss)
     if getattr(encoder, "memory", "current") != "current":
-        raise ValueError("a mailbox has positions, not edges: there is no edge to take a gradient")
+        raise ValueError(
+            "expected edges weighed at every step, got a mailbox: edge_ablation can cut its edges"
+        )
     sums = EffectSums(encoder.graph)
     with evaluating(model):
         for batch in batches:

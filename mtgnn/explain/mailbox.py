@@ -42,7 +42,7 @@ class MailboxWords:
 
 
 class MailboxByWord:
-    r"""Readout for the star: how much a task reads at a word, in units of equal attention.
+    r"""Readout for mailboxes: how much a task reads at a word, in units of equal attention.
 
     For a word w and a task k, over all positions j of its sentences where w stands,
 
@@ -53,7 +53,7 @@ class MailboxByWord:
     keeps words of short sentences, whose weights are larger, from coming first.
 
     Args:
-        graph: The star's graph.
+        graph: The graph that the model's encoder runs on.
         vocabulary: The words.
         past: Whether a step reads no later positions (``memory="past"``).
     """
@@ -62,6 +62,7 @@ class MailboxByWord:
 
     def __init__(self, graph: TaskGraph, vocabulary: Vocabulary, past: bool = False) -> None:
         self.graph, self.words, self.past = graph, vocabulary.tokens, past
+        self._hears = torch.tensor([bool(graph.incoming(k)) for k in range(graph.num_tasks)])
         size = (len(self.words), graph.num_tasks)
         self._read = torch.zeros(size, dtype=torch.float64)
         self._equal = torch.zeros(size, dtype=torch.float64)
@@ -70,7 +71,7 @@ class MailboxByWord:
     def update(self, batch: SequenceBatch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         device = weights.device
-        real = real_steps(batch, device)
+        real = real_steps(batch, device) & self._hears[batch.task.cpu()].to(device).unsqueeze(1)
         where = real.unsqueeze(2) & real.unsqueeze(1)  # step, position
         if self.past:
             where = where.tril()

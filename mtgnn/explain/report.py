@@ -51,8 +51,8 @@ def report(
     does to the loss and by its first-order estimate, and how far these agree; of a complete
     graph that reads, also how alike tasks are, see :func:`profile_graph`; clusters of tasks;
     the words at which a task listens, where its scores see words; and sentences to step through.
-    For a star it shows the words that tasks read in the mailbox. It stays readable for the
-    colour-blind.
+    Of a mailbox it shows which words tasks read in it, and whose shares it holds. It stays readable
+    for the colour-blind.
 
     Args:
         model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges.
@@ -119,20 +119,24 @@ def report(
         "tasks": list(graph.tasks),
         "nodes": list(graph.nodes),
         "edges": graph.edge_index.t().tolist(),
-        "readouts": [_readout(name, weights[name], effects.get(name), truth) for name in weights],
+        "readouts": [
+            _readout(name, weights[name], effects.get(name), truth, mailbox) for name in weights
+        ],
         "agreements": agreements,
         "words": _words(table, num_words, min_count) if sees_words else None,
         "min_count": min_count,
         "sentences": _sentences(model, sentences, mailbox),
         **_map(weights[chosen], chosen, num_clusters),
     }
-    if truth is not None and not mailbox:
+    if truth is not None and "attention" in kinds:
         content["readouts"].append(_planted(graph, truth))
     Path(path).write_text(render_page(content), encoding="utf-8")
     return weights
 
 
 ABOUT = {
+    "shares": "The share of each sender in what a task reads: one learned number an edge, the same "
+    "at all words. The circle shows the edges whose share is larger than an equal one would be.",
     "attention": "Mean attention weight at the words of a task's own sentences. The circle shows "
     "the edges that weigh more than equal attention would.",
     "ablation": "How much the loss of the receiver rises when the edge is cut: its other senders "
@@ -171,11 +175,18 @@ def _is_complete(graph: TaskGraph) -> bool:
 
 
 def _readout(
-    name: str, graph: TaskGraph, effects: EdgeEffects | None, truth: TaskGraph | None
+    name: str,
+    graph: TaskGraph,
+    effects: EdgeEffects | None,
+    truth: TaskGraph | None,
+    mailbox: bool,
 ) -> dict[str, Any]:
     """A way to weigh the edges, and above which bar an edge is drawn."""
     assert graph.edge_weight is not None
-    receiver, about = graph.edge_index[1], ABOUT[name]
+    receiver, about = (
+        graph.edge_index[1],
+        ABOUT["shares" if name == "attention" and mailbox else name],
+    )
     error = None
     if name == "profile":
         bar = torch.zeros_like(graph.edge_weight)
@@ -233,7 +244,7 @@ def _map(graph: TaskGraph, name: str, num_clusters: int | None) -> dict[str, Any
 
 
 def _words(table: WordWeights | MailboxWords, number: int, min_count: int) -> list[Any]:
-    """For each edge, or each task of a star, its heaviest words."""
+    """For each edge, or each task that reads a mailbox, its heaviest words."""
     columns = range(table.weight.size(1))
     heavy = [
         heaviest(table.words, table.weight[:, i], table.count[:, i], number, min_count)

@@ -38,7 +38,7 @@ class SentenceSample:
         graph: The graph that the model's encoder runs on.
         vocabulary: The words.
         per_task: Sentences a task.
-        mailbox: Whether the encoder is a star that reads a mailbox.
+        mailbox: Whether the encoder reads a mailbox (``memory="all"`` or ``"past"``).
         seed: Seed of the drawing.
 
     Raises:

@@ -60,7 +60,7 @@ def parameter_groups(module: nn.Module) -> Groups:
                 _assign(group, part, name)
     if isinstance(encoder, GraphLSTM):
         _scores(group, encoder)
-        _assign(group, encoder.edge_convs, "edges")
+        _assign(group, encoder.edge_logits, "edges")
     kinds = {"tasks": "nodes", "virtual": "virtual", "rest": "encoder"}
     _by_node(group, encoder, graph, kinds)
     groups: Groups = {}
@@ -126,8 +126,8 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     if task not in graph.tasks:
         raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
     encoder = getattr(module, "encoder", module)
-    logits = _static_logits(encoder)
-    if logits and graph.incoming(graph.index(task)):
+    logits = _static_logits(encoder, len(graph.incoming(graph.index(task))))
+    if logits is not None:
         raise ValueError(
             f"static logits are one parameter for all edges: those into {task!r} cannot be trained "
             f"alone; freeze groups, with or without {logits!r}"
@@ -145,11 +145,14 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     return unfreeze(module, own)
 
 
-def _static_logits(encoder: nn.Module) -> str | None:
-    """The group that holds one logit an edge, if there is one."""
-    if getattr(encoder, "score", None) == "static":
+def _static_logits(encoder: nn.Module, senders: int) -> str | None:
+    """The group of the logits that weigh a task's edges, if it has ``senders`` and they are static.
+
+    In a mailbox the only sender has all the weight, whatever its logit.
+    """
+    if getattr(encoder, "score", None) == "static" and senders > 0:
         return "scores"
-    return "edges" if len(getattr(encoder, "edge_convs", ())) else None
+    return "edges" if len(getattr(encoder, "edge_logits", ())) and senders > 1 else None
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

@@ -145,7 +145,7 @@ class GraphLSTM(nn.Module):
             owners = (receivers if self.owned else ["shared"]) if receivers else []
             self.convs = attention_convs(self, owners, score_channels)
             self.message_size = heads * hidden_size
-        self.edge_convs = mailbox.edge_convs(self)
+        self.edge_logits = mailbox.make_edge_logits(self)
         shape = (input_size, hidden_size, num_layers, bidirectional)
         listens = self.message_size if receivers else 0
         self.common = NodeLSTM(*shape, listens, fusion) if common else None
@@ -162,6 +162,8 @@ class GraphLSTM(nn.Module):
             reset = getattr(module, "reset_parameters", None)
             if module is not self and callable(reset):
                 reset()
+        for logits in self.edge_logits.values():
+            nn.init.zeros_(logits)
 
     @property
     def output_size(self) -> int:
@@ -217,7 +219,7 @@ class GraphLSTM(nn.Module):
 
     def edge_attention(self) -> list[tuple[Tensor, Tensor]]:
         """Of a mailbox, the senders' shares in it: ``(edge_index, alpha [num_edges])`` for each
-        layer and direction, differentiable; they sum to one over the edges into a node.
+        layer and direction, differentiable; they sum to one over the edges into a task.
 
         Raises:
             ValueError: With ``memory="current"``, whose weights depend on the step.

@@ -6,16 +6,14 @@ their states, weighed by one number an edge.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.utils import softmax
 
 from ..graph import TaskGraph
 from ..ops import Channel, Layout, Mailbox, ScoreWeights, Talk, Words, attend, normalise
-from .attention import TaskAttentionConv
 from .channel import Memory, token_rows
 from .plan import Plan, Stage
 from .run import Run
@@ -54,40 +52,26 @@ def by_length(layout: Layout) -> Tensor:
     return slot[torch.argsort(layout.length[slot], descending=True, stable=True)]
 
 
-def edge_convs(layer: GraphLSTM) -> nn.ModuleDict:
-    """For each layer and direction, what weighs the edges into mailboxes of several senders."""
+def make_edge_logits(layer: GraphLSTM) -> nn.ParameterDict:
+    """For each layer and direction one logit an edge ``[E]``, if a task has several senders."""
     graph = layer.graph
-    several = any(len(graph.incoming(node)) > 1 for node in range(graph.num_nodes))
+    several = any(len(graph.incoming(k)) > 1 for k in range(graph.num_tasks))
     keys = layer.keys if several and layer.memory != "current" else []
-
-    def make() -> TaskAttentionConv:
-        return TaskAttentionConv(layer.hidden_size, score="static", num_edges=graph.num_edges)
-
-    return nn.ModuleDict({key: ModuleDict({"shared": make()}) for key in keys})
-
-
-def edge_logits(layer: GraphLSTM, key: str) -> Tensor | None:
-    """One logit an edge ``[E]``; ``None`` where nobody has several senders."""
-    if not len(layer.edge_convs):
-        return None
-    convs: Any = layer.edge_convs[key]
-    logit = convs["shared"].logit
-    assert isinstance(logit, Tensor)
-    return logit.squeeze(1)
+    return nn.ParameterDict({key: nn.Parameter(torch.zeros(graph.num_edges)) for key in keys})
 
 
 def edge_weights(layer: GraphLSTM, key: str) -> Tensor:
-    """The share ``[E]`` of each edge's sender in the mailbox of its receiver."""
+    """The share ``[E]`` of each edge's sender in the mailbox of its receiver, if that reads."""
     graph, parameter = layer.graph, next(layer.parameters())
-    logits = edge_logits(layer, key)
-    if logits is None:
-        logits = parameter.new_zeros(graph.num_edges)
-    left = torch.zeros(graph.num_edges, dtype=torch.bool)  # some may be cut
-    left[[edge for node in range(graph.num_nodes) for edge, _ in graph.incoming(node)]] = True
-    left = left.to(logits.device)
+    logits = parameter.new_zeros(graph.num_edges)
+    if len(layer.edge_logits):
+        logits = layer.edge_logits[key]
+    read = torch.zeros(graph.num_edges, dtype=torch.bool)  # some may be cut
+    read[[edge for k in range(graph.num_tasks) for edge, _ in graph.incoming(k)]] = True
+    read = read.to(logits.device)
     least = torch.finfo(logits.dtype).min
     receiver = graph.edge_index[1].to(logits.device)
-    return softmax(logits.masked_fill(~left, least), receiver, num_nodes=graph.num_nodes) * left
+    return softmax(logits.masked_fill(~read, least), receiver, num_nodes=graph.num_nodes) * read
 
 
 def mailbox(memory: Memory, slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,10 +105,10 @@ def _real(memory: Memory, slots: Tensor, steps: int) -> Tensor:
 def open_mailboxes(run: Run, stage: Stage, plain: bool) -> Mailboxes:
     """The mailboxes of a stage's slots; with a state, those it brings come first."""
     slot = by_length(stage.layout)
-    logits = edge_logits(run.layer, run.key)
-    if logits is None:
+    if not len(run.layer.edge_logits):
         values, mask = mailbox(run.memory, stage.senders[slot, 0])
     else:
+        logits = run.layer.edge_logits[run.key]
         share = normalise(logits[stage.edge[slot]].unsqueeze(2), stage.mask[slot]).squeeze(2)
         values, mask = mixed(run.memory, stage.senders[slot], share, plain)
     if run.layer.memory == "all":
@@ -212,7 +196,8 @@ def mailbox_attention(run: Run, batch_size: int, steps: int) -> Tensor:
 def carries(graph: TaskGraph) -> bool:
     """Whether all tasks read one and the same virtual node: a state can hold its mailbox."""
     heard = [[sender for _, sender in graph.incoming(k)] for k in range(graph.num_tasks)]
-    return heard[0] != [] and heard[0][0] >= graph.num_tasks and all(h == heard[0] for h in heard)
+    alone = len(heard[0]) == 1 and heard[0][0] >= graph.num_tasks
+    return alone and all(senders == heard[0] for senders in heard)
 
 
 def check_memory(layer: GraphLSTM, state: GraphState) -> None:

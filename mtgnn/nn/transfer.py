@@ -28,6 +28,7 @@ KEPT = (
 )
 # Parameters with rows for each edge, each task and token, or each task.
 GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
+GROWING_ALL = "edge_logits."
 
 
 def add_task(
@@ -203,7 +204,8 @@ def _inherit(old: Module, new: Module) -> Module:
         place = values[name]
         if place.shape != value.shape:
             # The new task's rows come last.
-            if not name.endswith(GROWING) or place.shape[1:] != value.shape[1:]:
+            grows = name.endswith(GROWING) or GROWING_ALL in name
+            if not grows or place.shape[1:] != value.shape[1:]:
                 raise ValueError(
                     f"cannot add a task to this model: {name!r} is {list(value.shape)}, "
                     f"with the new task {list(place.shape)}"

@@ -14,7 +14,7 @@ from .talk import Drop, Running, Talk
 
 
 class Mailbox(Talk):
-    """Every sequence has a mailbox, of the states of a sender that has run already.
+    """Every slot has a mailbox: states of a sender that has run already, or a mean of several.
 
     Mailboxes stand in an order of their own, that of ``place``: longest sequence first, so that
     those still in use are always the first ones. Weights are ``[M, T, T', P]`` in that order.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import Tasks, task_names
-from ..nn import TaskAttentionConv
+from ..nn import GraphLSTM, TaskAttentionConv
 from .calling import outputs, require, same, task_graph
 from .drawing import randomise
 
@@ -26,7 +26,7 @@ def assert_task_permutation_equivariant(
 
     Args:
         make: Builds the layer for task names in a given order. Its parameters must be named by
-            task, as those of this library are; static logits, which belong to edges, follow these.
+            task, as those of this library are; logits of edges follow these.
         tasks: Task names, or their number; at least 2.
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``.
@@ -92,4 +92,8 @@ def _by_edge(old: nn.Module, new: nn.Module) -> dict[str, Tensor]:
     for name, module in old.named_modules():
         if isinstance(module, TaskAttentionConv) and module.logit is not None:
             parameters[f"{name}.logit"] = parameters[f"{name}.logit"][order]
+        if isinstance(module, GraphLSTM):
+            for key in module.edge_logits:
+                path = ".".join([*([name] if name else []), "edge_logits", key])
+                parameters[path] = parameters[path][order]
     return parameters

@@ -103,6 +103,17 @@ def test_protocols_keep_tuning_apart(program: Program) -> None:
         program("accuracy").read_options(["--seeds", "0", "100"])
 
 
+def test_ablations_that_change_nothing_are_refused(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data, setting in (("planted", "exchange-read"), ("fdu-mtl", "exchange-mailbox")):
+        with pytest.raises(SystemExit):
+            program("accuracy").read_options(["--data", data, "--settings", setting])
+        assert f"{setting} changes nothing on {data}" in capsys.readouterr().err
+    found = program("accuracy").read_options(["--data", "fdu-mtl", "--settings", "exchange-read"])
+    assert found.settings == ["exchange-read"]
+
+
 # Data -----------------------------------------------------------------------------------------
 
 

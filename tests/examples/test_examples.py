@@ -237,8 +237,13 @@ def test_unlabelled_reviews_are_tokenised(tmp_path: Path, monkeypatch: pytest.Mo
         (["--vectors", "glove.txt", "--embedding-size", "5"], "leave out --embedding-size"),
         (["--data", "fdu-mtl", "--quick"], "it goes with --data planted"),
         (["--model", "flat"], "invalid choice: 'flat'"),
+        (["--score", "static"], "leave out --model star"),
+        (
+            ["--model", "complete", "--exchange", "mailbox", "--score", "static"],
+            "goes with --exchange read or mutual",
+        ),
     ],
-    ids=["data", "resume", "checkpoint", "oracle", "vectors", "quick", "model"],
+    ids=["data", "resume", "checkpoint", "oracle", "vectors", "quick", "model", "star", "mailbox"],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str],
@@ -252,3 +257,24 @@ def test_wrong_arguments_are_explained(
     with pytest.raises(SystemExit):
         read_options("", arguments)
     assert message in capsys.readouterr().err
+
+
+def test_logits_of_edges_learn_ten_times_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from _models import graph_options, group_rates
+    from _options import DEFAULTS, PLANTED
+
+    from mtgnn.data import Vocabulary
+    from mtgnn.nn import MultiTaskModel
+
+    classes = {name: ["bad", "good"] for name in "abc"}
+
+    def rates(name: str, options: dict) -> dict[str, float] | None:
+        encoder_options = graph_options(name, options)
+        return group_rates(
+            MultiTaskModel(Vocabulary(["a"]), classes, name, encoder_options=encoder_options), 0.1
+        )
+
+    assert rates("complete", DEFAULTS) == {"edges": pytest.approx(1.0)}
+    assert rates("complete", DEFAULTS | PLANTED) == {"scores": pytest.approx(1.0)}
+    assert rates("star", DEFAULTS) is None

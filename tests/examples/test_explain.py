@@ -61,6 +61,16 @@ def test_a_graph_without_profiles(
     assert (tmp_path / "task_graphs.png").exists()
 
 
+def test_a_complete_graph_that_reads_mailboxes(run: Callable[..., str], tmp_path: Path) -> None:
+    small = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
+    options = ["--model", "complete", "--exchange", "mailbox", "--out", str(tmp_path)]
+    assert "task_graph.png" in run("text_classification", *small, *options)
+    run("explain", "--checkpoint", str(tmp_path / "complete" / "best.ckpt"), "--out", str(tmp_path))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '"kind":"mailbox"' in page and '"key":"profile"' in page and '"key":"truth"' in page
+    assert (tmp_path / "task_graphs.png").exists()
+
+
 def test_a_star_from_a_checkpoint(run: Callable[..., str], tmp_path: Path) -> None:
     options = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
     run("text_classification", *options, "--model", "star", "--out", str(tmp_path))

@@ -230,6 +230,23 @@ def test_a_mailbox_of_several_senders_has_words_and_edges() -> None:
     assert torch.equal(words.weight, alone.weight) and words.weight.std() > 0.01
 
 
+def test_shares_of_two_virtual_nodes_are_told() -> None:
+    edges = [(hub, task) for task in TASKS for hub in ("u", "v")]
+    graph = TaskGraph.from_edges(edges, TASKS, ("u", "v"))
+    layer = GraphLSTM(4, 3, graph, "read", memory="all")
+    averaged = average_attention(reader(layer), make_batches(3))
+    expected = layer.edge_attention()[0][1].detach().float()
+    torch.testing.assert_close(averaged.edge_weight, expected)
+
+
+def test_who_hears_nobody_reads_no_words() -> None:
+    layer = GraphLSTM(4, 3, TaskGraph.from_edges([("a", "b")], TASKS), "read", memory="all")
+    (words,) = collect_attention(
+        reader(layer), make_batches(3), [MailboxByWord(layer.graph, WORDS)]
+    )
+    assert words.count.sum(0).bool().tolist() == [False, True, False]
+
+
 def test_no_share_lies_on_an_edge_into_a_node_that_hears_nothing_here() -> None:
     graph = TaskGraph.star(TASKS)  # of an exchange that reads, the virtual node runs in silence
     edges = [*graph.edges, ("a", "b")]

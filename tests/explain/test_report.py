@@ -80,7 +80,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     found = {name: folder / f"{name}.html" for name in MODELS}
     for name, path in found.items():
-        truth = TRUTH if name in ("complete", "graph") else None
+        truth = TRUTH if name in ("complete", "graph", "several") else None
         report(make_model(name), loader(), path, title="<Tasks> & $words", truth=truth)
     return found
 
@@ -165,7 +165,9 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
     assert keys["uniform"] == ["attention", "ablation", "profile"]
     assert keys["star"] == keys["past"] == ["ablation"]
-    assert keys["several"] == ["attention", "ablation", "profile"]
+    assert keys["several"] == ["attention", "ablation", "profile", "truth"]
+    about = content(pages["several"])["readouts"][0]["about"]
+    assert about.startswith("The share of each sender") and "A true edge weighs more" in about
     [row] = content(pages["uniform"])["agreements"]
     assert row["mean"] is None  # equal weights have no order
     assert content(pages["star"])["clusters"] is None

@@ -10,7 +10,7 @@ from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.explain.cut import without_edges
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, freeze_except_task
 from mtgnn.testing import assert_heard, random_batch, randomise
 
 E, H, TASKS = 3, 4, ("a", "b", "c")
@@ -27,11 +27,11 @@ def test_a_sender_with_all_the_weight_is_as_if_it_were_alone() -> None:
     alone = GraphLSTM(E, H, UNEVEN, "read", memory="all").double()
     alone.load_state_dict(layer.state_dict())
     with torch.no_grad():
-        layer.edge_convs["l0"]["shared"].logit[0] = 60.0
+        layer.edge_logits["l0"][0] = 60.0
     few = TaskGraph.from_edges([("b", "a"), ("a", "b")], TASKS)
     one = GraphLSTM(E, H, few, "read", memory="all").double()
-    assert not len(one.edge_convs)  # nothing to weigh
-    one.load_state_dict({k: v for k, v in layer.state_dict().items() if "edge_convs" not in k})
+    assert not len(one.edge_logits)  # nothing to weigh
+    one.load_state_dict({k: v for k, v in layer.state_dict().items() if "edge_logits" not in k})
     torch.testing.assert_close(layer(*batch)[0], one(*batch)[0])
     assert not torch.allclose(alone(*batch)[0], one(*batch)[0])
 
@@ -62,11 +62,11 @@ def test_shares_sum_to_one_and_learn() -> None:
         UNEVEN.edge_index.tolist()
     ] * 2
     for (_, share), key in zip(layer.edge_attention(), layer.keys, strict=True):
-        logit = layer.edge_convs[key]["shared"].logit[:, 0]
+        logit = layer.edge_logits[key]
         torch.testing.assert_close(share[:2], logit[:2].softmax(0))
         assert share[2] == 1
         share[0].backward()
-        assert layer.edge_convs[key]["shared"].logit.grad.abs().sum() > 0
+        assert layer.edge_logits[key].grad.abs().sum() > 0
     fewer = without_edges(layer, [0, 2])
     assert [share.tolist() for _, share in fewer.edge_attention()] == [[0.0, 1.0, 0.0]] * 2
     star = StarGraphLSTM(E, H, TASKS)
@@ -75,14 +75,31 @@ def test_shares_sum_to_one_and_learn() -> None:
         CompleteGraphLSTM(E, H, TASKS).edge_attention()
 
 
+def test_edges_that_nobody_reads_have_no_share_and_no_logit() -> None:
+    """In this exchange virtual nodes run in silence."""
+    layer = GraphLSTM(E, H, TaskGraph.star(TASKS), "read", memory="all")
+    assert not len(layer.edge_logits)
+    (_, share), *_ = layer.edge_attention()
+    assert [float(s) for s in share] == [float(k in TASKS) for _, k in layer.graph.edges]
+    assert freeze_except_task(layer, "a") == ["nodes.a"]
+    assert freeze_except_task(make(UNEVEN), "b") == ["nodes.b"]  # one sender: nothing to weigh
+
+
+def test_reset_parameters_makes_shares_equal() -> None:
+    layer = make()
+    assert layer.edge_attention()[0][1][0] != 0.5
+    layer.reset_parameters()
+    assert layer.edge_attention()[0][1].tolist() == [0.5, 0.5, 1.0]
+
+
 def test_the_plain_path_can_be_differentiated_twice() -> None:
     layer, batch = make(kernel="reference"), random_batch(E, 3, batch_size=3)
 
     def run(x: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
-        named = {"edge_convs.l0.shared.logit": logit}
+        named = {"edge_logits.l0": logit}
         return torch.func.functional_call(layer, named, (x, batch.lengths, batch.task))[0]
 
-    logit = layer.edge_convs["l0"]["shared"].logit.detach().clone().requires_grad_()
+    logit = layer.edge_logits["l0"].detach().clone().requires_grad_()
     inputs = (batch.x.requires_grad_(), logit)
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
 
@@ -95,7 +112,7 @@ def test_half_precision_is_near() -> None:
         out = layer(x.float(), lengths, task)[0]
         out.float().sum().backward()
     assert float((out - expected).detach().norm() / expected.detach().norm()) < 0.02
-    assert layer.edge_convs["l0"]["shared"].logit.grad.abs().sum() > 0
+    assert layer.edge_logits["l0"].grad.abs().sum() > 0
 
 
 def test_a_batch_in_which_nobody_hears_anything_has_weights_all_the_same() -> None:

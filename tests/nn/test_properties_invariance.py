@@ -30,6 +30,12 @@ E, H, TASKS = 3, 4, ("a", "b", "c")
 Make = Callable[[Sequence[str]], GraphLSTM]
 
 
+def hubs(tasks: Sequence[str]) -> TaskGraph:
+    """Every task hears the same two virtual nodes."""
+    edges = [(hub, task) for task in tasks for hub in ("u", "v")]
+    return TaskGraph.from_edges(edges, tasks, ("u", "v"))
+
+
 def mixed(tasks: Sequence[str]) -> TaskGraph:
     """Cyclic; "a" hears the virtual node alone, "b" everyone, "c" tasks alone."""
     edges = [("shared", "a"), ("a", "b"), ("c", "b"), ("shared", "b"), ("b", "c"), ("c", "shared")]
@@ -72,6 +78,8 @@ MAKERS: dict[str, Make] = {
     "boxes-past-plain": lambda k: GraphLSTM(
         E, H, mixed(k), "read", memory="past", kernel="reference"
     ),
+    "boxes-past-two-virtual": lambda k: GraphLSTM(E, H, hubs(k), "read", memory="past"),
+    "boxes-star": lambda k: GraphLSTM(E, H, TaskGraph.star(k), "read", memory="past"),
     "box-current": lambda k: StarGraphLSTM(E, H, k, "current", score="uniform"),
 }
 FOREIGN: dict[str, Make] = {

@@ -132,7 +132,7 @@ class Loop:
         sent = [self.cut(i, silent[i][j]) for _, i in senders]
         if len(sent) == 1:
             return sent[0]
-        powers = [self.layer.edge_convs[key]["shared"].logit[e, 0].exp() for e, _ in senders]
+        powers = [self.layer.edge_logits[key][e].exp() for e, _ in senders]
         return sum(power / sum(powers) * m for power, m in zip(powers, sent, strict=True))
 
     def cut(self, sender: int, message: Tensor) -> Tensor:
