@@ -161,9 +161,9 @@ def static_entropy(model: MultiTaskModel) -> Tensor:
 
 
 def split(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """All parameters but static scores, and these."""
+    """All parameters but static scores, or a mailbox's logits of edges, and these."""
     static = getattr(model.encoder, "score", None) == "static"
-    scores = parameter_groups(model).get("scores", {}) if static else {}
+    scores = parameter_groups(model).get("scores" if static else "edges", {})
     return [p for n, p in model.named_parameters() if n not in scores], list(scores.values())
 
 

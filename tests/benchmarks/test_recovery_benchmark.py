@@ -56,7 +56,10 @@ def test_it_goes_on_from_its_record(
     both = run("--variants", "static")
     assert both[: len(first)] == first
     assert {row["method"] for row in both[len(first) :]} == set(recovery.COMPARISONS)
-    for row in both:
+    boxes = run("--variants", "mailbox", "--no-comparisons")[len(both) :]
+    without = [f"{how} (mailbox)" for how in recovery.READOUTS if how != "gradient"]
+    assert [row["method"] for row in boxes] == 2 * without
+    for row in both + boxes:
         assert 0 <= float(row["auroc"]) <= 1
         assert float(row["auroc"]) == 0.5 or row["method"] != "uniform"
 
@@ -92,7 +95,7 @@ def test_static_scores_learn_faster(program: Program, options: argparse.Namespac
         for key, parameter in model.named_parameters():
             fast = "logit" in key
             assert rates[id(parameter)] == pytest.approx(0.1 if fast else 0.01)
-            assert not fast or "static" in name
+            assert not fast or "static" in name or name == "mailbox"
 
 
 def test_held_out_texts_train_the_scores_alone(
