@@ -17,15 +17,25 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks
-from mtgnn.nn import MultiTaskModel, add_task, build_encoder, freeze, freeze_except_task, unfreeze
+from mtgnn.nn import (
+    MultiTaskModel,
+    add_task,
+    build_encoder,
+    freeze,
+    freeze_except_task,
+    parameter_groups,
+    unfreeze,
+)
 
 GRAPH: dict[str, Any] = {"common": True, "concat_messages": True}
 COMPLETE: dict[str, Any] = {**GRAPH, "score": "static"}
+MAILBOX: dict[str, Any] = {**GRAPH, "memory": "all"}
 # Encoder, its options, and whether everything is trained on the new task.
 METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "scratch": ("single", {}, True),
     "complete": ("complete", COMPLETE, False),
     "complete-own": ("complete", {**GRAPH, "score_owner": "receiver"}, False),
+    "complete-mailbox": ("complete", MAILBOX, False),
     "star": ("star", GRAPH, False),
     "shared_private": ("shared_private", {}, False),
     "adversarial": ("adversarial", {}, False),
@@ -134,13 +144,15 @@ class Run:
 
 def freeze_others(model: MultiTaskModel, task: str) -> None:
     """Freeze all but a task's node and head, and the scores of edges into it."""
-    if getattr(model.encoder, "score", None) != "static":
+    static = getattr(model.encoder, "score", None) == "static"
+    logits = "scores" if static else "edges"
+    if not static and "edges" not in parameter_groups(model):
         freeze_except_task(model, task)
         return
-    # Static logits are one parameter. Where only this task's texts are read, those of the edges
+    # Logits of edges are one parameter. Where only this task's texts are read, those of the edges
     # into other tasks have no part in what it computes.
     freeze(model)
-    unfreeze(model, [f"nodes.{task}", f"heads.{task}", "scores"])
+    unfreeze(model, [f"nodes.{task}", f"heads.{task}", logits])
 
 
 def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:

@@ -4,6 +4,7 @@ Methods, each at every number of labels:
 
 - ``complete``, ``star``: a graph over the other tasks is trained; ``add_task``; all is frozen but
   the new node and head and, in the complete graph, the numbers that weigh the edges into it.
+- ``complete-mailbox``: the same with a complete graph whose tasks read whole texts.
 - ``complete-own``: a complete graph whose weights depend on the word; every task has score
   parameters of its own, and those of the new one are trained with it.
 - ``complete-tuned``, ``star-tuned``: the same start, and nothing is frozen.
