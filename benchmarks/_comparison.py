@@ -44,9 +44,14 @@ def points(values: dict[str, float]) -> str:
     return spread([100 * value for value in values.values()])
 
 
+def common_seeds(rows: Sequence[Row], others: Sequence[Row]) -> set[str]:
+    """The seeds that both have."""
+    return {row["seed"] for row in rows} & {row["seed"] for row in others}
+
+
 def task_differences(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, float]:
     """For each task the difference of the means over the seeds that both have, in points."""
-    seeds = {row["seed"] for row in rows} & {row["seed"] for row in others}
+    seeds = common_seeds(rows, others)
     means: list[dict[str, float]] = []
     for side in (rows, others):
         values: dict[str, list[float]] = {}
@@ -99,23 +104,30 @@ def comparisons(
 ) -> tuple[dict[str, Table], Table]:
     """Tables of comparisons, by setting, and that of all ablations.
 
-    A line: difference in points, tasks that are better, Wilcoxon's p over tasks, the same after
-    Holm's correction in the line's family, and the interval of the bootstrap where it is known.
+    A line: number of seeds, difference in points, tasks that are better, Wilcoxon's p over tasks, the
+    same after Holm's correction in the line's family, and the bootstrap's interval where it is known.
     """
-    header = ["model", "against", "points", "better on", "p", "p (Holm)", "95 % interval"]
+    header = ["model", "against", "seeds", "points", "better on", "p", "p (Holm)", "95 % interval"]
     by_setting: dict[str, Table] = {}
     ablations: list[list[str]] = []
     for family in pairs(select(rows, reviews=reviews), data):
         differences = [task_differences(own, other) for *_, own, other in family]
         raw = [wilcoxon_p([*values.values()]) for values in differences]
-        for (setting, model, against, *_), values, p, q in zip(
+        for (setting, model, against, own, other), values, p, q in zip(
             family, differences, raw, holm(raw), strict=True
         ):
             named = {"model": model, "against": against, "reviews": reviews}
             known = select(bootstrap, dataset=data, setting=setting, **named)
             interval = f"{known[0]['low']} to {known[0]['high']}" if known else "–"
             better = f"{sum(d > 1e-9 for d in values.values())} of {len(values)}"
-            line = [f"{statistics.mean(values.values()):+.1f}", better, f"{p:.4f}", f"{q:.4f}"]
+            seeds = len(common_seeds(own, other))
+            line = [
+                str(seeds),
+                f"{statistics.mean(values.values()):+.1f}",
+                better,
+                f"{p:.4f}",
+                f"{q:.4f}",
+            ]
             if SETTINGS[setting].ablation:
                 ablations.append([model, SETTINGS[setting].about, *line, interval])
             else:

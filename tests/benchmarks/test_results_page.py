@@ -134,9 +134,9 @@ def test_every_record_has_its_tables_and_pictures(
         "| star | 90.0 ± 0.0 | 0.50 ± 0.00 | 80.0 ± 0.0 | 2 | 99 |",  # planted
         "| star | 86.0 ± 1.4 | 76.0 ± 1.4 | 90.0 ± 0.0 | 2 | 1,234,567 | 100 ± 0 | 4.0 ± 0.0 |",
         # Five differences of one sign: p = 2/2⁵; two baselines: twice as much.
-        "| star | single | +13.0 | 5 of 5 | 0.0625 | 0.1250 | – |",
-        "| star | shared | +3.0 | 5 of 5 | 0.0625 | 0.1250 | +1.23 to +4.56 |",
-        "| star | score: dot | -1.0 | 0 of 5 | 0.0625 | 0.0625 | – |",  # against the quarter
+        "| star | single | 2 | +13.0 | 5 of 5 | 0.0625 | 0.1250 | – |",
+        "| star | shared | 2 | +3.0 | 5 of 5 | 0.0625 | 0.1250 | +1.23 to +4.56 |",
+        "| star | score: dot | 2 | -1.0 | 0 of 5 | 0.0625 | 0.0625 | – |",  # against the quarter
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
@@ -170,7 +170,7 @@ def test_models_without_a_common_seed_are_not_compared(program: Program) -> None
     tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
     [line] = tables["headline"][1]
     # One comparison needs no correction.
-    assert line == ["star", "shared", "+3.0", "5 of 5", "0.0625", "0.0625", "–"]
+    assert line == ["star", "shared", "1", "+3.0", "5 of 5", "0.0625", "0.0625", "–"]
     assert ablations[1] == []
 
 
