@@ -104,8 +104,8 @@ def comparisons(
 ) -> tuple[dict[str, Table], Table]:
     """Tables of comparisons, by setting, and that of all ablations.
 
-    A line: number of seeds, difference in points, tasks that are better, Wilcoxon's p over tasks, the
-    same after Holm's correction in the line's family, and the bootstrap's interval where it is known.
+    A line: number of seeds, difference in points, tasks that are better, Wilcoxon's p over tasks,
+    the same after Holm's correction in the line's family, and the bootstrap's interval if known.
     """
     header = ["model", "against", "seeds", "points", "better on", "p", "p (Holm)", "95 % interval"]
     by_setting: dict[str, Table] = {}
