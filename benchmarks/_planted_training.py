@@ -16,7 +16,7 @@ from torch_geometric.utils import softmax
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
 from mtgnn.datasets import PlantedTasks
-from mtgnn.nn import MultiTaskModel, parameter_groups
+from mtgnn.nn import MultiTaskModel, edge_logit_group, parameter_groups
 
 DROPOUT = 0.2
 CLIP = 1.0
@@ -162,8 +162,8 @@ def static_entropy(model: MultiTaskModel) -> Tensor:
 
 def split(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """All parameters but static scores, or a mailbox's logits of edges, and these."""
-    static = getattr(model.encoder, "score", None) == "static"
-    scores = parameter_groups(model).get("scores" if static else "edges", {})
+    group = edge_logit_group(model)
+    scores = {} if group is None else parameter_groups(model)[group]
     return [p for n, p in model.named_parameters() if n not in scores], list(scores.values())
 
 

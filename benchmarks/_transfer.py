@@ -21,9 +21,9 @@ from mtgnn.nn import (
     MultiTaskModel,
     add_task,
     build_encoder,
+    edge_logit_group,
     freeze,
     freeze_except_task,
-    parameter_groups,
     unfreeze,
 )
 
@@ -144,9 +144,8 @@ class Run:
 
 def freeze_others(model: MultiTaskModel, task: str) -> None:
     """Freeze all but a task's node and head, and the scores of edges into it."""
-    static = getattr(model.encoder, "score", None) == "static"
-    logits = "scores" if static else "edges"
-    if not static and "edges" not in parameter_groups(model):
+    logits = edge_logit_group(model)
+    if logits is None:
         freeze_except_task(model, task)
         return
     # Logits of edges are one parameter. Where only this task's texts are read, those of the edges

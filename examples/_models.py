@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
-from mtgnn.nn import GraphLSTM, MultiTaskModel, StarGraphLSTM, TaggingModel
+from mtgnn.nn import GraphLSTM, MultiTaskModel, StarGraphLSTM, TaggingModel, edge_logit_group
 
 
 class GroupLSTM(nn.Module):
@@ -101,8 +101,5 @@ def group_rates(
     model: MultiTaskModel | TaggingModel, learning_rate: float
 ) -> dict[str, float] | None:
     """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`."""
-    # One number an edge is a logit: its size is about 1, where a weight's is about 1/√H.
-    static = getattr(model.encoder, "score", None) == "static" and model.graph.num_edges > 0
-    shares = len(getattr(model.encoder, "edge_logits", ())) > 0
-    groups = ["scores"] * static + ["edges"] * shares
-    return dict.fromkeys(groups, 10 * learning_rate) or None
+    group = edge_logit_group(model)
+    return None if group is None else {group: 10 * learning_rate}

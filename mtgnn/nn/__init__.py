@@ -7,7 +7,13 @@ from .complete import CompleteGraphLSTM
 from .crf import LinearChainCRF
 from .cross_stitch import CrossStitchLSTM
 from .encoders import build_encoder
-from .freezing import freeze, freeze_except_task, parameter_groups, unfreeze
+from .freezing import (
+    edge_logit_group,
+    freeze,
+    freeze_except_task,
+    parameter_groups,
+    unfreeze,
+)
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
 from .hierarchical import HierarchicalLSTM, HierarchicalState
@@ -61,6 +67,7 @@ __all__ = [
     "allowed_transitions",
     "balanced_backward",
     "build_encoder",
+    "edge_logit_group",
     "freeze",
     "freeze_except_task",
     "is_labelled",

@@ -125,9 +125,9 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     assert isinstance(graph, TaskGraph)
     if task not in graph.tasks:
         raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
-    encoder = getattr(module, "encoder", module)
-    logits = _static_logits(encoder, len(graph.incoming(graph.index(task))))
-    if logits is not None:
+    logits = edge_logit_group(module)
+    # In a mailbox the only sender has all the weight, whatever its logit.
+    if logits is not None and len(graph.incoming(graph.index(task))) > (logits == "edges"):
         raise ValueError(
             f"static logits are one parameter for all edges: those into {task!r} cannot be trained "
             f"alone; freeze groups, with or without {logits!r}"
@@ -145,14 +145,27 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     return unfreeze(module, own)
 
 
-def _static_logits(encoder: nn.Module, senders: int) -> str | None:
-    """The group of the logits that weigh a task's edges, if it has ``senders`` and they are static.
+def edge_logit_group(module: nn.Module) -> str | None:
+    """The group of parameters that holds one logit an edge, see :func:`parameter_groups`.
 
-    In a mailbox the only sender has all the weight, whatever its logit.
+    Args:
+        module: A model with an ``encoder``, or an encoder.
+
+    Returns:
+        ``"scores"`` with static scores, ``"edges"`` of a mailbox with several senders, else
+        ``None``. A logit's size is about 1, where that of a weight is about 1/√H: this group may
+        want a larger learning rate than the rest.
+
+    Example:
+        >>> from mtgnn.nn import CompleteGraphLSTM
+        >>> edge_logit_group(CompleteGraphLSTM(3, 4, 3, memory="all"))
+        'edges'
     """
-    if getattr(encoder, "score", None) == "static" and senders > 0:
-        return "scores"
-    return "edges" if len(getattr(encoder, "edge_logits", ())) and senders > 1 else None
+    encoder: Any = getattr(module, "encoder", module)
+    if len(getattr(encoder, "edge_logits", ())):
+        return "edges"
+    static = getattr(encoder, "score", None) == "static"
+    return "scores" if static and encoder.graph.num_edges > 0 else None
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

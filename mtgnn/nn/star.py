@@ -33,7 +33,8 @@ class StarGraphLSTM(GraphLSTM):
         with ``task=None``. With ``memory="current"`` it is as in :class:`GraphLSTM`.
 
     Raises:
-        ValueError: For an unknown memory, or static scores (positions have no fixed edge).
+        ValueError: For an unknown memory, a ``conv`` or ``exchange``, or static scores of a mailbox
+            (positions have no fixed edge).
     """
 
     def __init__(
