@@ -138,14 +138,15 @@ def heard_table(graphs: dict[str, TaskGraph], number: int = 3) -> Table:
 
 
 def word_table(rows: Sequence[Row]) -> Table:
-    """A line a seed and receiver: the words at which it hears its strongest sender most."""
+    """A line a seed and receiver: the words at which it hears its strongest sender most, or, of a
+    mailbox, that it reads most."""
     edges = dict.fromkeys((row["seed"], row["receiver"], row["sender"]) for row in rows)
     lines = []
     for seed, receiver, sender in edges:
         own = select(rows, seed=seed, receiver=receiver, sender=sender)
         told = ", ".join(f"{row['word']} {row['weight']}" for row in own)
         lines.append([receiver, sender, seed, told])
-    return ["receiver", "strongest sender", "seed", "words with the largest mean weight"], lines
+    return ["receiver", "sender", "seed", "words with the largest mean weight"], lines
 
 
 def interval(values: Sequence[float]) -> str:
@@ -155,6 +156,21 @@ def interval(values: Sequence[float]) -> str:
         return f"{mean:.3f}"
     half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
     return f"{mean:.3f} ± {half:.3f}"
+
+
+def collecting_table(rows: Sequence[Row]) -> Table:
+    """A line a model and number of texts: evaluation alone, and with all readouts."""
+    lines = []
+    for model, number in dict.fromkeys((row["model"], row["number"]) for row in rows):
+        plain, read = (
+            select(rows, model=model, number=number, how=how)[0]
+            for how in ("evaluation", "readouts")
+        )
+        times = float(read["seconds"]) / float(plain["seconds"])
+        seconds = [plain["seconds"], read["seconds"], f"{times:.2f}"]
+        lines.append([model, f"{int(number):,}", *seconds, plain["peak_mb"], read["peak_mb"]])
+    header = ["model", "texts", "evaluation, s", "with readouts, s", "×"]
+    return [*header, "evaluation, MB", "with readouts, MB"], lines
 
 
 def speed_table(rows: Sequence[Row]) -> Table:

@@ -1,24 +1,30 @@
 """What collecting attention costs beside plain evaluation, in time and in memory.
 
-Random texts of FDU-MTL's make (16 tasks, up to 256 words), read once by evaluation alone and once
-with all readouts; then both over three times as many texts. Time is that of the CPU, and
-memory the peak of the process, which a fresh process measures for each line.
+Reads every fourth batch of texts by evaluation alone and with all readouts, then all of them: the
+test texts of FDU-MTL, or random ones of their make (16 tasks, up to 256 words). Models are not
+trained. Time is that of the CPU, of one thread; memory is the peak beyond what was held before,
+which a fresh process measures for each line.
 
     python benchmarks/collect_attention.py
+    python benchmarks/collect_attention.py --root data/fdu-mtl --csv collect_attention.csv
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
+from _record import append
+from _timing import Peak
 
-from mtgnn.data import SequenceBatch, Vocabulary
+from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch, Vocabulary
+from mtgnn.datasets import FDUMTL
 from mtgnn.explain import (
     EdgeByPosition,
     EdgeByWord,
@@ -29,12 +35,20 @@ from mtgnn.explain import (
 )
 from mtgnn.nn import MultiTaskModel
 
+COLUMNS = ("texts", "model", "how", "number", "seconds", "peak_mb")
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "complete, word by word": ("complete", {}),
+    "complete, whole texts": ("complete", {"memory": "all"}),
+    "star": ("star", {}),
+}
 TASKS, WORDS, STEPS, BATCH = 16, 20_000, 256, 64
+PARTS = (4, 1)
 
 
-def batches(number: int) -> Iterator[SequenceBatch]:
+def random_batches(number: int) -> list[SequenceBatch]:
     """Random texts of similar length side by side, as the samplers put them."""
     generator = torch.Generator().manual_seed(0)
+    found = []
     for place in range(number):
         longest = (
             STEPS if place == 0 else int(torch.randint(20, STEPS + 1, (), generator=generator))
@@ -44,49 +58,97 @@ def batches(number: int) -> Iterator[SequenceBatch]:
         tokens = torch.randint(3, WORDS, (BATCH, longest), generator=generator)
         tokens *= torch.arange(longest) < lengths[:, None]
         task = torch.randint(TASKS, (BATCH,), generator=generator)
-        yield SequenceBatch(tokens, lengths, task, torch.zeros_like(task))
+        found.append(SequenceBatch(tokens, lengths, task, torch.zeros_like(task)))
+    return found
 
 
-def measure(encoder: str, how: str, number: int) -> str:
+def fdu_batches(root: str, source: str | None) -> tuple[list[SequenceBatch], Vocabulary]:
+    """The test texts of FDU-MTL, of similar length side by side."""
+    dataset = FDUMTL(root, "test", source)
+    vocabulary = Vocabulary.build(dataset.text)
+    texts = EncodedTexts(dataset, vocabulary, STEPS)
+    sampler = BucketBatchSampler(texts.lengths, BATCH, shuffle=False)
+    return [texts.collate([texts[i] for i in part]) for part in sampler], vocabulary
+
+
+def measure(options: argparse.Namespace, name: str, how: str, part: int) -> dict[str, str]:
+    """A row of the record."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
-    vocabulary = Vocabulary([f"w{i}" for i in range(WORDS - 3)])
+    if options.root:
+        batches, vocabulary = fdu_batches(options.root, options.source)
+    else:
+        batches = random_batches(options.batches)
+        vocabulary = Vocabulary([f"w{i}" for i in range(WORDS - 3)])
+    encoder, further = MODELS[name]
     classes = {f"task{k}": ["bad", "good"] for k in range(TASKS)}
-    model = MultiTaskModel(vocabulary, classes, encoder).eval()
-    graph, mailbox = model.graph, encoder == "star"
-    readouts = [SentenceSample(graph, vocabulary, mailbox=mailbox)]
-    if mailbox:
-        readouts.append(MailboxByWord(graph, vocabulary))
-    else:
-        kinds = [EdgeMean(graph), EdgeByWord(graph, vocabulary), EdgeByPosition(graph)]
-        readouts.extend(kinds)
-    start = time.process_time()
+    model = MultiTaskModel(vocabulary, classes, encoder, encoder_options=further).eval()
+    read = batches[::part]
+    peak, start = Peak("cpu"), time.process_time()
     if how == "readouts":
-        collect_attention(model, batches(number), readouts)
+        collect_attention(model, read, all_readouts(model))
     else:
-        with torch.no_grad():
-            for batch in batches(number):
-                model(batch.tokens, batch.lengths, batch.task)
+        evaluate(model, read)
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"{encoder:9} {how:10} {number * BATCH:6,} texts  {seconds:6.1f} s CPU  {peak:6,.0f} MiB"
+    return {
+        "texts": "fdu-mtl" if options.root else "random",
+        "model": name,
+        "how": how,
+        "number": str(sum(len(batch.lengths) for batch in read)),
+        "seconds": f"{seconds:.1f}",
+        "peak_mb": f"{peak.read():.0f}",
+    }
 
 
-def main() -> None:
+@torch.no_grad()
+def evaluate(model: MultiTaskModel, batches: list[SequenceBatch]) -> None:
+    """Nothing but the model's outputs."""
+    for batch in batches:
+        model(batch.tokens, batch.lengths, batch.task)
+
+
+def all_readouts(model: MultiTaskModel) -> list[Any]:
+    """Every readout that the model's attention serves."""
+    graph, vocabulary, encoder = model.graph, model.vocabulary, model.encoder
+    if encoder.memory == "current":
+        by_edge = [EdgeMean(graph), EdgeByWord(graph, vocabulary), EdgeByPosition(graph)]
+        return [*by_edge, SentenceSample(graph, vocabulary)]
+    mailbox = [MailboxByWord(graph, vocabulary), SentenceSample(graph, vocabulary, mailbox=True)]
+    return mailbox if graph.virtual else [EdgeMean(graph), *mailbox]
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batches", type=int, default=12, help="of 64 texts")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    parser.add_argument("--root", help="where FDU-MTL is, or goes (else random texts)")
+    parser.add_argument("--source", help="where FDU-MTL's files come from")
+    parser.add_argument("--batches", type=int, default=12, help="of 64 random texts")
+    parser.add_argument("--csv", type=Path, help="the record: rows are added to it")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure each line in a process of its own."""
+    options = read_options()
     if options.one:
-        print(measure(*options.one, options.batches), flush=True)
+        name, how, part = options.one
+        print(json.dumps(measure(options, name, how, int(part))))
         return
-    for encoder in ("complete", "star"):
-        for how, times in (("evaluation", 1), ("readouts", 1), ("evaluation", 3), ("readouts", 3)):
-            number = str(options.batches * times)
-            subprocess.run(
-                [sys.executable, __file__, "--one", encoder, how, "--batches", number], check=True
-            )
+    for name in MODELS:
+        for part in PARTS:
+            for how in ("evaluation", "readouts"):
+                command = [sys.executable, *sys.argv, "--one", name, how, str(part)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                row = json.loads(done.stdout.splitlines()[-1])
+                texts, seconds, peak = int(row["number"]), row["seconds"], row["peak_mb"]
+                print(
+                    f"{name:24} {how:10} {texts:6,} texts {seconds:>6} s {peak:>5} MB", flush=True
+                )
+                if options.csv:
+                    append(options.csv, COLUMNS, [row])
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ the mean over seeds.
     python benchmarks/learned_graph.py --csv benchmarks/results/graphs.csv --summary
     python benchmarks/learned_graph.py --data planted --settings headline --seeds 0 1   # a minute
 
-Settings are those of ``accuracy.py``; their default is a quarter of FDU-MTL's training texts, read
-word by word, with static and with contextual scores. Models and protocol are those of
-``accuracy.py``, at one learning rate; the dev part chooses the epoch. A row of the record is an
-edge's weight in a readout of a seed; beside it ``graphs_words.csv`` has, of contextual scores, the
-words at which a domain hears most. What is there is not trained again.
+Settings are those of ``accuracy.py``; their default is a quarter of FDU-MTL's training texts, where
+tasks read whole texts. ``exchange-read`` and ``score-additive`` are the same read word by word,
+with static and with contextual scores. Models and protocol are those of ``accuracy.py``, at one
+learning rate; the dev part chooses the epoch. A row of the record is an edge's weight in a readout
+of a seed. Beside it ``graphs_words.csv`` has, of contextual scores, the words at which a domain
+hears its strongest sender most; of whole texts, the words that it reads most, where 1 is what a
+word would get of equal attention. What is there is not trained again.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch
 from mtgnn.explain import (
     EdgeByWord,
     EdgeMean,
+    MailboxByWord,
+    MailboxWords,
     WordWeights,
     collect_attention,
     edge_ablation,
@@ -51,6 +55,7 @@ from mtgnn.ops import CONTEXTUAL
 
 WORD_COLUMNS = ("dataset", "setting", "seed", "receiver", "sender", "word", "weight")
 HEARD, WORDS, MIN_COUNT = 3, 6, 20
+MIXED = "all, mixed"
 
 
 def test_batches(study: Study, model: MultiTaskModel, run: Run) -> list[SequenceBatch]:
@@ -65,7 +70,10 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
     """Train a model and read its edges: rows of both records."""
     model, done = study.train(run, rate, progress=f"{run.setting} {run.seed}")
     batches = test_batches(study, model.cpu(), run)
-    kinds = [EdgeMean(model.graph), EdgeByWord(model.graph, model.vocabulary)]
+    encoder: Any = model.encoder
+    mailbox = encoder.memory != "current"
+    by_word: Any = MailboxByWord if mailbox else EdgeByWord
+    kinds = [EdgeMean(model.graph), by_word(model.graph, model.vocabulary)]
     attention, words = collect_attention(model, batches, kinds)
     graphs = {"attention": attention, "ablation": edge_ablation(model, batches).graph}
     named = {"dataset": study.data, "setting": run.setting, "seed": str(run.seed)}
@@ -75,17 +83,28 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
         for how, graph in graphs.items()
         for (i, k), w in zip(graph.edges, graph.edge_weight.tolist(), strict=True)
     ]
-    encoder: Any = model.encoder
-    contextual = encoder.score in CONTEXTUAL and encoder.memory == "current"
-    return rows, top_words(words, attention, named) if contextual else []
+    if encoder.score not in CONTEXTUAL:
+        return rows, []
+    top = mailbox_words(words) if mailbox else edge_words(words, attention)
+    return rows, [{**named, **row} for row in top]
 
 
-def top_words(words: WordWeights, graph: TaskGraph, named: Row) -> list[Row]:
+def edge_words(words: WordWeights, graph: TaskGraph) -> list[Row]:
     """For each receiver's heaviest edge, the words at which it is heaviest: rows of the record."""
     rows = []
     for receiver, senders in heard(graph, 1):
-        edge = {**named, "receiver": receiver, "sender": senders[0][0]}
+        edge = {"receiver": receiver, "sender": senders[0][0]}
         for top in words.top(receiver, edge["sender"], WORDS, MIN_COUNT):
+            rows.append({**edge, "word": top.word, "weight": f"{top.weight:.2f}"})
+    return rows
+
+
+def mailbox_words(words: MailboxWords) -> list[Row]:
+    """The words that each receiver reads most of its senders' whole texts."""
+    rows = []
+    for receiver in words.tasks:
+        edge = {"receiver": receiver, "sender": MIXED}
+        for top in words.top(receiver, WORDS, MIN_COUNT):
             rows.append({**edge, "word": top.word, "weight": f"{top.weight:.2f}"})
     return rows
 
@@ -123,7 +142,7 @@ def read_options() -> argparse.Namespace:
     add("--data", choices=list(PROTOCOLS), default="fdu-mtl")
     add("--root", default="data/fdu-mtl", help="where FDU-MTL is, or goes")
     add("--source", help="where FDU-MTL's files come from")
-    add("--settings", nargs="+", choices=complete, default=["exchange-read", "score-additive"])
+    add("--settings", nargs="+", choices=complete, default=["quarter"])
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--learning-rate", type=float, help="(the middle of accuracy.py's grid)")
     add("--csv", type=Path, help="the record: rows are added to it")

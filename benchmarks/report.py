@@ -34,6 +34,8 @@ COMMANDS = {
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
     "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
+    "collect_attention": "benchmarks/collect_attention.py --root PLACE --csv "
+    "benchmarks/results/collect_attention.csv",
     "speed": "benchmarks/speed.py --csv benchmarks/results/speed.csv",
 }
 
@@ -190,6 +192,9 @@ class Report:
             if seen:
                 pieces.append(markdown(tables.word_table(seen)))
         return pieces
+
+    def collect_attention(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.collecting_table(rows))]
 
     def speed(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.speed_table(rows))]

@@ -76,3 +76,21 @@ def test_a_finished_seed_is_not_trained_again(
     assert record.read_text().startswith(first) and len(record.read_text()) > len(first)
     told = capsys.readouterr().out
     assert told.count("rank correlation of two seeds") == 6
+
+
+def test_mailboxes_tell_the_words_that_are_read(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned, record = program("learned_graph"), tmp_path / "graphs.csv"
+    monkeypatch.setattr(learned, "MIN_COUNT", 1)
+    command = ["learned_graph.py", "--data", "planted", "--quick", "--csv", str(record)]
+    command += ["--settings", "exchange-mailbox", "--seeds", "0", "--accelerator", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path)])
+    learned.main()
+    rows = program("_record").read(record)
+    words = program("_record").read(tmp_path / "graphs_words.csv")
+    assert {row["receiver"] for row in words} == {row["receiver"] for row in rows}
+    assert {row["sender"] for row in words} == {learned.MIXED}
+    assert all(float(row["weight"]) > 0 for row in words)
+    shares = [float(row["weight"]) for row in rows if row["readout"] == "attention"]
+    assert sum(shares) == pytest.approx(len({row["receiver"] for row in rows}), abs=1e-3)

@@ -180,3 +180,21 @@ def test_scatter_runs(
     monkeypatch.setattr(sys, "argv", ["scatter.py", "--quick"])
     scatter.main()
     assert capsys.readouterr().out.count("train") == 2
+
+
+def test_collecting_attention_is_measured_beside_evaluation(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect, record = program("collect_attention"), tmp_path / "collect_attention.csv"
+    monkeypatch.setattr(collect, "MODELS", {"star": collect.MODELS["star"]})
+    monkeypatch.setattr(collect, "PARTS", (2,))
+    command = ["collect_attention.py", "--batches", "2", "--csv", str(record)]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks" / command[0]), *command[1:]])
+    collect.main()
+    with record.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == collect.COLUMNS
+    assert [(row["how"], row["number"]) for row in rows] == [
+        *(("evaluation", "64"), ("readouts", "64"))
+    ]
+    assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 0 for row in rows)
