@@ -198,3 +198,34 @@ def test_collecting_attention_is_measured_beside_evaluation(
         *(("evaluation", "64"), ("readouts", "64"))
     ]
     assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 0 for row in rows)
+
+
+def test_roofline_splits_time_and_arithmetic(program: Program) -> None:
+    roofline = program("roofline")
+    pytest.importorskip("ninja")
+    case = quick_case(program, "read")
+    try:
+        program("_candidates").native_loops("cpu")
+    except program("_candidates").Skipped as reason:
+        pytest.skip(str(reason))
+    job = {"shapes": [], "seconds": 0.0, "rounds": 1, "square": 32}
+    *parts, whole = roofline.measure(case, job)["lines"]
+    assert [line["part"] for line in parts] == ["many steps", "loop", "other"]
+    assert all(set(line) == set(roofline.COLUMNS) for line in (*parts, whole))
+    for figure in ("seconds", "gflop"):
+        total = sum(float(line[figure] or 0) for line in parts)
+        assert total == pytest.approx(float(whole[figure]), rel=1e-2)
+    assert float(whole["bound"]) > 0 and float(whole["times_loop"]) > 0
+
+
+def test_arithmetic_of_a_read_exchange_is_that_of_its_products(program: Program) -> None:
+    case = quick_case(program, "read")  # K, B, T, E, H = 3, 4, 6, 5, 4
+    work = program("roofline").gflop(case, torch.tensor([6, 6, 6, 6]))
+    words = 24 * 5 * (4 + 4 * 4 * 3)  # all words, into the score and the gates of three nodes
+    keys, queries = 2 * 24 * 4 * 4, 24 * 4 * 4  # of two senders, and of the receiver
+    # Two senders, and the receiver with a message: of three tasks, the one with most has two texts.
+    states = 24 * 2 * 4 * 16 + 6 * (3 * 2) * 8 * 16
+    mixed = 24 * 2 * 4
+    # A product has two gradients of its own size; those of fixed factors are of all steps at once.
+    assert work["many steps"] == pytest.approx(2e-9 * (3 * (words + keys) + queries + states))
+    assert work["loop"] == pytest.approx(2e-9 * (2 * (queries + states) + 3 * mixed))
