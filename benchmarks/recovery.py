@@ -81,22 +81,15 @@ def readouts(model: MultiTaskModel, texts: Texts) -> dict[str, TaskGraph]:
     insertion = edge_insertion(model, read).graph
     dev_insertion = edge_insertion(model, list(batches(texts.dev))).graph
     together = [attention, insertion, dev_insertion]
-    step_by_step = model.encoder.memory == "current"  # else a share has no gradient at a step
     return {
         "attention": attention,
-        **({"gradient": edge_gradient(model, read).graph} if step_by_step else {}),
+        "gradient": edge_gradient(model, read).graph,
         "ablation": edge_ablation(model, read).graph,
         "insertion": insertion,
         "dev insertion": dev_insertion,
         "ranks": mean_ranks(together),
         "profile": profile_graph(*together),
     }
-
-
-def readouts_of(variant: str) -> list[str]:
-    """Their names."""
-    mailbox = "memory" in VARIANTS[variant]
-    return [how for how in READOUTS if not (mailbox and how == "gradient")]
 
 
 def mean_ranks(graphs: list[TaskGraph]) -> TaskGraph:
@@ -124,7 +117,7 @@ def jobs(options: argparse.Namespace) -> list[tuple[list[str], Callable[..., Fou
     """What is computed at one go: the methods' names, and the function that gives them."""
     own: list[tuple[list[str], Callable[..., Found]]] = [
         (
-            [f"{how} ({name})" for how in readouts_of(name)],
+            [f"{how} ({name})" for how in READOUTS],
             lambda *arguments, name=name: of_variant(name, *arguments),
         )
         for name in options.variants

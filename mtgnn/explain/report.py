@@ -161,7 +161,7 @@ def _kinds(encoder: GraphLSTM) -> list[str]:
     mailbox = encoder.memory != "current"
     weighed = not mailbox or mailbox_shares(encoder) is not None
     kinds = ["attention", "ablation"] if weighed else ["ablation"]
-    if not mailbox and encoder.score != "uniform":
+    if len(encoder.edge_logits) if mailbox else encoder.score != "uniform":
         kinds.append("gradient")
     if encoder.exchange == "read" and _is_complete(encoder.graph):  # else it takes a run an edge
         kinds.append("profile")

@@ -255,6 +255,10 @@ class GraphLSTM(nn.Module):
             return edge_channel(scores, stage, run.memory, dropout)
         return mailbox.mailbox_channel(run, scores, stage, dropout)
 
+    def shares(self, key: str, stage: Stage, slot: Tensor) -> Tensor:
+        """Each sender's share in the mailboxes of some slots, ``[M, J]``."""
+        return mailbox.shares(self, key, stage, slot)
+
     def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
         """The weights ``[s, J, P]`` of all steps, packed; of a mailbox ``[M, T, T', P]``."""
         if self.memory == "current":

@@ -74,6 +74,12 @@ def edge_weights(layer: GraphLSTM, key: str) -> Tensor:
     return softmax(logits.masked_fill(~read, least), receiver, num_nodes=graph.num_nodes) * read
 
 
+def shares(layer: GraphLSTM, key: str, stage: Stage, slot: Tensor) -> Tensor:
+    """The same ``[M, J]`` of the senders of some slots, padded ones zero."""
+    logits = layer.edge_logits[key]
+    return normalise(logits[stage.edge[slot]].unsqueeze(2), stage.mask[slot]).squeeze(2)
+
+
 def mailbox(memory: Memory, slots: Tensor) -> tuple[Tensor, Tensor]:
     """States ``[*, T, H]`` of senders' slots, and which positions are real."""
     place = memory.place[:, slots].t()  # padding repeats the last position
@@ -108,8 +114,7 @@ def open_mailboxes(run: Run, stage: Stage, plain: bool) -> Mailboxes:
     if not len(run.layer.edge_logits):
         values, mask = mailbox(run.memory, stage.senders[slot, 0])
     else:
-        logits = run.layer.edge_logits[run.key]
-        share = normalise(logits[stage.edge[slot]].unsqueeze(2), stage.mask[slot]).squeeze(2)
+        share = run.layer.shares(run.key, stage, slot)
         values, mask = mixed(run.memory, stage.senders[slot], share, plain)
     if run.layer.memory == "all":
         return Mailboxes(slot, values, mask, None)

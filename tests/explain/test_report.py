@@ -165,7 +165,7 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
     assert keys["uniform"] == ["attention", "ablation", "profile"]
     assert keys["star"] == keys["past"] == ["ablation"]
-    assert keys["several"] == ["attention", "ablation", "profile", "truth"]
+    assert keys["several"] == ["attention", "ablation", "gradient", "profile", "truth"]
     about = content(pages["several"])["readouts"][0]["about"]
     assert about.startswith("The share of each sender") and "A true edge weighs more" in about
     [row] = content(pages["uniform"])["agreements"]
