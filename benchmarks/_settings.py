@@ -34,7 +34,6 @@ class Setting:
         encoder: Further options of the encoder's class.
         match: Model whose number of parameters in the encoder all others get, by their hidden
             size.
-        tuned: The setting on which the learning rates were chosen.
         ablation: Whether it is compared with the same model without the change: on three seeds,
             and on the part of the texts that the data set's protocol says.
     """
@@ -45,7 +44,6 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
     match: str | None = None
-    tuned: str = "headline"
     ablation: bool = False
 
 
@@ -55,8 +53,8 @@ def _changed(about: str, *models: str, encoder: Any = None, **options: Any) -> S
 
 SETTINGS: dict[str, Setting] = {
     "headline": Setting("all training texts"),
-    "quarter": Setting("25 % of the training texts", fraction=0.25, tuned="quarter"),
-    "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
+    "quarter": Setting("25 % of the training texts", fraction=0.25),
+    "tenth": Setting("10 % of the training texts", fraction=0.1),
     "matched": Setting("as many parameters in every encoder", match="star"),
     "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
     # The star's mailbox knows the whole text; here the baselines do, too.
@@ -64,7 +62,6 @@ SETTINGS: dict[str, Setting] = {
         "25 % of the training texts, both directions",
         fraction=0.25,
         encoder={"bidirectional": True},
-        tuned="quarter",
     ),
     "exchange-mailbox": _changed("whole texts", "complete", exchange="mailbox"),
     "exchange-read": _changed("word by word, static scores", "complete", exchange="read"),
@@ -91,13 +88,14 @@ class Protocol:
         grid: Learning rates to choose from: with ``tuning_seeds`` the whole tuning budget, the
             same for every model.
         tuning_seeds: Seeds that the learning rates are chosen on; none of them is reported.
-        ablations: The setting that ablations change.
+        base: The setting that learning rates are chosen on, for all settings, and that ablations
+            change.
     """
 
     options: Mapping[str, Any]
     grid: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
-    ablations: str
+    base: str
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -123,17 +121,12 @@ SMALLEST_BATCH = 8
 
 def base(setting: str, data: str) -> str:
     """The setting that an ablation changes, else the setting itself."""
-    return PROTOCOLS[data].ablations if SETTINGS[setting].ablation else setting
+    return PROTOCOLS[data].base if SETTINGS[setting].ablation else setting
 
 
 def fraction(setting: str, data: str) -> float:
     """Share of the training texts."""
     return SETTINGS[base(setting, data)].fraction
-
-
-def tuned(setting: str, data: str) -> str:
-    """The setting on which a setting's learning rates were chosen."""
-    return SETTINGS[base(setting, data)].tuned
 
 
 def seeds(setting: str) -> tuple[int, ...]:
