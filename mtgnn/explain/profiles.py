@@ -17,7 +17,8 @@ def profile_graph(*graphs: TaskGraph) -> TaskGraph:
     1. weights into each receiver are standardised, and averaged over readouts;
     2. both directions of a pair are averaged: a symmetric matrix, with its largest value on the
        diagonal;
-    3. an edge's weight is the correlation of the two tasks' rows.
+    3. an edge's weight is the correlation of the two tasks' rows, 0 where one of them is flat, as
+       before any training.
 
     Which of two tasks learns from the other is lost on the way: for groups, not for directions.
 
@@ -43,9 +44,11 @@ def profile_graph(*graphs: TaskGraph) -> TaskGraph:
     both = torch.stack([_standardised(graph) for graph in graphs]).mean(0)
     rows = (both + both.t()) / 2
     rows.fill_diagonal_(float(rows.max()))
+    flat = rows.amax(1) == rows.amin(1)
+    alike = torch.corrcoef(rows).masked_fill(flat | flat.unsqueeze(1), 0)
     complete = TaskGraph.complete(list(tasks))
     sender, receiver = complete.edge_index
-    return complete.with_weight(torch.corrcoef(rows)[receiver, sender].float())
+    return complete.with_weight(alike[receiver, sender].float())
 
 
 def _standardised(graph: TaskGraph) -> Tensor:

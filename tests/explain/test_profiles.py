@@ -56,6 +56,17 @@ def test_equal_weights_into_a_receiver_say_nothing() -> None:
     assert torch.equal(profile_graph(flat, more).edge_weight, profile_graph(more).edge_weight)
 
 
+def test_where_all_weights_are_equal_nobody_is_alike() -> None:
+    graph = TaskGraph.complete(4)
+    flat = graph.with_weight(torch.full((graph.num_edges,), 1 / 3))
+    assert not profile_graph(flat).edge_weight.any()
+    # One task whose relations are flat, from and to it: the others are compared as ever.
+    named = TaskGraph.complete(["a", "b", "c", "d", "e"])
+    weight = [0.0 if "e" in edge else float("ab".count(edge[0])) for edge in named.edges]
+    found = profile_graph(named.with_weight(torch.tensor(weight)))
+    assert found.edge_weight.isfinite().all() and found.edge_weight.any()
+
+
 def test_what_it_cannot_read() -> None:
     with pytest.raises(ValueError, match="at least one graph"):
         profile_graph()
