@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from _by_task import PARTS, TextsByTask, draw
 from _examples import is_right, kinds, start_vectors
+from _settings import SMALLEST_BATCH
 from _training import train as fit_to_dev
 from torch import Tensor
 from torch_geometric.data import Data
@@ -70,15 +71,23 @@ class Run:
         options = {**vars(self.options), "seed": self.seed}
         return start_vectors(options, self.texts, self.vocabulary)
 
+    def others(self, task: str) -> list[str]:
+        """The tasks that are not left out together with ``task``."""
+        size = self.options.leave_out
+        fold = self.tasks.index(task) // size
+        return [name for number, name in enumerate(self.tasks) if number // size != fold]
+
     def adapt(self, method: str, task: str, labels: str) -> dict[str, float]:
         """Test accuracy on all reviews of ``task``, and on those that are not leaked."""
-        number = 0 if method == "scratch" else len(self.tasks) - 1  # a new task is the last one
+        number = 0 if method == "scratch" else len(self.others(task))  # a new task is the last one
         train = draw(self.texts.of("train", task, number), labels, self.seed)
         dev = self.texts.of("dev", task, number)
+        # Few texts in small batches, so that an epoch has several updates.
+        size = min(self.options.batch_size, max(4, len(train) // 6))
         best: tuple[float, MultiTaskModel] | None = None
         for rate in self.options.learning_rate:
             model = self.start(method, task)
-            score = self.fit(model, train, dev, rate)
+            score = self.fit(model, train, dev, rate, size)
             if best is None or score > best[0]:
                 best = score, model
         assert best is not None
@@ -113,19 +122,22 @@ class Run:
         )
 
     def pretrained(self, encoder: str, options: dict[str, Any], task: str) -> MultiTaskModel:
-        """A model of all tasks but one, from the file if it is there."""
+        """A model of all tasks but those that are left out, from the file if it is there."""
         name = "-".join([encoder, *(f"{key}={value}" for key, value in options.items())])
-        path = self.options.out / self.settings / f"{name}-without-{task}-{self.seed}.pt"
+        others = self.others(task)
+        left_out = "+".join(name for name in self.tasks if name not in others)
+        path = self.options.out / self.settings / f"{name}-without-{left_out}-{self.seed}.pt"
         if not path.exists():
-            others = [name for name in self.tasks if name != task]
             train, dev = (
-                [item for k, name in enumerate(others) for item in self.texts.of(part, name, k)]
+                [item for k, name in enumerate(others) for item in self.known(part, name, k)]
                 for part in ("train", "dev")
             )
+            # With a share of the texts as many updates as with all of them.
+            size = max(SMALLEST_BATCH, round(self.options.batch_size * self.options.share))
             best: tuple[float, MultiTaskModel] | None = None
             for rate in self.options.learning_rate:
                 model = self.build(encoder, options, others)
-                score = self.fit(model, train, dev, rate)
+                score = self.fit(model, train, dev, rate, size)
                 if best is None or score > best[0]:
                     best = score, model
             assert best is not None
@@ -134,10 +146,17 @@ class Run:
             path.with_suffix(".part").replace(path)
         return MultiTaskModel.load(path).train()
 
-    def fit(self, model: MultiTaskModel, train: list[Data], dev: list[Data], rate: float) -> float:
+    def known(self, part: str, task: str, number: int) -> list[Data]:
+        """The texts of a task that is not left out: of those for training, a share."""
+        items = self.texts.of(part, task, number)
+        if part == "dev" or self.options.share == 1:
+            return items
+        return draw(items, str(round(self.options.share * len(items))), self.seed)
+
+    def fit(
+        self, model: MultiTaskModel, train: list[Data], dev: list[Data], rate: float, size: int
+    ) -> float:
         """Train to the best epoch on dev; its accuracy there."""
-        # Few texts in small batches, so that an epoch has several updates.
-        size = min(self.options.batch_size, max(4, len(train) // 6))
         own = {"seed": self.seed, "batch_size": size, "learning_rate": rate, "patience": None}
         return fit_to_dev(model, train, dev, vars(self.options) | own).dev_accuracy
 

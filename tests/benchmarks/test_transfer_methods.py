@@ -20,6 +20,8 @@ def run(program: Program, tmp_path: Path) -> Any:
     options: dict[str, Any] = {
         "data": "planted",
         "quick": True,
+        "leave_out": 1,
+        "share": 1.0,
         "out": tmp_path,
         "vectors": None,
         "max_length": 9,
@@ -45,7 +47,7 @@ def test_what_others_know_stays(program: Program, run: Any, method: str) -> None
     before = {name: value.clone() for name, value in model.state_dict().items()}
     last = len(run.tasks) - 1
     train, dev = (run.texts.of(part, "b1", last) for part in ("train", "dev"))
-    run.fit(model, train, dev, 0.01)
+    run.fit(model, train, dev, 0.01, 8)
     changed = {n for n, value in model.state_dict().items() if not value.equal(before[n])}
     assert any("b1" in name for name in changed)
     others = {name for name in changed if "b1" not in name}
@@ -74,3 +76,17 @@ def test_draws_are_balanced_and_nested(program: Program) -> None:
         draw(items, "30", seed=1)
     torch.manual_seed(5)  # the global generator decides nothing
     assert [item.text for item in draw(items, "5", seed=1)] == [item.text for item in five]
+
+
+def test_tasks_left_out_together_share_a_model(run: Any) -> None:
+    run.options.leave_out, run.options.share = 2, 0.5
+    first, *_, last = run.tasks
+    assert run.others(first) == run.others(run.tasks[1]) == run.tasks[2:]
+    assert run.others(last) == run.tasks[:-1]  # nine tasks: the last fold has one
+    every, known = run.texts.of("train", last, 3), run.known("train", last, 3)
+    assert len(known) == round(len(every) / 2) and {int(item.task) for item in known} == {3}
+    assert len(run.known("dev", last, 0)) == len(run.texts.of("dev", last, 0))
+    for task in run.tasks[:2]:
+        assert run.start("star", task).tasks == (*run.tasks[2:], task)
+    assert len(list(run.options.out.rglob("*.pt"))) == 1
+    assert 0 <= run.adapt("star", first, "8")["all"] <= 1
