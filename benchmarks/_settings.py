@@ -34,6 +34,7 @@ class Setting:
         encoder: Further options of the encoder's class.
         match: Model whose number of parameters in the encoder all others get, by their hidden
             size.
+        tuned: The setting on which the learning rates were chosen; by default the protocol's.
         ablation: Whether it is compared with the same model without the change: on three seeds,
             and on the part of the texts that the data set's protocol says.
     """
@@ -44,6 +45,7 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
     match: str | None = None
+    tuned: str | None = None
     ablation: bool = False
 
 
@@ -54,7 +56,7 @@ def _changed(about: str, *models: str, encoder: Any = None, **options: Any) -> S
 SETTINGS: dict[str, Setting] = {
     "headline": Setting("all training texts"),
     "quarter": Setting("25 % of the training texts", fraction=0.25),
-    "tenth": Setting("10 % of the training texts", fraction=0.1),
+    "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
     "matched": Setting("as many parameters in every encoder", match="star"),
     "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
     # The star's mailbox knows the whole text; here the baselines do, too.
@@ -88,8 +90,8 @@ class Protocol:
         grid: Learning rates to choose from: with ``tuning_seeds`` the whole tuning budget, the
             same for every model.
         tuning_seeds: Seeds that the learning rates are chosen on; none of them is reported.
-        base: The setting that learning rates are chosen on, for all settings, and that ablations
-            change.
+        base: The setting that learning rates are chosen on, for nearly all settings, and that
+            ablations change.
     """
 
     options: Mapping[str, Any]
@@ -127,6 +129,11 @@ def base(setting: str, data: str) -> str:
 def fraction(setting: str, data: str) -> float:
     """Share of the training texts."""
     return SETTINGS[base(setting, data)].fraction
+
+
+def tuned(setting: str, data: str) -> str:
+    """The setting on which a setting's learning rates were chosen."""
+    return SETTINGS[setting].tuned or PROTOCOLS[data].base
 
 
 def seeds(setting: str) -> tuple[int, ...]:

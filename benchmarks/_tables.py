@@ -49,7 +49,7 @@ def planted_table(rows: Sequence[Row]) -> Table:
 
 
 def rate_table(choices: dict[str, Any], data: str) -> Table:
-    """The chosen learning rates: a line a model, a column a setting that was tuned."""
+    """The chosen learning rates: a line a model, a column a setting that they were chosen on."""
     settings: dict[str, Any] = choices.get(data, {})
     models = list(dict.fromkeys(model for own in settings.values() for model in own))
     lines = [
@@ -161,9 +161,11 @@ def interval(values: Sequence[float]) -> str:
 def collecting_table(rows: Sequence[Row]) -> Table:
     """A line a model and number of texts: evaluation alone, and with all readouts."""
     lines = []
-    for model, number in dict.fromkeys((row["model"], row["number"]) for row in rows):
+    for texts, model, number in dict.fromkeys(
+        (row["texts"], row["model"], row["number"]) for row in rows
+    ):
         plain, read = (
-            select(rows, model=model, number=number, how=how)[0]
+            select(rows, texts=texts, model=model, number=number, how=how)[-1]
             for how in ("evaluation", "readouts")
         )
         times = float(read["seconds"]) / float(plain["seconds"])

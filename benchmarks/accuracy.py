@@ -10,8 +10,8 @@ Four stages, by default all of them:
 - ``budget`` prints the hours that the other stages will take at most, from a measured epoch, or
   from ``--epoch-seconds complete=900``.
 - ``tune``: for every model the same grid of learning rates (``_settings.py``), on seeds that are
-  not reported and, for all settings, on the one that the data set's protocol names: all planted
-  texts, a quarter of FDU-MTL's. Dev decides. Every try, and what was chosen, stands in
+  not reported. Most settings take the rates of the one that the data set's protocol names: all
+  planted texts, a quarter of FDU-MTL's. Dev decides. Every try, and what was chosen, stands in
   ``accuracy_choices.json``.
 - ``run``: trains each model of each setting on each seed to its best epoch on dev, and then reads
   the test texts, once. Finished runs add a row a task to ``accuracy.csv``; which single reviews
@@ -38,7 +38,7 @@ from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
-from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, unchanged
+from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned, unchanged
 from _significance import cluster_bootstrap
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -86,10 +86,10 @@ class Accuracy:
 
     def tries(self) -> list[tuple[Run, float]]:
         """Tries that the runs need and that are not yet made."""
-        setting, models = self.protocol.base, dict.fromkeys(run.model for run in self.runs())
+        pairs = dict.fromkeys((tuned(run.setting, self.data), run.model) for run in self.runs())
         return [
             (Run(setting, model, seed), rate)
-            for model in models
+            for setting, model in pairs
             for rate, seed in self.choices.missing(
                 self.data, setting, model, self.grid, self.protocol.tuning_seeds
             )
@@ -125,7 +125,7 @@ class Accuracy:
                 continue
             rate = self.choices.choose(
                 self.data,
-                self.protocol.base,
+                tuned(run.setting, self.data),
                 run.model,
                 self.grid,
                 self.protocol.tuning_seeds,

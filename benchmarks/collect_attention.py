@@ -108,7 +108,7 @@ def evaluate(model: MultiTaskModel, batches: list[SequenceBatch]) -> None:
 
 
 def all_readouts(model: MultiTaskModel) -> list[Any]:
-    """Every readout that the model's attention serves."""
+    """Every readout that the attention has something to say to: shares tell no words apart."""
     graph, vocabulary, encoder = model.graph, model.vocabulary, model.encoder
     if encoder.memory == "current":
         by_edge = [EdgeMean(graph), EdgeByWord(graph, vocabulary), EdgeByPosition(graph)]

@@ -72,8 +72,9 @@ def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Ro
     batches = test_batches(study, model.cpu(), run)
     encoder: Any = model.encoder
     mailbox = encoder.memory != "current"
-    by_word: Any = MailboxByWord if mailbox else EdgeByWord
-    kinds = [EdgeMean(model.graph), by_word(model.graph, model.vocabulary)]
+    both = model.graph, model.vocabulary
+    by_word: Any = MailboxByWord(*both, encoder.memory == "past") if mailbox else EdgeByWord(*both)
+    kinds = [EdgeMean(model.graph), by_word]
     attention, words = collect_attention(model, batches, kinds)
     graphs = {"attention": attention, "ablation": edge_ablation(model, batches).graph}
     named = {"dataset": study.data, "setting": run.setting, "seed": str(run.seed)}

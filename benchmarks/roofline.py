@@ -94,7 +94,7 @@ def measure(case: Case, job: Job) -> dict[str, Any]:
     where = environment("cpu")
     named = {"name": case.name, **{size: str(getattr(case, size)) for size in SIZES}}
     named |= {name: where[name] for name in ("commit", "torch", "processor")}
-    return {"lines": [{**named, **line} for line in [*lines, whole]], "peak": peak}
+    return {"lines": [{**named, **own} for own in [*lines, whole]], "peak": peak}
 
 
 def line(part: str, seconds: float, work: float | None, peak: float) -> dict[str, str]:

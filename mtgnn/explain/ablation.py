@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..data import SequenceBatch
 from ..nn import GraphLSTM
+from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
@@ -38,7 +39,7 @@ def edge_ablation(
     encoder = find_encoder(model)
     with evaluating(model):  # siblings are born in the mode that they stay in
         # A mailbox of one sender has no share to take away: without it, there is no mailbox.
-        alone = encoder.memory != "current" and not len(encoder.edge_logits)
+        alone = encoder.memory != "current" and not mixes_senders(encoder)
         if encoder.exchange != "read" or alone:
             rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
             return _effects(model, batches, loss, model, rounds, sign=1)

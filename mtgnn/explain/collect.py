@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data import SequenceBatch, TokenBatch
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
+from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .readout import EDGES, MAILBOX, Readout, real_steps
 
@@ -123,7 +124,7 @@ def mailbox_shares(encoder: GraphLSTM) -> Tensor | None:
     ``None`` where every task reads one virtual node alone, as in a star: nothing is to be told.
     """
     virtual = encoder.graph.edge_index[0] >= encoder.graph.num_tasks
-    if len(virtual) and bool(virtual.all()) and not len(encoder.edge_logits):
+    if len(virtual) and bool(virtual.all()) and not mixes_senders(encoder):
         return None
     return torch.stack([alpha for _, alpha in encoder.edge_attention()]).mean(0)
 

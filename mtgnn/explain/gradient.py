@@ -10,7 +10,7 @@ from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .cut import with_encoder
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
-from .tap import ShareTap, StepTap
+from .tap import tap_for
 
 
 def edge_gradient(
@@ -23,9 +23,7 @@ def edge_gradient(
     r"""What cutting an edge would do to the loss, to first order: gradient × message.
 
     With :math:`g_i = \partial L / \partial \alpha_i = \langle \partial L / \partial \mathbf{r},
-    \mathbf{m}_i \rangle` at every step, head, layer and direction, and summed over these (where
-    receivers read whole texts: of the senders' shares :math:`\alpha_i` in them, one an edge, layer
-    and direction),
+    \mathbf{m}_i \rangle` at every step, head, layer and direction, and summed over these,
 
     .. math::
         \Delta_i = -\alpha_i g_i \quad (\texttt{"nothing"}), \qquad
@@ -33,7 +31,10 @@ def edge_gradient(
         \quad (\texttt{"others"})
 
     One backward pass a batch, in the place of :func:`edge_ablation`'s run an edge. It is exact
-    where the loss is linear in the messages.
+    where the loss is linear in the messages. Where receivers read whole texts,
+    :math:`g_i = \partial L / \partial \alpha_i` is of the senders' shares in a mailbox, one an
+    edge, layer and direction; what stands in the mailbox also decides where it is read, so there
+    the loss would have to be linear in its contents.
 
     Args:
         model: As in :func:`edge_ablation`.
@@ -44,22 +45,23 @@ def edge_gradient(
             as they are.
 
     Raises:
-        ValueError: As in :func:`edge_ablation`; also for a mailbox that every receiver has of one
-            sender, as in a star, and attention without gradient, as uniform scores have it.
+        ValueError: As in :func:`edge_ablation`; also for mailboxes of one sender, as in a star, and
+            for uniform scores, which have no gradient.
     """
     check_option("instead", instead, ("others", "nothing"))
     encoder, measure = find_encoder(model), find_loss(model, loss)
-    kind = StepTap if encoder.memory == "current" else ShareTap
+    kind, by_step = tap_for(encoder), encoder.memory == "current"
     sums = EffectSums(encoder.graph)
     with evaluating(model):
         for batch in batches:
             tap = kind(encoder)
             tapped = tap.encoder if model is encoder else with_encoder(model, tap.encoder)
             with torch.enable_grad():
-                answer = tapped(
-                    batch.tokens, batch.lengths, batch.task, return_attention_weights=True
-                )
-                losses = measure(answer[0], batch)
+                given = batch.tokens, batch.lengths, batch.task
+                if by_step:
+                    losses = measure(tapped(*given, return_attention_weights=True)[0], batch)
+                else:
+                    losses = measure(tapped(*given), batch)
             rows, task = labelled(batch)
             sums.add_loss(losses.detach().cpu()[rows], task)
             change = tap.changes(losses, instead).cpu()

@@ -13,6 +13,7 @@ from ..data import SequenceBatch
 from ..graph import TaskGraph
 from ..nn import GraphLSTM, MultiTaskModel
 from ..nn.check import check_option
+from ..nn.mailbox import mixes_senders
 from ..ops import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
 from .agreement import by_edge, graph_agreement
@@ -161,7 +162,7 @@ def _kinds(encoder: GraphLSTM) -> list[str]:
     mailbox = encoder.memory != "current"
     weighed = not mailbox or mailbox_shares(encoder) is not None
     kinds = ["attention", "ablation"] if weighed else ["ablation"]
-    if len(encoder.edge_logits) if mailbox else encoder.score != "uniform":
+    if mixes_senders(encoder) or (not mailbox and encoder.score != "uniform"):
         kinds.append("gradient")
     if encoder.exchange == "read" and _is_complete(encoder.graph):  # else it takes a run an edge
         kinds.append("profile")

@@ -1,4 +1,4 @@
-"""Siblings of an encoder that tell what the loss depends on: the weights of its messages."""
+"""Siblings of an encoder that tell how the loss depends on the weights of its messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,29 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
+from ..nn.mailbox import mixes_senders
 from ..nn.plan import Stage
+
+
+def tap_for(encoder: GraphLSTM) -> type[StepTap] | type[ShareTap]:
+    """The kind that serves an encoder.
+
+    Raises:
+        ValueError: If its messages have no weight that could change.
+    """
+    if encoder.memory == "current":
+        if encoder.score == "uniform":
+            raise ValueError(
+                "expected attention that has a gradient, got uniform scores: edge_ablation can cut "
+                "their edges"
+            )
+        return StepTap
+    if not mixes_senders(encoder):
+        raise ValueError(
+            "expected mailboxes of several senders, whose shares can change, got mailboxes of one: "
+            "edge_ablation can cut their edges"
+        )
+    return ShareTap
 
 
 class StepTap:
@@ -20,8 +42,12 @@ class StepTap:
     plain path it depends on the weights of the single steps, which pass through
     :meth:`GraphLSTM.join_weights`.
 
+    Args:
+        encoder: The encoder.
+
     Attributes:
-        encoder: The sibling; parameters are shared.
+        encoder: The sibling, which is to be called with ``return_attention_weights=True``; nearly
+            all parameters are shared.
     """
 
     def __init__(self, encoder: GraphLSTM) -> None:
@@ -29,6 +55,9 @@ class StepTap:
         self._steps: list[list[Tensor]] = []
         self._runs: list[tuple[Any, int, int]] = []
         self.encoder = copy.copy(encoder)
+        # Frozen or not, static weights have a gradient: that of their logits.
+        convs = copy.deepcopy(encoder.convs).requires_grad_()
+        self.encoder._modules = {**encoder._modules, "convs": convs}
         self.encoder.kernel = "reference"
         self.encoder.forward = self._forward  # type: ignore[assignment,method-assign]
         self.encoder.join_weights = self._join  # type: ignore[method-assign]
@@ -36,10 +65,10 @@ class StepTap:
 
     def changes(self, losses: Tensor, instead: str) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
-        found = [
-            _step_change(alpha, g, self._original.graph, instead)
-            for alpha, g in self._gradients(losses)
-        ]
+        graph = self._original.graph
+        if not any(self._steps):  # nobody in this batch has a sender
+            return torch.zeros(len(losses), graph.num_edges)
+        found = [_step_change(alpha, g, graph, instead) for alpha, g in self._gradients(losses)]
         return torch.stack(found).sum(0)
 
     def _gradients(self, losses: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -48,10 +77,6 @@ class StepTap:
         Both are ``[B, T, E, P]``.
         """
         flat = [alpha for steps in self._steps for alpha in steps]
-        if not all(alpha.requires_grad for alpha in flat):
-            raise ValueError(
-                "the attention has no gradient: its scores are uniform, or static and frozen"
-            )
         gradients = torch.autograd.grad(losses.sum(), flat, materialize_grads=True)
         left, stages, found = list(gradients), iter(self._steps), []
         for run, batch_size, steps in self._runs:
@@ -83,19 +108,14 @@ class StepTap:
 class ShareTap:
     """Of mailboxes: of the senders' shares in them.
 
+    Args:
+        encoder: The encoder.
+
     Attributes:
         encoder: The sibling; parameters are shared.
-
-    Raises:
-        ValueError: If no receiver has several senders, and so no share to take away.
     """
 
     def __init__(self, encoder: GraphLSTM) -> None:
-        if not len(encoder.edge_logits):
-            raise ValueError(
-                "expected mailboxes of several senders, whose shares can change, got mailboxes of "
-                "one: edge_ablation can cut their edges"
-            )
         self._original = encoder
         self._shares: list[tuple[Tensor, Stage, Tensor]] = []
         self.encoder = copy.copy(encoder)
@@ -103,10 +123,11 @@ class ShareTap:
 
     def changes(self, losses: Tensor, instead: str) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
-        total = losses.new_zeros(len(losses), self._original.graph.num_edges)
-        if not self._shares:  # nobody in this batch has a sender
-            return total
         shares = [share for share, _, _ in self._shares]
+        size = len(losses), self._original.graph.num_edges
+        if not shares:  # nobody in this batch has a sender
+            return torch.zeros(size)
+        total = shares[0].new_zeros(size)
         gradients = torch.autograd.grad(losses.sum(), shares, materialize_grads=True)
         for (share, stage, slot), gradient in zip(self._shares, gradients, strict=True):
             share = share.detach()

@@ -60,11 +60,16 @@ def make_edge_logits(layer: GraphLSTM) -> nn.ParameterDict:
     return nn.ParameterDict({key: nn.Parameter(torch.zeros(graph.num_edges)) for key in keys})
 
 
+def mixes_senders(layer: GraphLSTM) -> bool:
+    """Whether a mailbox has several senders, whose shares are learned."""
+    return len(layer.edge_logits) > 0
+
+
 def edge_weights(layer: GraphLSTM, key: str) -> Tensor:
     """The share ``[E]`` of each edge's sender in the mailbox of its receiver, if that reads."""
     graph, parameter = layer.graph, next(layer.parameters())
     logits = parameter.new_zeros(graph.num_edges)
-    if len(layer.edge_logits):
+    if mixes_senders(layer):
         logits = layer.edge_logits[key]
     read = torch.zeros(graph.num_edges, dtype=torch.bool)  # some may be cut
     read[[edge for k in range(graph.num_tasks) for edge, _ in graph.incoming(k)]] = True
@@ -75,7 +80,8 @@ def edge_weights(layer: GraphLSTM, key: str) -> Tensor:
 
 
 def shares(layer: GraphLSTM, key: str, stage: Stage, slot: Tensor) -> Tensor:
-    """The same ``[M, J]`` of the senders of some slots, padded ones zero."""
+    """The shares ``[M, J]`` of the senders of some slots: of the edges that the plan has for them,
+    where some may be cut that the graph has."""
     logits = layer.edge_logits[key]
     return normalise(logits[stage.edge[slot]].unsqueeze(2), stage.mask[slot]).squeeze(2)
 
@@ -96,9 +102,9 @@ def mixed(memory: Memory, senders: Tensor, weight: Tensor, plain: bool) -> tuple
     if plain:
         values = (weight.unsqueeze(1).unsqueeze(2) @ tokens[place]).squeeze(2)
     else:  # without a copy of all states for every mailbox; not twice differentiable
-        shares = weight.unsqueeze(1).expand(place.shape).flatten(0, 1)
+        per_sender = weight.unsqueeze(1).expand(place.shape).flatten(0, 1)
         bags = nn.functional.embedding_bag(
-            place.flatten(0, 1), tokens, mode="sum", per_sample_weights=shares
+            place.flatten(0, 1), tokens, mode="sum", per_sample_weights=per_sender
         )
         values = bags.unflatten(0, place.shape[:2])
     return values, _real(memory, senders[:, 0], place.size(1))
@@ -111,7 +117,7 @@ def _real(memory: Memory, slots: Tensor, steps: int) -> Tensor:
 def open_mailboxes(run: Run, stage: Stage, plain: bool) -> Mailboxes:
     """The mailboxes of a stage's slots; with a state, those it brings come first."""
     slot = by_length(stage.layout)
-    if not len(run.layer.edge_logits):
+    if not mixes_senders(run.layer):
         values, mask = mailbox(run.memory, stage.senders[slot, 0])
     else:
         share = run.layer.shares(run.key, stage, slot)
