@@ -20,6 +20,7 @@ from _examples import (
     read_texts,
     start_vectors,
 )
+from _reviews import Reviews
 from _settings import PROTOCOLS, SETTINGS, SMALLEST_BATCH, fraction
 from _training import train
 from torch import Tensor
@@ -56,6 +57,7 @@ class Study:
         if quick:
             self.options |= TINY
         self.texts = lru_cache(maxsize=1)(self._texts)
+        self.reviews = lru_cache(maxsize=1)(self._reviews)
         self.vocabulary = lru_cache(maxsize=1)(self._vocabulary)
 
     def _texts(self, seed: int) -> Texts:
@@ -68,6 +70,17 @@ class Study:
     def of(self, seed: int) -> Texts:
         """The texts of a seed: planted ones are drawn anew, real ones stay."""
         return self.texts(seed if self.data == "planted" else 0)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the texts can be read without fetching them first."""
+        return self.data == "planted" or Path(self.options["root"]).is_dir()
+
+    def _reviews(self, seed: int) -> Reviews:
+        """The test texts of a seed."""
+        texts = self.of(seed).test
+        numbers = torch.tensor([number_of(text) for text in texts.text])
+        return Reviews(numbers, torch.as_tensor(texts.task).flatten(), kinds(texts))
 
     def words(self, seed: int) -> Vocabulary:
         """The vocabulary of a seed."""
@@ -146,16 +159,11 @@ class Study:
         texts = self.of(run.seed)
         return model, train(model, self.train_texts(run), texts.dev, options, progress)
 
-    def test(self, model: MultiTaskModel, run: Run) -> dict[str, Any]:
-        """Which test texts are right: ``right``, ``task``, ``text`` ``[n]``, and masks ``kinds``.
-
-        ``text`` holds a number for each text, the same for equal texts.
-        """
+    def test(self, model: MultiTaskModel, run: Run) -> Tensor:
+        """Which test texts the model has right, ``[n]``."""
         options, texts = self.run_options(run), self.of(run.seed).test
         encoded = EncodedTexts(texts, model.vocabulary, options["max_length"])
-        right = is_right(model, encoded, options["batch_size"], options["accelerator"])
-        numbers = torch.tensor([number_of(text) for text in texts.text])
-        return {"right": right, "task": encoded.task, "text": numbers, "kinds": kinds(texts)}
+        return is_right(model, encoded, options["batch_size"], options["accelerator"])
 
 
 def stratified(task: Tensor, y: Tensor, share: float, seed: int) -> list[int]:
@@ -173,12 +181,14 @@ def number_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
 
 
-def accuracies(tested: dict[str, Any], tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+def accuracies(
+    right: Tensor, reviews: Reviews, tasks: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Accuracy by task, for each kind of reviews."""
     return {
         kind: {
-            name: float(tested["right"][counted & (tested["task"] == k)].float().mean())
+            name: float(right[counted & (reviews.task == k)].float().mean())
             for k, name in enumerate(tasks)
         }
-        for kind, counted in tested["kinds"].items()
+        for kind, counted in reviews.kinds.items()
     }

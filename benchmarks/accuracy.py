@@ -14,8 +14,8 @@ Four stages, by default all of them:
   planted texts, a quarter of FDU-MTL's. Dev decides. Every try, and what was chosen, stands in
   ``accuracy_choices.json``.
 - ``run``: trains each model of each setting on each seed to its best epoch on dev, and then reads
-  the test texts, once. Finished runs add a row a task to ``accuracy.csv``; which single reviews
-  were right is kept in ``--out``.
+  the test texts, once. Finished runs add a row a task to ``accuracy.csv``, and to
+  ``accuracy_reviews.csv`` which single reviews they had right.
 - ``summary``: mean ± deviation over seeds, parameters, seconds; each graph against every baseline:
   seeds are averaged first, then Wilcoxon's paired test over the tasks, with Holm's correction, and
   a bootstrap over clusters of equal reviews, which is written to ``accuracy_bootstrap.csv``. All
@@ -32,14 +32,12 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
+import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned, unchanged
-from _significance import cluster_bootstrap
 from _study import Run, Study, accuracies
 from _tuning import Choices
 
@@ -61,6 +59,7 @@ class Accuracy:
             options.data, options.out, options.quick, accelerator=options.accelerator, **places
         )
         self.record = options.results / "accuracy.csv"
+        self.single = options.results / "accuracy_reviews.csv"
         self.choices = Choices(options.results / "accuracy_choices.json")
         self.grid = self.protocol.grid[:1] if options.quick else self.protocol.grid
 
@@ -132,13 +131,12 @@ class Accuracy:
             )
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
-            tested = self.study.test(model, run)
-            path = self.correct(run.setting, run.model, run.seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(tested, path)
+            right, tested = self.study.test(model, run), self.study.reviews(run.seed)
             named = {"dataset": self.data, "setting": run.setting, "model": run.model}
-            named |= {"seed": str(run.seed), "epochs": str(done.epochs)}
-            named |= {"seconds": f"{done.seconds:.1f}"}
+            named["seed"] = str(run.seed)
+            bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
+            append(self.single, _reviews.COLUMNS, [bits])
+            named |= {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
             named |= {"parameters": str(sum(p.numel() for p in model.parameters()))}
             new = [
                 {
@@ -148,7 +146,7 @@ class Accuracy:
                     "dev": f"{done.dev_accuracy_by_task[task]:.4f}",
                     "test": f"{score:.4f}",
                 }
-                for kind, scores in accuracies(tested, model.tasks).items()
+                for kind, scores in accuracies(right, tested, model.tasks).items()
                 for task, score in scores.items()
             ]
             append(self.record, ACCURACY, new)
@@ -170,7 +168,9 @@ class Accuracy:
                 print(f"\nablations, {kind} reviews\n\n{table(*ablations)}")
 
     def intervals(self, rows: list[Row]) -> list[Row]:
-        """The bootstrap of every comparison whose single reviews are here, else as recorded."""
+        """The bootstrap of every comparison whose single reviews and texts are here, else as
+        recorded."""
+        single = select(read(self.single), dataset=self.data) if self.study.is_there else []
         path = self.options.results / "accuracy_bootstrap.csv"
         known = {tuple(row[key] for key in BOOTSTRAP[:5]): row for row in read(path)}
         for kind in dict.fromkeys(row["reviews"] for row in rows):
@@ -178,10 +178,12 @@ class Accuracy:
                 for setting, model, against, own, other in family:
                     both = {row["seed"] for row in own} & {row["seed"] for row in other}
                     changed = SETTINGS[setting].ablation
-                    sides = [(setting, model), (setting, against)]
+                    other_side = {"setting": setting, "model": against}
                     if changed:
-                        sides[1] = (base(setting, self.data), model)
-                    found = self.bootstrap(sides, sorted(both, key=int), kind)
+                        other_side = {"setting": base(setting, self.data), "model": model}
+                    sides = {"setting": setting, "model": model}, other_side
+                    same = sorted(both, key=int)
+                    found = _reviews.interval(single, sides, same, kind, self.study.reviews)
                     if found is not None:
                         key = (self.data, setting, model, against, kind)
                         values = (f"{100 * value:+.2f}" for value in found)
@@ -190,27 +192,6 @@ class Accuracy:
             path.unlink(missing_ok=True)
             append(path, BOOTSTRAP, list(known.values()))
         return list(known.values())
-
-    def bootstrap(
-        self, sides: list[tuple[str, str]], seeds: list[str], kind: str
-    ) -> tuple[float, float, float] | None:
-        """Difference of two models, low and high; ``None`` if single reviews are not here."""
-        paths = [[self.correct(*side, int(seed)) for side in sides] for seed in seeds]
-        if not paths or not all(path.exists() for pair in paths for path in pair):
-            return None
-        parts: list[tuple[np.ndarray, ...]] = []
-        for pair in paths:
-            own, other = (torch.load(path, weights_only=True) for path in pair)
-            counted = own["kinds"][kind]
-            change = own["right"].double() - other["right"].double()
-            columns = (change, own["text"], own["task"])
-            parts.append(tuple(column[counted].numpy() for column in columns))
-        change, text, task = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return cluster_bootstrap(change, text, task)
-
-    def correct(self, setting: str, model: str, seed: int) -> Path:
-        """Where it stands which single reviews were right."""
-        return Path(self.options.out) / "correct" / self.data / setting / f"{model}-{seed}.pt"
 
 
 def epoch_seconds(text: str) -> tuple[str, float]:

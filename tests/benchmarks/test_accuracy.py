@@ -172,8 +172,12 @@ def test_goes_on_where_it_was(
     assert "hours at most" in printed and "p (Holm)" in printed
     # The record and the single reviews say the same.
     [row] = [r for r in rows if (r["model"], r["seed"], r["task"]) == ("star", "1", "b2")]
-    kept = torch.load(tmp_path / "out" / "correct" / "planted" / "headline" / "star-1.pt")
-    assert float(kept["right"][kept["task"] == 4].float().mean()) == pytest.approx(
+    single = program("_record").read(tmp_path / "results" / "accuracy_reviews.csv")
+    [kept] = [r for r in single if (r["model"], r["seed"]) == ("star", "1")]
+    tested = program("_study").Study("planted", tmp_path, quick=True).reviews(1)
+    right = program("_reviews").unpack(kept["right"], len(tested.task))
+    assert kept["texts"] == tested.name
+    assert float(right[tested.task == 4].float().mean()) == pytest.approx(
         float(row["test"]), abs=5e-5
     )
     # So do the table and the bootstrap.
@@ -185,6 +189,26 @@ def test_goes_on_where_it_was(
     difference = 100 * (score["star"] - score["shared"])
     assert float(found["difference"]) == pytest.approx(difference, abs=0.02)
     assert float(found["low"]) <= difference <= float(found["high"])
+
+
+def test_single_reviews_are_kept_to_the_bit_and_with_their_texts(program: Program) -> None:
+    reviews = program("_reviews")
+    for number in (1, 8, 13):
+        right = torch.rand(number, generator=torch.Generator().manual_seed(number)) < 0.5
+        assert torch.equal(reviews.unpack(reviews.pack(right), number), right)
+    text, task = torch.tensor([5, 6, 6]), torch.tensor([0, 0, 1])
+    tested = reviews.Reviews(text, task, {"all": torch.ones(3, dtype=torch.bool)})
+    sides = {"model": "star"}, {"model": "shared"}
+    rows = [
+        {"dataset": "x", "setting": "y", **side, "seed": "0", "texts": tested.name, "right": right}
+        for side, right in zip(sides, ("e0", "80"), strict=True)  # bits 111 and 100
+    ]
+    mean, low, high = reviews.interval(rows, sides, ["0"], "all", lambda seed: tested)
+    assert mean == 0.75 and low <= mean <= high  # a half of task 0, and all of task 1
+    assert reviews.interval(rows[:1], sides, ["0"], "all", lambda seed: tested) is None
+    others = tested._replace(text=text.flip(0))
+    with pytest.raises(SystemExit, match="x, y, star, 0: expected a run on 3-"):
+        reviews.interval(rows, sides, ["0"], "all", lambda seed: others)
 
 
 def test_real_reviews(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
