@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as L
 import pytest
@@ -45,6 +46,40 @@ def test_learns_and_gives_the_best_weights_back(tmp_path: Path) -> None:
     assert result.seconds > 0 and result.tokens_per_second > 0
     assert same(weights(net), weights(load_model(result.checkpoint)))
     assert read_checkpoint(result.last_checkpoint)["mtgnn"]["epoch"] == 6
+
+
+@pytest.mark.parametrize("encoder", ["complete", "star", "adversarial"])
+def test_learns_in_mixed_precision(tmp_path: Path, encoder: str) -> None:
+    net = model(encoder)
+    seen: list[torch.dtype] = []
+    net.encoder.register_forward_hook(
+        lambda module, given, out: (
+            seen.append(torch.get_autocast_dtype("cpu"))
+            if torch.is_autocast_enabled("cpu")
+            else None
+        )
+    )
+    result = train(net, tmp_path, max_epochs=8, precision="bf16-mixed", clip=1.0)
+    assert set(seen) == {torch.bfloat16}
+    assert result.dev_accuracy > 0.8
+    assert all(value.dtype != torch.bfloat16 for value in weights(net).values())
+
+
+def test_clipping_is_that_of_all_gradients_together(tmp_path: Path) -> None:
+    norms: list[float] = []
+
+    class Watch(L.Callback):
+        def on_before_zero_grad(self, trainer: Any, module: Any, optimizer: Any) -> None:
+            gradients = [p.grad for p in module.parameters() if p.grad is not None]
+            if gradients:  # those that the last step was made with
+                norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+
+    train(model(), tmp_path / "free", callbacks=[Watch()])
+    free, clip = list(norms), min(norms) * 1.01
+    assert max(free) > 2 * clip
+    norms.clear()
+    train(model(), tmp_path / "clipped", callbacks=[Watch()], clip=clip)
+    assert max(norms) <= clip * 1.001 and max(norms) == pytest.approx(clip, rel=1e-3)
 
 
 def test_one_task_is_enough(tmp_path: Path) -> None:
@@ -198,6 +233,7 @@ def test_groups_with_learning_rates_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"precision": "bf16"}, "expected precision to be one of"),
         ({"max_epochs": 0}, "max_epochs of at least 1, got 0"),
         ({"patience": 0}, "patience of at least 1, got 0"),
         ({"learning_rate": 0.0}, "positive learning rate, got 0.0"),
