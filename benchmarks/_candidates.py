@@ -30,7 +30,7 @@ class Skipped(Exception):
 def names_of(case: Case, wanted: list[str] | None = None) -> list[str]:
     """The candidates of a row, of those that are wanted."""
     absent = set() if case.kind == "mutual" else {"dense-gat"}
-    absent |= {"loop-tuned"} if case.kind == "star" else set()
+    absent |= {"loop-tuned"} if case.kind in ("star", "mailbox") else set()
     return [n for n in NAMES if n not in absent and (wanted is None or n in wanted)]
 
 

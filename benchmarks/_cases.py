@@ -28,8 +28,9 @@ class Case:
 
     Attributes:
         name: What it is called in the record.
-        kind: ``"mutual"``, ``"read"`` (complete graphs), ``"star"`` or ``"sparse"`` (a mutual
-            exchange where every task hears eight others).
+        kind: ``"mutual"``, ``"read"``, ``"mailbox"`` (complete graphs, the last with
+            ``memory="all"``), ``"star"`` or ``"sparse"`` (a mutual exchange where every task hears
+            eight others).
         K: Tasks.
         B: Sequences in a batch.
         T: Steps; with ``batches``, the most that a text keeps.
@@ -73,6 +74,7 @@ def all_cases(device: str, fdu: bool) -> list[Case]:
     found = [Case(kind, kind, *sizes) for kind in ("mutual", "read") for sizes in SIZES]
     for score in ("dot", "additive"):
         found += [Case(f"star-{score}", "star", *sizes, score) for sizes in (SIZES[0], big)]
+    found += [Case("mailbox", "mailbox", *sizes) for sizes in (SIZES[0], big)]
     found += [Case("star-tasks", "star", K, 256, *big[2:], "dot") for K in (2, 4, 16, 64, 256)]
     found.append(Case("sparse", "sparse", 512, 8, 20, 64, 64))
     if device == "cuda":
@@ -108,6 +110,8 @@ def build(case: Case, kernel: str, device: str) -> GraphLSTM:
         layer: GraphLSTM = StarGraphLSTM(case.E, case.H, case.K, "all", **options)
     elif case.kind == "sparse":
         layer = GraphLSTM(case.E, case.H, sparse_graph(case.K), "mutual", **options)
+    elif case.kind == "mailbox":
+        layer = CompleteGraphLSTM(case.E, case.H, case.K, "read", memory="all", **options)
     else:
         layer = CompleteGraphLSTM(case.E, case.H, case.K, case.kind, **options)
     return layer.to(device, case.parameter_dtype)

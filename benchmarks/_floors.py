@@ -53,8 +53,8 @@ def products(case: Case, lengths: Tensor) -> list[Product]:
     """The matrix products of a forward pass; finished sequences and padding cost nothing.
 
     What depends on no state is one product for all words; the rest is one for each word, over the
-    mean number of sequences that have it. Sums over the edges of a sparse graph and the score's
-    dot products over A are no matrix products here.
+    mean number of sequences that have it. Sums over the edges of a sparse graph, the mixing of a
+    mailbox's senders and the score's dot products over A are no matrix products here.
     """
     K, E, H = case.K, case.E, case.H
     steps, tokens = int(lengths.max()), int(lengths.sum())
@@ -69,14 +69,15 @@ def products(case: Case, lengths: Tensor) -> list[Product]:
         return found
     groups = min(K, rows)
     star = case.kind == "star"
+    whole = star or case.kind == "mailbox"  # texts, which a receiver reads at every step
     found.append(Product(1, 1, tokens, E, 4 * H * (2 if star else K)))
     found.append(Product(steps, 1 if star else K - 1, rows, H, 4 * H))
     found.append(Product(steps, groups, -(-rows // groups), 2 * H, 4 * H))
-    found.append(Product(1, 1, tokens * (1 if star else K - 1), H, H))  # keys
+    found.append(Product(1, 1, tokens * (1 if whole else K - 1), H, H))  # keys
     found.append(Product(steps, 1, rows, H, H))  # queries
-    senders = steps if star else K - 1
-    found.append(Product(steps, rows, 1, senders, H, star))
-    found += [Product(steps, rows, 1, H, senders, star)] * (case.score == "dot")
+    senders = steps if whole else K - 1
+    found.append(Product(steps, rows, 1, senders, H, whole))
+    found += [Product(steps, rows, 1, H, senders, whole)] * (case.score == "dot")
     return found
 
 

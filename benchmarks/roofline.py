@@ -35,7 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 SIZES = ["K", "B", "T", "E", "H", "dtype"]
 FIGURES = ["seconds", "gflop", "gflop_per_s", "of_peak", "times_loop", "bound"]
 COLUMNS = ["name", *SIZES, "part", *FIGURES, "commit", "torch", "processor"]
-ROWS = ["mutual-16x64x", "read-16x64x", "star-dot-16x64x", "star-additive-16x64x"]
+ROWS = ["mutual-16x64x", "read-16x64x", "mailbox-16x64x", "star-dot-16x64x", "star-additive-16x64x"]
 MANY, LOOP, OTHER, ALL = "many steps", "loop", "other", "all"
 PRODUCTS = {"aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::addmm_"}
 RECURRENCE = {"_Recurrence", "_RecurrenceBackward"}

@@ -13,7 +13,7 @@ tuned as somebody would who knows both libraries well:
 
 ``tuned=True`` goes further than "a cell a task": :class:`MutualLoop` then stacks the tasks' weights
 and makes one batched product a word, :class:`ReadLoop` runs the senders, which receive nothing, as
-``nn.LSTM`` over whole sentences. :class:`StarLoop` does so in any case.
+``nn.LSTM`` over whole sentences. :class:`StarLoop` and :class:`MailboxLoop` do so in any case.
 
 All know one layer in one direction, one head, and the scores ``"additive"`` and ``"dot"`` with
 parameters that all edges share. Padding is read like words and zeroed at the end; it comes last,
@@ -261,6 +261,31 @@ class StarLoop(BipartiteLoop):
         return [(states, self.attention.lin_sender(states))] * x.size(0)
 
 
+class MailboxLoop(BipartiteLoop):
+    """The complete graph with ``memory="all"``: the own task reads every position of the mean of
+    the others' states, which are weighed by one number an edge."""
+
+    edges = StarLoop.edges
+
+    def __init__(self, layer: GraphLSTM, tuned: bool = False) -> None:
+        super().__init__(layer, tuned)
+        self.lstms = nn.ModuleList(silent_lstm(node, layer) for node in self.nodes)
+        self.logits, self.edge_index = layer.edge_logits["l0"], layer.graph.edge_index
+
+    def read(self, x: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
+        sender, receiver = self.edge_index
+        logits = x.new_full((len(self.nodes), len(self.nodes)), -torch.inf)
+        shares = logits.index_put((receiver, sender), self.logits).softmax(1)
+        self.shares = shares[task.sort(stable=True).values]
+        return super().read(x, lengths, task)
+
+    def senders(self, x: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+        """For each word the same: mixed states and keys ``[T·B, H]``."""
+        states = torch.stack([lstm(x)[0] for lstm in self.lstms], 2)  # [T, B, K, H]
+        mixed = torch.einsum("bk,tbkh->tbh", self.shares, states).flatten(0, 1)
+        return [(mixed, self.attention.lin_sender(mixed))] * x.size(0)
+
+
 def user_loop(layer: GraphLSTM, tuned: bool = False) -> Loop:
     """The loop for a layer.
 
@@ -270,7 +295,8 @@ def user_loop(layer: GraphLSTM, tuned: bool = False) -> Loop:
     if isinstance(layer, StarGraphLSTM) and layer.memory == "all":
         return StarLoop(layer, tuned)
     if isinstance(layer, CompleteGraphLSTM) and layer.exchange == "read":
-        return ReadLoop(layer, tuned)
+        if layer.memory != "past":
+            return (ReadLoop if layer.memory == "current" else MailboxLoop)(layer, tuned)
     if layer.exchange == "mutual":
         return MutualLoop(layer, tuned)
     raise ValueError(f"there is no loop for {layer}")

@@ -23,7 +23,7 @@ COLUMNS = (
     "ratio_to_silent,commit,torch,processor"
 )
 SHAPES = [([6, 2, 3, 1], [2, 0, 1, 2]), ([2, 1], [1, 1])]
-KINDS = ("mutual", "read", "star-dot", "star-additive", "sparse")
+KINDS = ("mutual", "read", "mailbox", "star-dot", "star-additive", "sparse")
 
 Program = Callable[[str], ModuleType]
 

@@ -20,6 +20,7 @@ SPARSE = TaskGraph.from_edges(EDGES, ("a", "b", "c", "d"))
 LAYERS: dict[str, Callable[[str], GraphLSTM]] = {
     "mutual": lambda score: CompleteGraphLSTM(E, H, 3, "mutual", score=score),
     "read": lambda score: CompleteGraphLSTM(E, H, 3, "read", score=score),
+    "mailbox": lambda score: CompleteGraphLSTM(E, H, 3, "read", memory="all", score=score),
     "star": lambda score: StarGraphLSTM(E, H, 3, score=score),
     "sparse": lambda score: GraphLSTM(E, H, SPARSE, score=score),
 }
@@ -77,5 +78,6 @@ def test_float32(loops: ModuleType) -> None:
 def test_unknown_options_are_an_error(loops: ModuleType) -> None:
     with pytest.raises(ValueError, match="one plain layer"):
         loops.user_loop(CompleteGraphLSTM(E, H, 3, heads=2))
-    with pytest.raises(ValueError, match="there is no loop"):
-        loops.user_loop(StarGraphLSTM(E, H, 3, memory="past"))
+    for layer in (StarGraphLSTM, CompleteGraphLSTM):
+        with pytest.raises(ValueError, match="there is no loop"):
+            loops.user_loop(layer(E, H, 3, memory="past"))
