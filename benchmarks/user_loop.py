@@ -294,9 +294,11 @@ def user_loop(layer: GraphLSTM, tuned: bool = False) -> Loop:
     """
     if isinstance(layer, StarGraphLSTM) and layer.memory == "all":
         return StarLoop(layer, tuned)
-    if isinstance(layer, CompleteGraphLSTM) and layer.exchange == "read":
-        if layer.memory != "past":
-            return (ReadLoop if layer.memory == "current" else MailboxLoop)(layer, tuned)
+    read = isinstance(layer, CompleteGraphLSTM) and layer.exchange == "read"
+    if read and layer.memory == "current":
+        return ReadLoop(layer, tuned)
+    if read and layer.memory == "all":
+        return MailboxLoop(layer, tuned)
     if layer.exchange == "mutual":
         return MutualLoop(layer, tuned)
     raise ValueError(f"there is no loop for {layer}")
