@@ -23,7 +23,7 @@ from _report import percent, table
 from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
-from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.data import EncodedTexts, Vocabulary, renumber_tasks
 from mtgnn.datasets import PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit
@@ -38,17 +38,6 @@ def read_texts(options: argparse.Namespace) -> dict[str, Any]:
         return {part: TextFolder(options.data, part) for part in PARTS}
     size = {"num_train": 20, "num_dev": 10, "num_test": 10} if options.quick else {}
     return {part: PlantedTasks(split=part, seed=options.seed, **size) for part in PARTS}
-
-
-def items_of(texts: Any, tasks: Sequence[str]) -> list[Data]:
-    """The texts of some tasks, which are numbered in the given order."""
-    items = []
-    for item in texts:
-        name = texts.tasks[int(item.task)]
-        if name in tasks:
-            item.task = tasks.index(name)
-            items.append(item)
-    return items
 
 
 def draw(items: list[Data], number: int, seed: int) -> list[Data]:
@@ -104,7 +93,7 @@ class Study:
 
     def of(self, part: str, tasks: Sequence[str]) -> list[Data]:
         """The texts of some tasks."""
-        return items_of(self.texts[part], tasks)
+        return renumber_tasks(self.texts[part], tasks)
 
     def pretrain(self, encoder: str) -> MultiTaskModel:
         """A model of all tasks but the new one."""

@@ -244,19 +244,30 @@ class TaskGraph:
         return graph
 
     @classmethod
-    def from_networkx(cls, graph: networkx.DiGraph) -> TaskGraph:
+    def from_networkx(
+        cls, graph: networkx.DiGraph, tasks: Sequence[str] | None = None
+    ) -> TaskGraph:
         """A graph from a networkx ``DiGraph``; nodes with ``virtual=True`` are virtual.
 
         An undirected graph is read as edges both ways. Edge attribute ``weight`` is kept where
         every edge has one.
+
+        Args:
+            graph: The graph.
+            tasks: Its tasks in the wanted order, such as a dataset's; by default that of ``graph``.
+
+        Raises:
+            ValueError: If ``tasks`` are not those of ``graph``.
         """
         directed = graph.to_directed()
         names: list[Hashable] = list(directed.nodes)
         virtual = [str(n) for n in names if directed.nodes[n].get("virtual", False)]
-        tasks = [str(n) for n in names if not directed.nodes[n].get("virtual", False)]
+        found = [str(n) for n in names if not directed.nodes[n].get("virtual", False)]
+        if tasks is not None and sorted(tasks) != sorted(found):
+            raise ValueError(f"expected the graph's tasks {found} in some order, got {list(tasks)}")
         weights = [weight for _, _, weight in directed.edges.data("weight")]
         edges = [(str(i), str(k)) for i, k in directed.edges]
-        result = cls.from_edges(edges, tasks, virtual)
+        result = cls.from_edges(edges, found if tasks is None else tasks, virtual)
         if weights and None not in weights:
             return result.with_weight(torch.tensor(weights, dtype=torch.float))
         return result

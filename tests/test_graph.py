@@ -39,6 +39,17 @@ def test_round_trips_keep_names_order_and_weights() -> None:
     assert weights == dict(zip(graph.edges, graph.edge_weight.tolist(), strict=True))
 
 
+def test_networkx_graphs_take_an_order_of_tasks() -> None:
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.DiGraph([("phones", "books"), ("hub", "films"), ("films", "phones")])
+    graph.nodes["hub"]["virtual"] = True
+    found = TaskGraph.from_networkx(graph, tasks=["books", "films", "phones"])
+    assert found.tasks == ("books", "films", "phones") and found.virtual == ("hub",)
+    assert set(found.edges) == set(graph.edges)
+    with pytest.raises(ValueError, match="expected the graph's tasks .*'phones'.* got .'books'.$"):
+        TaskGraph.from_networkx(graph, tasks=["books"])
+
+
 def test_from_data_without_names() -> None:
     data = Data(edge_index=torch.tensor([[0], [2]]), num_nodes=3)
     assert TaskGraph.from_data(data).edges == [("task0", "task2")]

@@ -3,6 +3,7 @@
 from .batch import NO_LABEL, SequenceBatch
 from .encoded import EncodedText, EncodedTexts
 from .encoded_sentences import EncodedSentence, EncodedSentences
+from .renumber import renumber_tasks
 from .sampler import BucketBatchSampler
 from .schemes import (
     SCHEMES,
@@ -44,6 +45,7 @@ __all__ = [
     "write_tags",
     "WordVectors",
     "read_vectors",
+    "renumber_tasks",
     "tokenize",
     "train_vectors",
 ]

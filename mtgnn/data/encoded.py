@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -109,8 +110,11 @@ def _read(item: Data, number: int) -> tuple[str, int, int | float | None]:
     text = item["text"]
     if not isinstance(text, str):
         raise ValueError(f"expected text as a string, item {number} has {type(text).__name__}")
-    label = _scalar(item["y"]) if "y" in item else None
-    return text, int(_scalar(item["task"])), label
+    task, label = _scalar(item["task"]), _scalar(item["y"]) if "y" in item else None
+    for name, value in (("task", task), ("y", label)):
+        if value is not None and not isinstance(value, Real):
+            raise ValueError(f"expected {name} as a number, item {number} has {value!r}")
+    return text, int(task), label
 
 
 def _scalar(value: Any) -> Any:

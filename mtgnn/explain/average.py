@@ -71,8 +71,8 @@ def average_attention(
         The graph with ``edge_weight`` in [0, 1].
 
     Raises:
-        ValueError: If the attention belongs to mailbox positions instead of edges, or no sequence
-            belongs to a task that listens.
+        ValueError: If there is no weight an edge, as in a star's mailbox of one sender
+            (:class:`MailboxByWord` reads it), or no sequence belongs to a task that listens.
     """
     if graph is None:
         graph = model.encoder.graph  # type: ignore[attr-defined]

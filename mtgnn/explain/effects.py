@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data import SequenceBatch
 from ..graph import TaskGraph
-from ..nn import GraphLSTM, is_labelled
+from ..nn import GraphLSTM, TaggingModel, is_labelled
 
 LossPerSample = Callable[[Any, SequenceBatch], Tensor]
 """From a model's answer and the batch to the loss of each sequence ``[B]``."""
@@ -84,8 +84,13 @@ def find_encoder(model: Any) -> GraphLSTM:
     """The model's encoder.
 
     Raises:
-        ValueError: If it runs on no task graph, or has no edges.
+        ValueError: If it runs on no task graph, or has no edges, or the model tags words.
     """
+    if isinstance(model, TaggingModel):
+        raise ValueError(
+            "expected a model with one label a sequence, got a TaggingModel: of these, "
+            "average_attention and collect_attention read the edges"
+        )
     encoder = getattr(model, "encoder", model)
     if not isinstance(encoder, GraphLSTM):
         raise ValueError(f"expected a GraphLSTM as the encoder, got {type(encoder).__name__}")

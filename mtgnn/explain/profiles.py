@@ -31,13 +31,16 @@ def profile_graph(*graphs: TaskGraph) -> TaskGraph:
 
     Raises:
         ValueError: If there is no graph, one has no weights or lacks an edge, tasks differ, or
-            there are fewer than three.
+            there are fewer than four.
     """
     if not graphs:
         raise ValueError("expected at least one graph, got none")
     tasks = graphs[0].tasks
-    if len(tasks) < 3:
-        raise ValueError(f"expected at least 3 tasks, got {len(tasks)}")
+    if len(tasks) < 4:
+        raise ValueError(
+            f"expected at least 4 tasks, got {len(tasks)}: of fewer, nearly any weights give the "
+            "same correlations"
+        )
     for graph in graphs[1:]:
         if graph.tasks != tasks:
             raise ValueError(f"expected tasks {list(tasks)}, got {list(graph.tasks)}")

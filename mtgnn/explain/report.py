@@ -170,9 +170,9 @@ def _kinds(encoder: GraphLSTM) -> list[str]:
 
 
 def _is_complete(graph: TaskGraph) -> bool:
-    """Whether there are the edges between any two of three tasks or more, and no others."""
+    """Whether there are the edges between any two of four tasks or more, and no others."""
     every = TaskGraph.complete(graph.tasks).edges
-    return graph.num_tasks > 2 and sorted(graph.edges) == sorted(every)
+    return graph.num_tasks > 3 and sorted(graph.edges) == sorted(every)
 
 
 def _readout(

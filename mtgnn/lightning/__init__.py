@@ -10,6 +10,7 @@ except ImportError as error:
 
 from .checkpoint import load_model, read_checkpoint
 from .data import MultiTaskDataModule
+from .evaluate import evaluate
 from .fit import FitResult, fit
 from .metrics import TaskMean
 from .module import MultiTaskModule
@@ -21,6 +22,7 @@ __all__ = [
     "MultiTaskModule",
     "TagScores",
     "TaskMean",
+    "evaluate",
     "fit",
     "load_model",
     "read_checkpoint",

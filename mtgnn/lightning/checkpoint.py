@@ -43,7 +43,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for a file that is none of its own
         raise ValueError(f"{os.fspath(path)} is no readable checkpoint: {error}") from error
     if not isinstance(content, dict) or "mtgnn" not in content:
-        raise ValueError(f"expected a checkpoint of mtgnn.lightning.fit, got {os.fspath(path)}")
+        raise ValueError(
+            f"expected a checkpoint of mtgnn.lightning.fit, got {os.fspath(path)} (what was saved "
+            "by a model's save is read by its load)"
+        )
     return content
 
 

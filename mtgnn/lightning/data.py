@@ -56,6 +56,11 @@ class MultiTaskDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self._texts = {"train": train, "dev": dev, "test": test}
+        # Encoded, texts lose these.
+        self.names = {
+            part: (getattr(texts, "tasks", None), getattr(texts, "classes", None))
+            for part, texts in self._texts.items()
+        }
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
@@ -72,7 +77,10 @@ class MultiTaskDataModule(L.LightningDataModule):
             raise ValueError(f"expected texts for {part!r}, got texts for {there}")
         if not isinstance(texts, Encoded):
             if self.vocabulary is None:
-                raise ValueError(f"the texts for {part!r} are not encoded: expected a vocabulary")
+                raise ValueError(
+                    f"the texts for {part!r} are not encoded: expected a vocabulary, or "
+                    "EncodedTexts or EncodedSentences"
+                )
             texts = self._texts[part] = EncodedTexts(texts, self.vocabulary, self.max_length)
         return texts
 

@@ -6,17 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
 
 from ..nn import MultiTaskLoss, Trainable, is_labelled
 from ..nn.check import check_option
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
 from .data import MultiTaskDataModule
+from .matching import check_names, check_vocabulary
 from .module import MultiTaskModule
 from .quiet import flags_kept, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
@@ -119,8 +121,10 @@ def fit(
     Raises:
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
             or a learning rate is not positive, there is no such group of parameters, the train or
-            dev texts are missing or without any label, or ``resume`` is no such checkpoint, is of
-            another model or has trained ``max_epochs`` already.
+            dev texts are missing or without any label, a dataset's tasks or label names are not the
+            model's, or in another order, the vocabulary is another one, nothing is to be trained,
+            or ``resume`` is no such checkpoint, is of another model or has trained ``max_epochs``
+            already.
         FileNotFoundError: If there is no file ``resume``.
     """
     check_option("precision", precision, get_args(Precision))
@@ -130,8 +134,14 @@ def fit(
         raise ValueError(f"expected patience of at least 1, got {patience}")
     if clip is not None and not clip > 0:
         raise ValueError(f"expected a positive clip, got {clip}")
+    check_names(model, data.names)
+    check_vocabulary(model, data.vocabulary)
     _check_labels(data, "train")
     _check_labels(data, "dev")
+    net = cast(nn.Module, model)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise ValueError("expected parameters to train, got a model in which all are frozen")
+    net.train()  # loaded ones are in evaluation mode, without dropout
     batches = -(-len(data.encoded("train")) // data.batch_size)
     module = MultiTaskModule(
         model,

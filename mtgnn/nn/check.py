@@ -55,7 +55,7 @@ def check_input(
     if x.dim() not in (3, 4) or x.size(-1) != layer.input_size or 0 in x.shape[:2]:
         raise ValueError(
             f"expected x of shape [B, T, {layer.input_size}] or "
-            f"[B, T, {nodes}, {layer.input_size}], got {list(x.shape)}"
+            f"[B, T, {nodes}, {layer.input_size}], B and T at least 1, got {list(x.shape)}"
         )
     if x.dim() == 4 and x.size(2) != nodes:
         raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
@@ -68,6 +68,8 @@ def check_input(
 
 
 def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
+    if not isinstance(values, Tensor):
+        raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
     if values.shape != (size,) or values.is_floating_point():
         raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
     numbers = values.tolist()

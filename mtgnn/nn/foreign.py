@@ -27,6 +27,10 @@ def foreign_convs(
     Raises:
         ValueError: If there are several, but no factory to make them.
     """
+    if isinstance(conv, type):
+        raise ValueError(
+            f"expected a layer or a factory f(layer, direction), got the class {conv.__name__}"
+        )
     if not isinstance(conv, nn.Module):
         made = {key: conv(i // directions, i % directions) for i, key in enumerate(keys)}
         return nn.ModuleDict(made)

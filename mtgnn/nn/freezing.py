@@ -128,9 +128,11 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     logits = edge_logit_group(module)
     # In a mailbox the only sender has all the weight, whatever its logit.
     if logits is not None and len(graph.incoming(graph.index(task))) > (logits == "edges"):
+        what = "shares in mailboxes" if logits == "edges" else "static scores"
         raise ValueError(
-            f"static logits are one parameter for all edges: those into {task!r} cannot be trained "
-            f"alone; freeze groups, with or without {logits!r}"
+            f"{what} are one parameter for all edges: those into {task!r} cannot be trained alone. "
+            f"Without them: freeze(model), then unfreeze(model, ['nodes.{task}', 'heads.{task}']); "
+            f"with all of them: the same and {logits!r}"
         )
     if isinstance(module, MultiTaskModel) and len(module.embedding.weight) > len(module.vocabulary):
         raise ValueError(

@@ -204,7 +204,10 @@ class GraphLSTM(nn.Module):
         batch = pad_input(self, x, lengths, task)
         x = batch.x
         if return_attention_weights and self.foreign:
-            raise ValueError("attention weights are those of TaskAttentionConv; conv has none")
+            raise ValueError(
+                "attention weights are those of TaskAttentionConv; conv has none (edge_ablation "
+                "needs none)"
+            )
         tasks = None if task is None else task.tolist()
         plan = self.make_plan(tasks, batch.lengths.tolist(), x.device)
         if state is not None:

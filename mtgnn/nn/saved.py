@@ -103,7 +103,7 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is something else, is damaged, or is of a later version.
     """
-    expected = f"expected a file of {model.__name__}.save"
+    expected = f"expected a file of {model.__name__}.save (load_model reads checkpoints)"
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)

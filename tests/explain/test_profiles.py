@@ -50,9 +50,9 @@ def test_groups_are_found_though_each_task_hears_only_one_of_its_group() -> None
 
 
 def test_equal_weights_into_a_receiver_say_nothing() -> None:
-    graph = TaskGraph.complete(3)
+    graph = TaskGraph.complete(4)
     flat = graph.with_weight(torch.ones(graph.num_edges))
-    more = graph.with_weight(torch.arange(6.0))
+    more = graph.with_weight(torch.arange(12.0))
     assert torch.equal(profile_graph(flat, more).edge_weight, profile_graph(more).edge_weight)
 
 
@@ -70,12 +70,12 @@ def test_where_all_weights_are_equal_nobody_is_alike() -> None:
 def test_what_it_cannot_read() -> None:
     with pytest.raises(ValueError, match="at least one graph"):
         profile_graph()
-    with pytest.raises(ValueError, match="at least 3 tasks, got 2"):
-        profile_graph(drawn(0, ("a", "b")))
+    with pytest.raises(ValueError, match="at least 4 tasks, got 3"):
+        profile_graph(drawn(0, ("a", "b", "c")))
     with pytest.raises(ValueError, match="a weighted graph"):
-        profile_graph(TaskGraph.complete(3))
+        profile_graph(TaskGraph.complete(4))
     with pytest.raises(ValueError, match="expected tasks"):
         profile_graph(drawn(0), drawn(0, ("a", "b", "c", "d", "f")))
-    chain = TaskGraph.from_edges([("a", "b"), ("b", "c")], ["a", "b", "c"])
+    chain = TaskGraph.from_edges([("a", "b"), ("b", "c")], ["a", "b", "c", "d"])
     with pytest.raises(ValueError, match="an edge between any two tasks"):
         profile_graph(chain.with_weight(torch.ones(2)))

@@ -50,5 +50,7 @@ def test_what_cannot_work_says_so_at_construction() -> None:
         GraphLSTM(E, H, GRAPH, "read", conv=GCNConv(H, H))
     with pytest.raises(ValueError, match="failed when called"):
         GraphLSTM(E, H, GRAPH, conv=SAGEConv(H + 1, H))
+    with pytest.raises(ValueError, match="factory .* got the class SAGEConv"):
+        GraphLSTM(E, H, GRAPH, conv=SAGEConv)
     with pytest.raises(ValueError, match="need a conv each"):
         GraphLSTM(E, H, GRAPH, num_layers=2, conv=SAGEConv(H, H))

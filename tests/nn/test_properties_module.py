@@ -158,6 +158,8 @@ INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "lengths of another batch": ({"lengths": LENGTHS[:3]}, r"lengths of shape \[4\]"),
     "lengths as a column": ({"lengths": LENGTHS[:, None]}, r"lengths of shape \[4\]"),
     "lengths that are no integers": ({"lengths": LENGTHS.float()}, "integer lengths"),
+    "lengths as a list": ({"lengths": [5, 1, 1, 1]}, r"lengths as a tensor of shape \[4\], got"),
+    "tasks as a list": ({"task": [0, 1, 2, 0]}, r"tasks as a tensor of shape \[4\], got"),
     "a task too many": ({"task": torch.tensor([0, 3, 1, 2])}, "tasks in 0…2"),
     "a negative task": ({"task": torch.tensor([0, -1, 1, 2])}, "tasks in 0…2"),
     "tasks of another batch": ({"task": TASK[:1]}, r"tasks of shape \[4\]"),

@@ -1,0 +1,77 @@
+"""How well a model does on texts it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as L
+
+from ..nn import Trainable
+from ..nn.check import check_option
+from .data import MultiTaskDataModule
+from .matching import check_names, check_vocabulary
+from .module import MultiTaskModule
+from .quiet import flags_kept, quietly
+from .tag_scores import TagScore
+
+
+def evaluate(
+    model: Trainable,
+    data: MultiTaskDataModule,
+    part: str = "test",
+    *,
+    accelerator: str = "auto",
+    scores: Mapping[str, TagScore] | None = None,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Score each task on the test texts, or on the dev texts.
+
+    Args:
+        model: The model; it is left in the mode that it is in.
+        data: The texts, of tasks and labels that are the model's own.
+        part: ``"test"`` or ``"dev"``.
+        accelerator: Lightning's.
+        scores: As for :func:`fit`.
+        progress: Show a progress bar.
+
+    Returns:
+        For each task that has labels in this part, its accuracy, or its own score.
+
+    Raises:
+        ValueError: If there are no such texts, or tasks, labels or vocabulary are not the model's.
+
+    Example:
+        >>> from mtgnn.data import Vocabulary
+        >>> from mtgnn.datasets import PlantedTasks
+        >>> from mtgnn.nn import MultiTaskModel
+        >>> test = PlantedTasks(num_tasks=3, num_groups=1, split="test", num_test=8)
+        >>> vocabulary = Vocabulary.build(test.text)
+        >>> model = MultiTaskModel(vocabulary, test.classes, embedding_size=4, hidden_size=4)
+        >>> data = MultiTaskDataModule(None, None, test, vocabulary)
+        >>> sorted(evaluate(model, data, accelerator="cpu"))
+        ['a1', 'a2', 'a3']
+    """
+    check_option("part", part, ("dev", "test"))
+    check_names(model, {part: data.names[part]})
+    check_vocabulary(model, data.vocabulary)
+    data.encoded(part)
+    module = MultiTaskModule(model, scores=scores)
+    net: Any = model
+    training = net.training
+    with quietly(), flags_kept():
+        trainer = L.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            use_distributed_sampler=False,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+        )
+        run = trainer.test if part == "test" else trainer.validate
+        run(module, datamodule=data, verbose=False)
+    net.train(training)
+    own = f"{part}/score/" if scores else f"{part}/accuracy/"
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {name.removeprefix(own): value for name, value in found.items() if name.startswith(own)}

@@ -1,0 +1,34 @@
+"""Items are matched with tasks by name."""
+
+from __future__ import annotations
+
+import pytest
+from torch_geometric.data import Data
+
+from mtgnn.data import renumber_tasks
+
+
+class Texts(list[Data]):
+    """Items, and the names of their tasks."""
+
+    tasks = ("b", "c", "a")
+
+
+def texts() -> Texts:
+    return Texts(Data(text=f"{name} {i}", task=k) for i in "12" for k, name in enumerate("bca"))
+
+
+def test_tasks_are_numbered_in_the_given_order_and_others_left_out() -> None:
+    data = texts()
+    found = renumber_tasks(data, ["a", "new", "b"])
+    assert [(item.text, item.task) for item in found] == [
+        *(("b 1", 2), ("a 1", 0), ("b 2", 2), ("a 2", 0))
+    ]
+    assert [item.task for item in data] == [0, 1, 2] * 2  # the items themselves stay
+
+
+def test_what_has_no_names_is_refused() -> None:
+    with pytest.raises(ValueError, match="names of its tasks, got list"):
+        renumber_tasks(list(texts()), ["a"])
+    with pytest.raises(ValueError, match="some of the dataset's tasks .*'b'.*, got .'x'."):
+        renumber_tasks(texts(), ["x"])

@@ -1,0 +1,94 @@
+"""Texts and models mean the same by their numbers, or training does not begin; evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import CLASSES, VOCABULARY, data, model, texts, train
+from torch_geometric.data import Data
+
+from mtgnn.data import Vocabulary
+from mtgnn.lightning import MultiTaskDataModule, evaluate
+from mtgnn.nn import MultiTaskModel, freeze
+
+
+class Named(list[Data]):
+    """Texts with names, as datasets have them."""
+
+    tasks: Any = tuple(CLASSES)
+    classes: Any = CLASSES
+
+
+def named(**names: Any) -> MultiTaskDataModule:
+    parts = [Named(texts(number, seed)) for number, seed in ((40, 1), (21, 2), (22, 3))]
+    for name, value in names.items():
+        for part in parts:
+            setattr(part, name, value)
+    return MultiTaskDataModule(*parts, VOCABULARY, 8)
+
+
+def test_names_that_are_the_models_make_no_difference(tmp_path: Path) -> None:
+    first, second = model(), model()
+    train(first, tmp_path / "named", data=named())
+    train(second, tmp_path / "not", data=data())
+    for own, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_other_names_are_refused(tmp_path: Path) -> None:
+    turned = ("toys", "dvd", "books")
+    with pytest.raises(ValueError, match="'train' of the model's tasks .*got tasks .'toys'.*renum"):
+        train(model(), tmp_path, data=named(tasks=turned))
+    with pytest.raises(ValueError, match="labels of 'toys' .*'bad', 'good'.*'good', 'bad'"):
+        train(model(), tmp_path, data=named(classes={**CLASSES, "toys": ["good", "bad"]}))
+    other = MultiTaskDataModule(texts(40, 1), texts(21, 2), None, Vocabulary(["good", "bad"]))
+    with pytest.raises(ValueError, match="own vocabulary, of 10 tokens, got another one, of 5"):
+        train(model(), tmp_path, data=other)
+    with pytest.raises(ValueError, match="'test' of the model's tasks"):
+        evaluate(model(), named(tasks=turned), accelerator="cpu")
+
+
+def test_a_loaded_model_is_trained_with_dropout(tmp_path: Path) -> None:
+    model("star", dropout=0.5).save(tmp_path / "model.pt")
+    net = MultiTaskModel.load(tmp_path / "model.pt")
+    assert not net.training
+    modes: list[bool] = []
+    net.dropout.register_forward_hook(lambda module, given, out: modes.append(module.training))
+    train(net, tmp_path, max_epochs=1)
+    assert True in modes and False in modes  # in training, and on dev
+
+
+def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
+    net = model()
+    freeze(net)
+    with pytest.raises(ValueError, match="all are frozen"):
+        train(net, tmp_path)
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_evaluation_is_accuracy_text_by_text(tmp_path: Path, part: str) -> None:
+    net = model()
+    result = train(net, tmp_path, max_epochs=3)
+    net.train()
+    found = evaluate(net, data(), part, accelerator="cpu")
+    assert net.training
+    items = texts(21, 2) if part == "dev" else texts(22, 3)
+    for k, task in enumerate(net.tasks):
+        own = [item for item in items if item.task == k]
+        told = net.predict([item.text for item in own], task)
+        right = [net.classes[task][i.y] == p.label for i, p in zip(own, told, strict=True)]
+        assert found[task] == pytest.approx(sum(right) / len(right))
+    if part == "dev":
+        assert found == pytest.approx(result.dev_accuracy_by_task)
+
+
+def test_tasks_without_texts_have_no_accuracy() -> None:
+    few = MultiTaskDataModule(None, None, texts(5, 3, tasks=1), VOCABULARY)
+    assert list(evaluate(model(), few, accelerator="cpu")) == ["books"]  # others have no text
+    with pytest.raises(ValueError, match="expected part to be one of"):
+        evaluate(model(), few, "train", accelerator="cpu")
+    with pytest.raises(ValueError, match="expected texts for 'dev'"):
+        evaluate(model(), few, "dev", accelerator="cpu")
