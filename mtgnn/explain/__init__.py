@@ -6,7 +6,7 @@ from .average import EdgeMean, average_attention
 from .clusters import task_affinity, task_clusters, task_embedding
 from .collect import collect_attention, mean_weights
 from .cut import without_edges
-from .effects import EdgeEffects
+from .effects import EdgeEffect, EdgeEffects
 from .export import read_graphml, write_graphml
 from .gradient import edge_gradient
 from .heatmap import plot_sentence
@@ -26,6 +26,7 @@ __all__ = [
     "AttentionStep",
     "EdgeByPosition",
     "EdgeByWord",
+    "EdgeEffect",
     "EdgeEffects",
     "EdgeMean",
     "MailboxByWord",

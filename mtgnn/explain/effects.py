@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,22 @@ from ..nn import GraphLSTM, TaggingModel, is_labelled
 
 LossPerSample = Callable[[Any, SequenceBatch], Tensor]
 """From a model's answer and the batch to the loss of each sequence ``[B]``."""
+
+
+class EdgeEffect(NamedTuple):
+    """What cutting an edge does to its receiver.
+
+    Attributes:
+        sender: Name of the sender.
+        receiver: Name of the receiver, which is a task.
+        change: Mean rise of the receiver's loss.
+        error: Standard error of that mean over sequences.
+    """
+
+    sender: str
+    receiver: str
+    change: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,28 @@ class EdgeEffects:
     change: Tensor
     error: Tensor
     count: Tensor
+
+    def top(self, number: int | None = None) -> list[EdgeEffect]:
+        """The edges into tasks, those first that help their receiver most.
+
+        Args:
+            number: So many; by default all.
+
+        Example:
+            >>> import torch
+            >>> graph = TaskGraph.from_edges([("a", "b"), ("b", "a")])
+            >>> change = torch.tensor([[0.0, 0.3], [0.1, 0.0]])
+            >>> loss, error, count = torch.ones(2), torch.zeros(2, 2), torch.ones(2)
+            >>> effects = EdgeEffects(graph, loss, change, error, count)
+            >>> [(e.sender, e.receiver, round(e.change, 2)) for e in effects.top()]
+            [('a', 'b', 0.3), ('b', 'a', 0.1)]
+        """
+        found = [
+            EdgeEffect(*names, float(self.change[edge, k]), float(self.error[edge, k]))
+            for edge, names in enumerate(self.graph.edges)
+            if (k := int(self.graph.edge_index[1, edge])) < self.graph.num_tasks
+        ]
+        return sorted(found, key=lambda effect: -effect.change)[:number]
 
 
 class EffectSums:

@@ -57,6 +57,10 @@ def check_input(
             f"expected x of shape [B, T, {layer.input_size}] or "
             f"[B, T, {nodes}, {layer.input_size}], B and T at least 1, got {list(x.shape)}"
         )
+    if not x.is_floating_point():
+        raise ValueError(
+            f"expected x of a floating type, got {x.dtype}: embed numbers of words first"
+        )
     if x.dim() == 4 and x.size(2) != nodes:
         raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
     batch, steps = x.shape[:2]

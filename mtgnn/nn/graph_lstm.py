@@ -184,7 +184,7 @@ class GraphLSTM(nn.Module):
         """Read sequences.
 
         Args:
-            x: ``[B, T, E]``, ``[B, T, N, E]``, or a packed sequence.
+            x: ``[B, T, E]``, ``[B, T, N, E]``, or a packed sequence; read in the parameters' type.
             lengths: ``[B]``, real steps of each sequence; by default T. Like ``task``, it is read
                 on the CPU: there it costs a GPU no synchronisation.
             task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch
-from mtgnn.explain import edge_ablation, edge_gradient, edge_insertion
+from mtgnn.explain import EdgeEffects, edge_ablation, edge_gradient, edge_insertion
 from mtgnn.explain.cut import without_edges
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM
 from mtgnn.nn.run import Run
@@ -314,6 +314,19 @@ def test_the_model_is_left_alone() -> None:
         parameter.requires_grad_(False)  # frozen models can be explained, too
     third = edge_gradient(model, make_batches(3), loss)
     torch.testing.assert_close(first.change, third.change)
+
+
+def test_edges_come_with_what_they_do_to_their_receiver() -> None:
+    graph = TaskGraph.star(TASKS, "hub")  # from the virtual node, and into it
+    size = (graph.num_edges, 3)
+    change = torch.randn(size, generator=torch.Generator().manual_seed(0))
+    effects = EdgeEffects(graph, torch.ones(3), change, change**2, torch.ones(3))
+    found = effects.top()
+    assert [(e.sender, e.receiver) for e in sorted(found)] == [("hub", task) for task in TASKS]
+    assert found == sorted(found, key=lambda effect: -effect.change) and effects.top(2) == found[:2]
+    for sender, receiver, rise, error in found:
+        edge, k = graph.edges.index((sender, receiver)), TASKS.index(receiver)
+        assert (rise, error) == (float(change[edge, k]), float(change[edge, k] ** 2))
 
 
 def test_what_has_no_effect_to_measure_is_refused() -> None:

@@ -149,6 +149,7 @@ INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "x of two dimensions": ({"x": X[0]}, r"expected x of shape \[B, T, 3\].* got \[5, 3\]"),
     "x of five dimensions": ({"x": X[None, None]}, "expected x of shape"),
     "x of another width": ({"x": X[..., :2]}, r"got \[4, 5, 2\]"),
+    "x of numbers of words": ({"x": X.long()}, "floating type, got torch.int64"),
     "x without steps": ({"x": X[:, :0]}, "expected x of shape"),
     "x without sequences": ({"x": X[:0]}, "expected x of shape"),
     "x of too many nodes": ({"x": X[:, :, None].expand(4, 5, 7, 3)}, "one input for each of"),
