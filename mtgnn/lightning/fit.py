@@ -87,7 +87,7 @@ def fit(
     there are replaced.
 
     Args:
-        model: The model.
+        model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
         data: The texts; ``dev`` is needed.
         max_epochs: Epochs at most, those before a resume included.
         log_dir: Folder for what the training writes.
@@ -141,7 +141,8 @@ def fit(
     net = cast(nn.Module, model)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
-    net.train()  # loaded ones are in evaluation mode, without dropout
+    if not net.training:  # as loaded models are; parts that somebody put in it stay there
+        net.train()
     batches = -(-len(data.encoded("train")) // data.batch_size)
     module = MultiTaskModule(
         model,

@@ -59,6 +59,12 @@ def test_a_loaded_model_is_trained_with_dropout(tmp_path: Path) -> None:
     net.dropout.register_forward_hook(lambda module, given, out: modes.append(module.training))
     train(net, tmp_path, max_epochs=1)
     assert True in modes and False in modes  # in training, and on dev
+    net = model("star", dropout=0.5).train()
+    net.dropout.eval()  # a part that somebody wants so
+    modes.clear()
+    net.dropout.register_forward_hook(lambda module, given, out: modes.append(module.training))
+    train(net, tmp_path, max_epochs=1)
+    assert set(modes) == {False}
 
 
 def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
