@@ -63,7 +63,8 @@ def test_a_loaded_model_is_trained_with_dropout(tmp_path: Path) -> None:
     net.dropout.eval()  # a part that somebody wants so
     modes.clear()
     net.dropout.register_forward_hook(lambda module, given, out: modes.append(module.training))
-    train(net, tmp_path, max_epochs=1)
+    with pytest.warns(UserWarning, match="1 module.s. in eval mode"):
+        train(net, tmp_path, max_epochs=1)
     assert set(modes) == {False}
 
 
