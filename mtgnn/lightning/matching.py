@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -10,16 +11,16 @@ def check_names(model: Any, names: dict[str, tuple[Any, Any]]) -> None:
 
     Args:
         model: With ``tasks`` and ``classes``.
-        names: For each part, the ``tasks`` and ``classes`` of its dataset, ``None`` where it has
-            none.
+        names: For each part, the ``tasks`` and ``classes`` of its dataset. What are no lists of
+            tasks, and no labels by task, other libraries' datasets mean otherwise.
     """
     for part, (tasks, classes) in names.items():
-        if tasks is not None and list(tasks) != list(model.tasks):
+        if isinstance(tasks, (list, tuple)) and list(tasks) != list(model.tasks):
             raise ValueError(
                 f"expected texts for {part!r} of the model's tasks {list(model.tasks)} in this "
                 f"order, got tasks {list(tasks)}: mtgnn.data.renumber_tasks(dataset, model.tasks)"
             )
-        for task, labels in (classes or {}).items():
+        for task, labels in classes.items() if isinstance(classes, Mapping) else ():
             known = model.classes.get(task)
             if known is not None and list(labels) != list(known):
                 raise ValueError(
