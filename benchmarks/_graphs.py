@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -60,6 +61,19 @@ def agreements(rows: Sequence[Row]) -> dict[str, list[float]]:
     }
     found[BOTH] = [graph_agreement(*own).mean for own in of_seed]
     return found
+
+
+def words_in_common(rows: Sequence[Row]) -> list[float]:
+    """Of one setting: for any two seeds, the share of a receiver's words that both have, mean over
+    receivers. Words of different senders are different ones."""
+    found: dict[str, dict[str, set[tuple[str, str]]]] = {}
+    for row in rows:
+        own = found.setdefault(row["seed"], {}).setdefault(row["receiver"], set())
+        own.add((row["sender"], row["word"]))
+    return [
+        statistics.mean(len(a[k] & b[k]) / max(len(a[k]), len(b[k])) for k in a.keys() & b.keys())
+        for a, b in itertools.combinations(found.values(), 2)
+    ]
 
 
 def dev_accuracy(rows: Sequence[Row]) -> list[float]:

@@ -17,8 +17,8 @@ from pathlib import Path
 import _plots as plots
 import _tables as tables
 from _comparison import Table, comparisons, score_table
-from _graphs import by_readout, mean_graph
-from _record import Row, read, select
+from _graphs import by_readout, mean_graph, words_in_common
+from _record import Row, read, select, spread
 from _settings import SETTINGS
 from _tuning import Choices
 
@@ -191,6 +191,10 @@ class Report:
             seen = select(words, dataset=data, setting=setting)
             if seen:
                 pieces.append(markdown(tables.word_table(seen)))
+                common = words_in_common(seen)
+                if common:
+                    share = spread([100 * value for value in common], ".0f")
+                    pieces.append(f"Two seeds have {share} % of a receiver's words in common.")
         return pieces
 
     def collect_attention(self, rows: Sequence[Row]) -> list[str]:

@@ -53,6 +53,17 @@ def test_profiles_of_equal_seeds_are_equal(program: Program) -> None:
     assert program("_graphs").agreements(same + other)["profile"][0] < 0.9
 
 
+def test_words_of_seeds_are_compared_receiver_by_receiver(program: Program) -> None:
+    def words(seed: str, receiver: str, sender: str, own: str) -> list[dict[str, str]]:
+        named = {"seed": seed, "receiver": receiver, "sender": sender}
+        return [{**named, "word": word} for word in own]
+
+    rows = [*words("0", "a", "all", "wxyz"), *words("0", "b", "all", "wx")]
+    rows += [*words("1", "a", "all", "xyzv"), *words("1", "b", "c", "wx")]
+    assert program("_graphs").words_in_common(rows) == [pytest.approx((3 / 4 + 0) / 2)]
+    assert program("_graphs").words_in_common(rows[:6]) == []
+
+
 def test_a_finished_seed_is_not_trained_again(
     program: Program,
     tmp_path: Path,
