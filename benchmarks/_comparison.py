@@ -15,6 +15,8 @@ ACCURACY = (
 )
 BOOTSTRAP = ("dataset", "setting", "model", "against", "reviews", "difference", "low", "high")
 
+SAME = 0.02  # points; the records are rounded
+
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -105,7 +107,8 @@ def comparisons(
     """Tables of comparisons, by setting, and that of all ablations.
 
     A line: number of seeds, difference in points, tasks that are better, Wilcoxon's p over tasks,
-    the same after Holm's correction in the line's family, and the bootstrap's interval if known.
+    the same after Holm's correction in the line's family, and the bootstrap's interval if it is
+    known for these seeds.
     """
     header = ["model", "against", "seeds", "points", "better on", "p", "p (Holm)", "95 % interval"]
     by_setting: dict[str, Table] = {}
@@ -117,13 +120,18 @@ def comparisons(
             family, differences, raw, holm(raw), strict=True
         ):
             named = {"model": model, "against": against, "reviews": reviews}
-            known = select(bootstrap, dataset=data, setting=setting, **named)
+            mean = statistics.mean(values.values())
+            known = [
+                row
+                for row in select(bootstrap, dataset=data, setting=setting, **named)
+                if abs(float(row["difference"]) - mean) < SAME  # else it is of other seeds
+            ]
             interval = f"{known[0]['low']} to {known[0]['high']}" if known else "–"
             better = f"{sum(d > 1e-9 for d in values.values())} of {len(values)}"
             seeds = len(common_seeds(own, other))
             line = [
                 str(seeds),
-                f"{statistics.mean(values.values()):+.1f}",
+                f"{mean:+.1f}",
                 better,
                 f"{p:.4f}",
                 f"{q:.4f}",

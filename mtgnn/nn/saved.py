@@ -103,7 +103,7 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is something else, is damaged, or is of a later version.
     """
-    expected = f"expected a file of {model.__name__}.save (load_model reads checkpoints)"
+    expected = f"expected a file of {model.__name__}.save"
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -112,7 +112,10 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever its unpickler and archive reader meet
         raise ValueError(f"{expected}, cannot read {path}") from error
     if not isinstance(content, dict) or content.get("format") != format_name(model):
-        raise ValueError(f"{expected}, got something else in {path}")
+        raise ValueError(
+            f"{expected}, got something else in {path} (load_model reads mtgnn.lightning's "
+            "checkpoints)"
+        )
     if content.get("version") != VERSION:
         raise ValueError(
             f"expected version {VERSION} of the format, got {content.get('version')} in {path}"

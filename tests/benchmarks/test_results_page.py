@@ -174,6 +174,16 @@ def test_models_without_a_common_seed_are_not_compared(program: Program) -> None
     assert ablations[1] == []
 
 
+def test_an_interval_of_other_seeds_is_not_shown(program: Program) -> None:
+    rows = accuracy_rows("headline", ["shared", "star"])
+    named = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}
+    interval = {**named, "reviews": "all", "low": "+1.23", "high": "+4.56"}
+    for difference, shown in (("+3.00", "+1.23 to +4.56"), ("+2.90", "–")):
+        known = [{**interval, "difference": difference}]
+        tables, _ = program("_comparison").comparisons(rows, "fdu-mtl", known, "all")
+        assert tables["headline"][1][0][-1] == shown
+
+
 def test_text_is_kept(program: Program, tmp_path: Path) -> None:
     (tmp_path / "template.md").write_text("# Mine\n\nWhat I think.\n\n{{recovery}}\n\nEnd.\n")
     report = program("report").Report(tmp_path, tmp_path / "results.md")
