@@ -7,6 +7,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,18 @@ def read_job(text: str) -> tuple[Case, Job]:
     if job["threads"]:
         torch.set_num_threads(job["threads"])
     return Case(**job["case"]), job
+
+
+def work_or_run(
+    options: argparse.Namespace,
+    measure: Callable[[Case, Job], object],
+    run: Callable[[argparse.Namespace], int | None],
+) -> None:
+    """Do the job of a worker and print its result; else what the command line says."""
+    if options.worker:
+        print(json.dumps(measure(*read_job(options.worker))))
+    else:
+        sys.exit(run(options))
 
 
 def write_csv(path: Path, columns: list[str], lines: list[dict[str, Any]]) -> None:

@@ -11,14 +11,13 @@ figure is that of the largest.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from typing import Any
 
 from _candidates import Candidate, Skipped, names_of
 from _cases import Case, make_batches
-from _runner import Job, jobs, make_parser, read_job, start, write_csv, write_json
+from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
 from _timing import Peak, environment
 
 COLUMNS = ["name", "K", "B", "T", "E", "H", "dtype", "device", "phase", "peak_mb", "ratio_to_loop"]
@@ -88,11 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    options = make_parser(__doc__ or "").parse_args()
-    if options.worker:
-        print(json.dumps(measure(*read_job(options.worker))))
-    else:
-        run(options)
+    work_or_run(make_parser(__doc__ or "").parse_args(), measure, run)
 
 
 if __name__ == "__main__":

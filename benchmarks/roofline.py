@@ -18,7 +18,6 @@ layer is; ``bound`` how many times a layer would be that did nothing but its pro
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +27,7 @@ from _candidates import Candidate
 from _cases import Case, make_batches
 from _floors import Product, products
 from _record import append
-from _runner import Job, jobs, make_parser, read_job, start
+from _runner import Job, jobs, make_parser, start, work_or_run
 from _timing import alternate, environment
 from torch.profiler import ProfilerActivity, profile
 
@@ -70,18 +69,13 @@ def shares(call: Callable[[], None], rounds: int) -> dict[str, float]:
     return {part: value / total for part, value in spent.items()}
 
 
-def square_product(size: int) -> Callable[[], None]:
-    """A product of two square matrices."""
-    a, b, out = torch.randn(3, size, size)
-    return lambda: (torch.mm(a, b, out=out), None)[1]
-
-
 def measure(case: Case, job: Job) -> dict[str, Any]:
     """The rows of the record of one row of the benchmarks."""
     batches = make_batches(case, "cpu", [])
     layer, loop = (Candidate(case, name, "cpu").call(batches, True) for name in ("native", "loop"))
     size = job["square"]
-    calls = {"layer": layer, "loop": loop, "peak": square_product(size)}
+    a, b, out = torch.randn(3, size, size)
+    calls = {"layer": layer, "loop": loop, "peak": lambda: torch.mm(a, b, out=out)}
     times = alternate(calls, "cpu", job["seconds"], job["rounds"])
     peak = operations(Product(1, 1, size, size, size)) / times["peak"].median
     seconds, work = times["layer"].median, gflop(case, batches[0][1])
@@ -138,11 +132,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    options = make_parser(__doc__ or "").parse_args()
-    if options.worker:
-        print(json.dumps(measure(*read_job(options.worker))))
-    else:
-        run(options)
+    work_or_run(make_parser(__doc__ or "").parse_args(), measure, run)
 
 
 if __name__ == "__main__":

@@ -31,14 +31,12 @@ that is there already, the rows that are measured again are replaced.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import Any
 
 from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
 from _record import read
-from _runner import Job, jobs, make_parser, read_job, start, write_csv, write_json
+from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
 from _timing import Times, alternate, environment
 from memory import peaks_of
 
@@ -183,11 +181,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="time a phase of a row may take")
     parser.add_argument("--rounds", type=int, default=25, help="rounds a phase at most")
     parser.add_argument("--no-memory", action="store_true", help="leave peak_mb empty")
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(measure(*read_job(options.worker))))
-    else:
-        sys.exit(run(options))
+    work_or_run(parser.parse_args(), measure, run)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import lightning.pytorch as L
 
 from ..nn import Trainable
 from ..nn.check import check_option
+from ..nn.modes import evaluating
 from .data import MultiTaskDataModule
-from .matching import check_names, check_vocabulary
+from .matching import check_matching
 from .module import MultiTaskModule
 from .quiet import flags_kept, quietly
 from .tag_scores import TagScore
@@ -28,7 +28,7 @@ def evaluate(
     """Score each task on the test texts, or on the dev texts.
 
     Args:
-        model: The model; it is left in the mode that it is in.
+        model: The model; each of its parts is left in the mode that it is in.
         data: The texts, of tasks and labels that are the model's own.
         part: ``"test"`` or ``"dev"``.
         accelerator: Lightning's.
@@ -53,13 +53,10 @@ def evaluate(
         ['a1', 'a2', 'a3']
     """
     check_option("part", part, ("dev", "test"))
-    check_names(model, {part: data.names[part]})
-    check_vocabulary(model, data.vocabulary)
+    check_matching(model, data, [part])
     data.encoded(part)
     module = MultiTaskModule(model, scores=scores)
-    net: Any = model
-    training = net.training
-    with quietly(), flags_kept():
+    with quietly(), flags_kept(), evaluating(module):
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=1,
@@ -71,7 +68,6 @@ def evaluate(
         )
         run = trainer.test if part == "test" else trainer.validate
         run(module, datamodule=data, verbose=False)
-    net.train(training)
     own = f"{part}/score/" if scores else f"{part}/accuracy/"
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {name.removeprefix(own): value for name, value in found.items() if name.startswith(own)}

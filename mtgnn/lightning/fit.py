@@ -18,7 +18,7 @@ from ..nn.check import check_option
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
 from .data import MultiTaskDataModule
-from .matching import check_names, check_vocabulary
+from .matching import check_matching
 from .module import MultiTaskModule
 from .quiet import flags_kept, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
@@ -134,8 +134,7 @@ def fit(
         raise ValueError(f"expected patience of at least 1, got {patience}")
     if clip is not None and not clip > 0:
         raise ValueError(f"expected a positive clip, got {clip}")
-    check_names(model, data.names)
-    check_vocabulary(model, data.vocabulary)
+    check_matching(model, data, data.names)
     _check_labels(data, "train")
     _check_labels(data, "dev")
     net = cast(nn.Module, model)

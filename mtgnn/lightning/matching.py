@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .data import MultiTaskDataModule
 
-def check_names(model: Any, names: dict[str, tuple[Any, Any]]) -> None:
-    """Raise where datasets name tasks or labels otherwise than the model that they are for.
+
+def check_matching(model: Any, data: MultiTaskDataModule, parts: Iterable[str]) -> None:
+    """Raise where datasets name tasks or labels otherwise than the model that they are for, or are
+    encoded by another vocabulary.
 
     Args:
         model: With ``tasks`` and ``classes``.
-        names: For each part, the ``tasks`` and ``classes`` of its dataset. What are no lists of
-            tasks, and no labels by task, other libraries' datasets mean otherwise.
+        data: What are no lists of ``tasks`` and no ``classes`` by task, other libraries' datasets
+            mean otherwise.
+        parts: The parts that count.
     """
-    for part, (tasks, classes) in names.items():
+    for part in parts:
+        tasks, classes = data.names[part]
         if isinstance(tasks, (list, tuple)) and list(tasks) != list(model.tasks):
             raise ValueError(
                 f"expected texts for {part!r} of the model's tasks {list(model.tasks)} in this "
@@ -27,15 +32,9 @@ def check_names(model: Any, names: dict[str, tuple[Any, Any]]) -> None:
                     f"expected labels of {task!r} for {part!r} as the model has them, "
                     f"{list(known)}, got {list(labels)}"
                 )
-
-
-def check_vocabulary(model: Any, vocabulary: Any) -> None:
-    """Raise where texts are encoded by another vocabulary than the model's."""
-    own = getattr(model, "vocabulary", None)
-    if vocabulary is None or own is None or vocabulary is own:
-        return
-    if vocabulary.tokens != own.tokens:
+    own, other = getattr(model, "vocabulary", None), data.vocabulary
+    if own is not None and other is not None and own.tokens != other.tokens:
         raise ValueError(
             f"expected the model's own vocabulary, of {len(own)} tokens, got another one, "
-            f"of {len(vocabulary)}"
+            f"of {len(other)}"
         )

@@ -200,14 +200,12 @@ def test_collecting_attention_is_measured_beside_evaluation(
     assert all(float(row["seconds"]) > 0 and float(row["peak_mb"]) > 0 for row in rows)
 
 
-def test_roofline_splits_time_and_arithmetic(program: Program) -> None:
+def test_roofline_splits_time_and_arithmetic(
+    program: Program, use_native: Callable[[bool], None]
+) -> None:
+    use_native(False)  # it turns them on by itself, and they are off again afterwards
     roofline = program("roofline")
-    pytest.importorskip("ninja")
     case = quick_case(program, "read")
-    try:
-        program("_candidates").native_loops("cpu")
-    except program("_candidates").Skipped as reason:
-        pytest.skip(str(reason))
     job = {"shapes": [], "seconds": 0.0, "rounds": 1, "square": 32}
     *parts, whole = roofline.measure(case, job)["lines"]
     assert [line["part"] for line in parts] == ["many steps", "loop", "other"]
