@@ -107,12 +107,11 @@ def encode(
     corpora: Iterable[Corpus],
     part: str,
     sentences: SentenceEncoder,
-    by_task: bool = False,
     known: set[str] | None = None,
 ) -> EncodedSentences:
-    """A part of some corpora, one after the other."""
+    """A part of some corpora, one after the other; a sentence is read once for all its tasks."""
     items = [item for corpus in corpora for item in corpus.parts[part]]
-    return EncodedSentences(items, sentences, by_task, known)
+    return EncodedSentences(items, sentences, known=known)
 
 
 # Tiny files -----------------------------------------------------------------------------------

@@ -64,10 +64,7 @@ class Bench:
         classes = {k: c.classes[k] for c in corpora for k in c.tasks if k in tasks}
         schemes = {k: s for c in corpora for k, s in c.schemes.items() if k in tasks}
         sentences = encode_words(corpora, classes, options.min_count, options.lower)
-        # Sentences of one corpus have labels for all its tasks: one pass for all of them. In a
-        # joint run that would be a pass for other corpora's tasks too: each task reads its own.
-        by_task = len(corpora) > 1
-        train, dev = (encode(corpora, part, sentences, by_task) for part in ("train", "dev"))
+        train, dev = (encode(corpora, part, sentences) for part in ("train", "dev"))
         return Prepared(corpora, schemes, sentences, train, dev)
 
     def build(self, run: Run, dropout: float) -> TaggingModel:

@@ -18,6 +18,7 @@ from mtgnn.testing import (
     assert_gradients_accumulate,
     assert_heard,
     assert_padding_invariant,
+    assert_some_tasks_equal_all,
     assert_streams,
     assert_task_permutation_equivariant,
     random_batch,
@@ -57,6 +58,7 @@ def test_a_sound_layer_passes_all() -> None:
     assert_batch_invariant(layer, *BATCH)
     assert_gradients_accumulate(layer, *BATCH)
     assert_all_tasks_equal_single(layer, *BATCH[:2])
+    assert_some_tasks_equal_all(layer, *BATCH[:2])
     assert_streams(layer, BATCH.x, BATCH.task)
     assert_streams(layer, BATCH.x, lengths=torch.tensor([5, 3, 4, 3]), split=2)
     assert_attention_sums_to_one(layer, *BATCH)
@@ -144,6 +146,27 @@ def test_a_layer_that_reads_its_padding_fails() -> None:
     layer = Reading(lambda x, *result: result)
     with pytest.raises(AssertionError, match="what stands in the padding matters"):
         assert_padding_invariant(layer, *BATCH)
+
+
+def test_a_layer_that_takes_some_tasks_for_others_fails() -> None:
+    class Filling(Broken):
+        def forward(self, x: Tensor, lengths: Any = None, task: Any = None, *rest: Any) -> tuple:
+            return super().forward(x, lengths, None, *rest)
+
+    with pytest.raises(AssertionError, match="not asked for has states"):
+        assert_some_tasks_equal_all(Filling(lambda x, *result: result), *BATCH[:2])
+
+    class Moving(Broken):
+        def forward(self, x: Tensor, lengths: Any = None, task: Any = None, *rest: Any) -> tuple:
+            moved = 0.0 if task is None else (x[:, :, 0] != 0)[:, :, None, None]
+            out, *others = super().forward(x, lengths, task, *rest)
+            return out * (1 + moved), *others
+
+    with pytest.raises(AssertionError, match="differs where others are not asked for"):
+        assert_some_tasks_equal_all(Moving(lambda x, *result: result), *BATCH[:2])
+    with pytest.raises(ValueError, match="some tasks of each sequence"):
+        every = torch.ones(4, K, dtype=torch.bool)
+        assert_some_tasks_equal_all(Moving(lambda x, *result: result), *BATCH[:2], every)
 
 
 def test_a_layer_that_confuses_tasks_fails() -> None:

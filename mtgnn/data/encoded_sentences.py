@@ -19,8 +19,8 @@ Labels = dict[str, Sequence[str | None]]
 
 
 class EncodedSentence(NamedTuple):
-    """One sentence: words ``[T]``, their characters ``[T, C]``, its task (or None), its labels
-    ``[T]`` (or ``[T, K]``), and which words are unknown ``[T]`` (or None)."""
+    """One sentence: words ``[T]``, their characters ``[T, C]``, its task (or its tasks ``[K]``, or
+    None), its labels ``[T]`` (or ``[T, K]``), and which words are unknown ``[T]`` (or None)."""
 
     tokens: Tensor
     characters: Tensor
@@ -45,15 +45,16 @@ class EncodedSentences(Dataset[EncodedSentence]):
     Args:
         data: The items, such as a dataset of :mod:`mtgnn.datasets`, or several in a chain.
         encoder: The numbers of words, characters and tags.
-        by_task: False (default): every sentence is one example with ``y`` ``[T, K]``, in all
-            tasks. True: one example, with ``task`` and with ``y`` ``[T]``, for each task that the
-            sentence has labels for.
+        by_task: False (default): every sentence is one example with ``y`` ``[T, K]``, which a model
+            reads once for all tasks that it has labels for (or for all there are, if for none).
+            True: one example, with ``task`` and with ``y`` ``[T]``, for each of these tasks.
         known: The words of the training text, such as a set, to tell ``unknown`` words by: as they
             stand there, casing and all, however often.
 
     Attributes:
         lengths: Number of words of each example ``[n]``, at least 1.
-        task: Task of each example ``[n]``, or None.
+        task: Task of each example ``[n]``; or its tasks ``[n, K]``, boolean; or None, where all
+            examples have all tasks.
 
     Raises:
         ValueError: If an item has no words, tags without a task, other numbers of tags than words,
@@ -82,6 +83,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
     ) -> None:
         tokens, characters, sizes, unknown, labels = [], [], [], [], []
         tasks: list[int] = []
+        several: list[Tensor] = []  # tasks of each sentence
         numbers: list[int] = []  # of the sentence of each example
         for number, item in enumerate(data):
             words, given = _read(item, number, encoder.tasks, by_task)
@@ -97,11 +99,14 @@ class EncodedSentences(Dataset[EncodedSentence]):
             own = [encoder.tasks.index(task) for task in given]
             numbers.extend([number] * len(own) if by_task else [number])
             tasks.extend(own)
+            several.append(torch.tensor([k in own or not own for k in range(len(encoder.tasks))]))
             labels.append(y)
         if not numbers:
             raise ValueError(f"expected at least one example, got none in {len(tokens)} sentences")
         self.num_tasks = len(encoder.tasks)
-        self.task = torch.tensor(tasks) if by_task else None
+        self.task: Tensor | None = torch.tensor(tasks) if by_task else torch.stack(several)
+        if not by_task and bool(self.task.all()):
+            self.task = None
         self._numbers = torch.tensor(numbers)
         sentences = torch.tensor([len(row) for row in tokens])
         self.lengths = sentences[self._numbers]
@@ -125,7 +130,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
             self._tokens[words],
             self._spelling(words),
             task,
-            y if task is None else y[:, int(task)],
+            y[:, int(task)] if task is not None and task.dim() == 0 else y,
             None if self._unknown is None else self._unknown[words],
         )
 
@@ -158,7 +163,8 @@ class EncodedSentences(Dataset[EncodedSentence]):
         )
 
     def __repr__(self) -> str:
-        how = "by task" if self.task is not None else f"{self.num_tasks} tasks"
+        by_task = self.task is not None and self.task.dim() == 1
+        how = "by task" if by_task else f"{self.num_tasks} tasks"
         return f"EncodedSentences({len(self)}, {how})"
 
 

@@ -17,9 +17,9 @@ class TokenBatch:
         tokens: Word numbers ``[B, T]``, padded with 0.
         characters: Character numbers of each word ``[B, T, C]``, padded with 0.
         lengths: Number of words ``[B]``, at least 1; stays on the CPU, where packing needs it.
-        task: Task of each sentence ``[B]``, or None where sentences have labels in several.
-        y: Class of each word ``[B, T]`` in the sentence's task, or ``[B, T, K]`` in all tasks;
-            −100 for "no label" and for padding.
+        task: Task of each sentence ``[B]``; or its tasks ``[B, K]``, boolean; or None: all tasks.
+        y: Class of each word ``[B, T]`` in the sentence's task, or ``[B, T, K]`` in several; −100
+            for "no label" and for padding.
         unknown: Which words the training text does not have ``[B, T]``, False for padding; None
             where nobody has said what the training text has.
     """

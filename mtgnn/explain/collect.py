@@ -14,6 +14,7 @@ from ..graph import TaskGraph
 from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
+from ..nn.padded import has_one_task
 from .readout import EDGES, MAILBOX, Readout, real_steps
 
 
@@ -39,7 +40,7 @@ def collect_attention(
     Raises:
         ValueError: If a readout cannot read what the model hands out (a star's mailbox has
             positions in the place of edges; one of several senders has both), there is no attention
-            or no batch, or sentences are of all tasks at once.
+            or no batch, or sentences are of several tasks at once.
 
     Example:
         >>> from mtgnn.data import EncodedTexts, Vocabulary
@@ -113,7 +114,7 @@ def _given(batch: Any) -> tuple[Any, ...]:
     """What the model reads of a batch."""
     if not isinstance(batch, TokenBatch):
         return batch.tokens, batch.lengths, batch.task
-    if batch.task is None:
+    if not has_one_task(batch.task):
         raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
     return batch.tokens, batch.characters, batch.lengths, batch.task
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import GraphLSTM
-from ..nn.plan import Plan, Stage
+from ..nn.plan import Plan, Stage, Wanted
 from ..nn.run import Run
 from ..nn.state import GraphState
 from ..ops import Layout, Words
@@ -52,7 +52,7 @@ class SharedSenders:
     def _encoder(self, encoder: GraphLSTM, cut: Tensor) -> GraphLSTM:
         sibling = copy.copy(encoder)
 
-        def make_plan(tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
+        def make_plan(tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
             key = None if tasks is None else tuple(tasks), tuple(lengths), device
             if key not in self._plans:
                 self._plans[key] = encoder.make_plan(tasks, lengths, device)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data import NO_LABEL
+from ..nn.padded import has_one_task
 
 Tags = list[list[str]]
 TagScore = Callable[[Tags, Tags], float]
@@ -53,18 +54,18 @@ class TagScores:
         """Add sentences.
 
         Args:
-            predicted: Numbers of tags ``[B, T]``, or without ``task`` ``[B, T, K]``.
+            predicted: Numbers of tags ``[B, T]``, or of several tasks ``[B, T, K]``.
             y: The true ones, −100 where there is no label.
-            task: ``[B]``, task of each sentence.
+            task: ``[B]``, task of each sentence; ``[B, K]`` or ``None``: several.
 
         Raises:
             ValueError: If there is a task to be scored, and labels are not of words.
         """
         if not self.scores:
             return
-        if y.dim() != (3 if task is None else 2):
+        if y.dim() != (2 if has_one_task(task) else 3):
             raise ValueError(f"expected labels of words to score tags, got {list(y.shape)}")
-        if task is None:
+        if not has_one_task(task):
             task = torch.arange(y.size(2)).repeat(len(y))
             predicted, y = predicted.transpose(1, 2).flatten(0, 1), y.transpose(1, 2).flatten(0, 1)
         rows = zip(task.tolist(), predicted.tolist(), y.tolist(), strict=True)

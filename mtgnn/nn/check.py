@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -64,11 +65,24 @@ def check_input(
     if x.dim() == 4 and x.size(2) != nodes:
         raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
     batch, steps = x.shape[:2]
-    if task is not None:
+    if isinstance(task, Tensor) and task.dtype == torch.bool:
+        _check_wanted(task, batch, layer.graph.num_tasks)
+    elif task is not None:
         _check_integers("tasks", task, batch, 0, layer.graph.num_tasks - 1)
     if lengths is None:
         return [steps] * batch
     return _check_integers("lengths", lengths, batch, 1, steps)
+
+
+def _check_wanted(task: Tensor, batch: int, num_tasks: int) -> None:
+    if task.shape != (batch, num_tasks):
+        raise ValueError(
+            f"expected tasks of each sequence as booleans [{batch}, {num_tasks}], "
+            f"got {list(task.shape)}"
+        )
+    idle = (~task.any(1)).nonzero().flatten().tolist()
+    if idle:
+        raise ValueError(f"expected at least one task of each sequence, {idle[:5]} have none")
 
 
 def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:

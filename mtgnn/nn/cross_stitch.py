@@ -148,7 +148,7 @@ class CrossStitchLSTM(nn.Module):
         Args:
             x: ``[B, T, E]``, ``[B, T, K, E]``, or a packed sequence.
             lengths: ``[B]``, real steps of each sequence; by default T.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
             state: The state that an earlier call returned.
             return_attention_weights: Not here: the combinations are parameters, of any sign, and
                 the same for all words (see :meth:`matrix`).
@@ -172,7 +172,10 @@ class CrossStitchLSTM(nn.Module):
             if number < self.num_layers - 1:
                 states = self._combine_all(states, number)
                 states = nn.functional.dropout(states, self.dropout, self.training)
-        out = self._combine_all(states, -1) if task is None else self._combine_own(states, task)
+        if batch.task is None:
+            out = batch.only_wanted(self._combine_all(states, -1))
+        else:
+            out = self._combine_own(states, batch.task)
         return batch.as_they_came(out), _join_layers(ends)
 
     def _combine_all(self, states: Tensor, layer: int) -> Tensor:

@@ -17,8 +17,8 @@ from .check import check_option, check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
-from .padded import pad_input
-from .plan import EXCHANGES, Plan, Stage, make_plan
+from .padded import pad_input, wanted_tasks
+from .plan import EXCHANGES, Plan, Stage, Wanted, make_plan
 from .run import Run, run_layers
 from .state import GraphState, join_states
 from .talks import edge_talk
@@ -83,8 +83,9 @@ class GraphLSTM(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, N, E)`, one input per node; or a
           :class:`~torch.nn.utils.rnn.PackedSequence`
-        - **output:** :math:`(B, T, D \cdot H)`, with ``task=None`` :math:`(B, T, K, D \cdot H)`;
-          exact zeros beyond the lengths; see also ``concat_messages``
+        - **output:** :math:`(B, T, D \cdot H)`, of several tasks :math:`(B, T, K, D \cdot H)`;
+          exact zeros beyond the lengths and of tasks that are not asked for; see also
+          ``concat_messages``
 
     Raises:
         ValueError: For an unknown option, options that exclude each other, a cyclic graph with
@@ -187,12 +188,13 @@ class GraphLSTM(nn.Module):
             x: ``[B, T, E]``, ``[B, T, N, E]``, or a packed sequence; read in the parameters' type.
             lengths: ``[B]``, real steps of each sequence; by default T. Like ``task``, it is read
                 on the CPU: there it costs a GPU no synchronisation.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, the tasks of each, at
+                least one; ``None``: the states of all tasks.
             state: The state that an earlier call returned.
             return_attention_weights: Also returns a list, for each layer and direction, of
                 ``(edge_index, alpha)`` with ``alpha [B, T, num_edges, P]``, before dropout, zero
                 on edges that were not run. Of a mailbox, ``(edge_index, beta)`` with
-                ``beta [B, T, T, P]`` (step, position), with ``task=None`` ``[B, K, T, T, P]``.
+                ``beta [B, T, T, P]`` (step, position), of several tasks ``[B, K, T, T, P]``.
 
         Returns:
             ``(out, state)`` or ``(out, state, attention)``.
@@ -208,12 +210,11 @@ class GraphLSTM(nn.Module):
                 "attention weights are those of TaskAttentionConv; conv has none (edge_ablation "
                 "needs none)"
             )
-        tasks = None if task is None else task.tolist()
-        plan = self.make_plan(tasks, batch.lengths.tolist(), x.device)
+        plan = self.make_plan(wanted_tasks(task), batch.lengths.tolist(), x.device)
         if state is not None:
             self.check_state(state, plan, x.size(0))
         outs, runs = run_layers(self, x, plan, state)
-        out = batch.as_they_came(unpack(outs, plan, *x.shape[:2]))
+        out = batch.as_they_came(unpack(outs, plan, self.graph.num_tasks, *x.shape[:2]))
         end = self.final_state(runs, plan, state, *x.shape[:2])
         if not return_attention_weights:
             return out, end
@@ -237,7 +238,7 @@ class GraphLSTM(nn.Module):
 
     # What others may change: explanations with edges cut ------------------------------------------
 
-    def make_plan(self, tasks: list[int] | None, lengths: list[int], device: torch.device) -> Plan:
+    def make_plan(self, tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
         """What runs on a batch; see :func:`mtgnn.nn.plan.make_plan`."""
         return make_plan(self.graph, self.exchange, tasks, lengths, device)
 

@@ -127,7 +127,7 @@ class HierarchicalLSTM(nn.Module):
         Args:
             x: ``[B, T, E]``, ``[B, T, K, E]``, or a packed sequence.
             lengths: ``[B]``, real steps of each sequence; by default T.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
             state: The state that an earlier call returned.
             return_attention_weights: Not here: nobody attends.
 
@@ -143,20 +143,21 @@ class HierarchicalLSTM(nn.Module):
         batch = pad_input(self, x, lengths, task)
         num_tasks, sizes = self.graph.num_tasks, batch.lengths
         own = torch.tensor(list(self.level.values()))  # level of each task
-        if task is not None:
-            outs, end = self._read(own_input(batch.x, task), sizes, own[task.cpu()], state)
-            return batch.as_they_came(_finish(outs, own[task.cpu()])), end
+        if batch.task is not None:
+            need = own[batch.task.cpu()]
+            outs, end = self._read(own_input(batch.x, batch.task), sizes, need, state)
+            return batch.as_they_came(_finish(outs, need)), end
         if batch.x.dim() == 3:
             top = own.max().expand(batch.x.size(0))
             outs, end = self._read(batch.x, sizes, top, state)
             every = torch.stack([outs[level - 1] for level in own.tolist()], 2)
-            return batch.as_they_came(every), end
+            return batch.as_they_came(batch.only_wanted(every)), end
         each = own.repeat(batch.x.size(0))  # B·K sequences, each of a task of its own
         outs, end = self._read(
             batch.x.transpose(1, 2).flatten(0, 1), sizes.repeat_interleave(num_tasks), each, state
         )
         out = _finish(outs, each).unflatten(0, (-1, num_tasks)).transpose(1, 2)
-        return batch.as_they_came(out), end
+        return batch.as_they_came(batch.only_wanted(out)), end
 
     def _read(
         self, x: Tensor, lengths: Tensor, need: Tensor, state: HierarchicalState | None

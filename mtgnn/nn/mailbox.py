@@ -184,13 +184,14 @@ def by_mailbox(alphas: list[Tensor], layout: Layout) -> Tensor:
 
 
 def mailbox_attention(run: Run, batch_size: int, steps: int) -> Tensor:
-    """Weights as they are handed out: ``[B, T, T, P]``, with all tasks ``[B, K, T, T, P]``."""
-    every = run.plan.every
-    answers = batch_size * run.layer.graph.num_tasks if every else batch_size
+    """Weights as they are handed out: ``[B, T, T, P]``, of several tasks
+    ``[B, K, T, T, P]``."""
+    several = run.plan.several
+    answers = batch_size * run.layer.graph.num_tasks if several else batch_size
     if not run.weights:  # nobody in this batch has a sender
         parameter = next(run.layer.parameters())
         out = parameter.new_zeros(answers, steps, steps, run.layer.heads)
-        return out.unflatten(0, (batch_size, -1)) if every else out
+        return out.unflatten(0, (batch_size, -1)) if several else out
     ((stage, beta),) = run.weights
     slot = by_length(stage.layout)
     if run.reverse:
@@ -201,7 +202,7 @@ def mailbox_attention(run: Run, batch_size: int, steps: int) -> Tensor:
         beta = torch.nn.functional.pad(beta, (0, 0, 0, steps - beta.size(2)))
     answer = torch.full_like(stage.node, -1).index_copy(0, stage.wanted, stage.answer)
     out = beta.new_zeros(answers, *beta.shape[1:]).index_copy(0, answer[slot], beta)
-    return out.unflatten(0, (batch_size, -1)) if every else out
+    return out.unflatten(0, (batch_size, -1)) if several else out
 
 
 def carries(graph: TaskGraph) -> bool:

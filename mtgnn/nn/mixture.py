@@ -116,7 +116,7 @@ class MixtureOfExpertsLSTM(nn.Module):
         Args:
             x: ``[B, T, E]``, ``[B, T, K + n, E]``, or a packed sequence.
             lengths: ``[B]``, real steps of each sequence; by default T.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
             state: The state that an earlier call returned: of the experts, each a node.
             return_attention_weights: Also returns a list of one pair ``(edge_index, alpha)``, with
                 the gates as ``alpha [B, T, num_edges, 1]``, zero on edges into other tasks.
@@ -133,16 +133,17 @@ class MixtureOfExpertsLSTM(nn.Module):
         states, end = self.experts(words, batch.lengths, None, state)  # [B, T, n, F]
         padding = batch.padding[:, :, None, None]
         real = batch.x.masked_fill(padding.flatten(batch.x.dim() - 1), 0)
-        gate = self._gate(real, task)
-        if task is None:
-            out = torch.einsum("btkn,btnf->btkf", gate, states)
+        gate = self._gate(real, batch.task)
+        if batch.task is None:
+            out = batch.only_wanted(torch.einsum("btkn,btnf->btkf", gate, states))
+            gate = batch.only_wanted(gate)
         else:
             out = torch.einsum("btn,btnf->btf", gate, states)
         answer = batch.as_they_came(out)
         if not return_attention_weights:
             return answer, end
-        if task is not None:  # each sequence's gate to the place of its task
-            own = nn.functional.one_hot(task.to(gate.device), tasks).to(gate.dtype)
+        if batch.task is not None:  # each sequence's gate to the place of its task
+            own = nn.functional.one_hot(batch.task.to(gate.device), tasks).to(gate.dtype)
             gate = own[:, None, :, None] * gate.unsqueeze(2)
         alpha = gate.masked_fill(padding, 0).flatten(2).unsqueeze(-1)
         return answer, end, [(self.graph.edge_index.to(gate.device), alpha)]

@@ -20,9 +20,9 @@ def word_index(stage: Stage, x: Tensor) -> Tensor:
     return index if x.dim() == 3 else index * x.size(2) + stage.node[layout.slot]
 
 
-def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tensor:
+def unpack(outs: list[Tensor], plan: Plan, num_tasks: int, batch_size: int, steps: int) -> Tensor:
     """The wanted slots' states, ``[B, T, F]`` or ``[B, T, K, F]``."""
-    answers = sum(stage.answer.numel() for stage in plan.stages)
+    answers = batch_size * (num_tasks if plan.several else 1)
     parts = [(o, *_places(stage, steps)) for stage, o in zip(plan.stages, outs, strict=True)]
     filled = sum(place.numel() for _, place, _ in parts)  # no place twice
     shape = answers * steps, outs[0].size(-1)
@@ -31,7 +31,7 @@ def unpack(outs: list[Tensor], plan: Plan, batch_size: int, steps: int) -> Tenso
         if place.numel() > 0:
             out.index_copy_(0, place, states if token is None else states[token])
     out = out.view(answers, steps, -1)
-    return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.every else out
+    return out.unflatten(0, (batch_size, -1)).transpose(1, 2) if plan.several else out
 
 
 def _places(stage: Stage, steps: int) -> tuple[Tensor, Tensor | None]:

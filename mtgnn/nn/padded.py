@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .check import check_input
+from .plan import Wanted
 
 
 class Padded(NamedTuple):
@@ -18,17 +19,28 @@ class Padded(NamedTuple):
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``, on the CPU.
         packed: Whether they came packed.
+        task: ``[B]``, where each sequence has one task; else ``None``.
+        wanted: ``[B, K]``, the tasks of each sequence, where these are said; else ``None``.
     """
 
     x: Tensor
     lengths: Tensor
     packed: bool
+    task: Tensor | None
+    wanted: Tensor | None
 
     @property
     def padding(self) -> Tensor:
         """Which steps are none ``[B, T]``, on the device of ``x``."""
         steps = torch.arange(self.x.size(1))
         return (steps >= self.lengths.unsqueeze(1)).to(self.x.device, non_blocking=True)
+
+    def only_wanted(self, out: Tensor) -> Tensor:
+        """Outputs of all tasks ``[B, T, K, F]`` with zeros for those that are not wanted."""
+        if self.wanted is None:
+            return out
+        other = ~self.wanted.to(out.device, non_blocking=True)
+        return out.masked_fill(other[:, None, :, None], 0)
 
     def as_they_came(self, out: Tensor) -> Tensor | PackedSequence:
         """Outputs ``[B, T, …]``, packed if the sequences were."""
@@ -51,7 +63,23 @@ def pad_input(
             raise ValueError("a packed sequence has its own lengths; expected no others")
         x, lengths = pad_packed_sequence(x, batch_first=True)
     checked: Any = layer  # the check reads input_size and graph alone
-    return Padded(x, torch.tensor(check_input(checked, x, lengths, task)), packed)
+    sizes = torch.tensor(check_input(checked, x, lengths, task))
+    each = has_one_task(task)
+    return Padded(x, sizes, packed, task if each else None, None if each else task)
+
+
+def has_one_task(task: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether ``task`` says one task of each sequence, ``[B]``, and not several or all."""
+    return task is not None and task.dim() == 1
+
+
+def wanted_tasks(task: Tensor | None) -> Wanted:
+    """Tasks as a plan takes them."""
+    if task is None:
+        return None
+    if has_one_task(task):
+        return task.tolist()
+    return [tuple(own.nonzero().flatten().tolist()) for own in task.cpu()]
 
 
 def own_input(x: Tensor, task: Tensor) -> Tensor:

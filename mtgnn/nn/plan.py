@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,8 @@ Pair = tuple[int, int]
 """A node and a sequence."""
 Runs = Mapping[int, Sequence[int]]
 """For each node, the sequences that it runs on, longest first."""
+Wanted = Sequence[int] | Sequence[tuple[int, ...]] | None
+"""The task of each sequence, or its tasks; or ``None``, all tasks of each."""
 
 
 class Stage(NamedTuple):
@@ -39,7 +41,7 @@ class Stage(NamedTuple):
         mask: Alike, true where there is a sender.
         slots: Those whose states are part of the output.
         wanted: The same as a tensor.
-        answer: For each of these, which answer it is: b, or with all tasks b·K + k.
+        answer: For each of these, which answer it is: b, or with several tasks b·K + k.
     """
 
     nodes: list[int]
@@ -67,12 +69,12 @@ class Plan(NamedTuple):
 
     Attributes:
         stages: In order; a stage receives from all earlier ones or, if mutual, from itself.
-        every: Whether the states of all tasks are wanted.
+        several: Whether a sequence has a place for each task's states.
         read: Whether senders run silently, beside their own runs.
     """
 
     stages: list[Stage]
-    every: bool
+    several: bool
     read: bool
 
     def kind(self, stage: Stage) -> int:
@@ -83,7 +85,7 @@ class Plan(NamedTuple):
 def make_plan(
     graph: TaskGraph,
     exchange: str,
-    tasks: Sequence[int] | None,
+    tasks: Wanted,
     lengths: Sequence[int],
     device: torch.device | str = "cpu",
 ) -> Plan:
@@ -92,7 +94,7 @@ def make_plan(
     Args:
         graph: The task graph.
         exchange: ``"mutual"``, ``"read"`` or ``"cascade"``.
-        tasks: The task of each sequence, or ``None`` for all tasks of each.
+        tasks: The task of each sequence, its tasks, or ``None`` for all tasks of each.
         lengths: The length of each sequence.
         device: Where index tensors go.
     """
@@ -103,31 +105,30 @@ def make_plan(
         stages = planner.read()
     else:
         stages = planner.cascade()
-    return Plan(stages, tasks is None, exchange == "read")
+    return Plan(stages, planner.several, exchange == "read")
 
 
 class _Planner:
     def __init__(
         self,
         graph: TaskGraph,
-        tasks: Sequence[int] | None,
+        tasks: Wanted,
         lengths: Sequence[int],
         device: torch.device | str,
     ) -> None:
-        self.graph, self.tasks, self.lengths, self.device = graph, tasks, lengths, device
+        self.graph, self.lengths, self.device = graph, lengths, device
+        given = [tuple(range(graph.num_tasks))] * len(lengths) if tasks is None else tasks
+        self.several = not isinstance(given[0], int)
+        self.wanted = [(own,) if isinstance(own, int) else own for own in given]
         self.longest_first = sorted(range(len(lengths)), key=lambda b: -lengths[b])
         self.memory: dict[Pair, int] = {}  # the slots of all stages so far, counted through
         self.slots = 0
-
-    def wanted(self, b: int) -> Iterable[int]:
-        """The tasks whose states are wanted for a sequence."""
-        return range(self.graph.num_tasks) if self.tasks is None else (self.tasks[b],)
 
     def mutual(self) -> list[Stage]:
         """One stage for each set of nodes that some sequences need."""
         groups: dict[frozenset[int], list[int]] = {}
         for b in self.longest_first:
-            groups.setdefault(self.graph.ancestors(self.wanted(b)), []).append(b)
+            groups.setdefault(self.graph.ancestors(self.wanted[b]), []).append(b)
         return [
             self._mutual(dict.fromkeys(sorted(needed), sequences))
             for needed, sequences in groups.items()
@@ -138,7 +139,7 @@ class _Planner:
         silent: dict[int, dict[int, None]] = {}  # as ordered sets
         receivers: dict[int, dict[int, None]] = {}
         for b in self.longest_first:
-            for k in self.wanted(b):
+            for k in self.wanted[b]:
                 incoming = self.graph.incoming(k)
                 (receivers if incoming else silent).setdefault(k, {})[b] = None
                 for _, sender in incoming:
@@ -157,7 +158,7 @@ class _Planner:
         """One generation of the graph after the other."""
         runs: dict[int, list[int]] = {}
         for b in self.longest_first:
-            for node in sorted(self.graph.ancestors(self.wanted(b))):
+            for node in sorted(self.graph.ancestors(self.wanted[b])):
                 runs.setdefault(node, []).append(b)
         generations = [
             {node: runs[node] for node in nodes if node in runs}
@@ -221,13 +222,12 @@ class _Planner:
         mutual: bool = False,
         dense: bool = False,
     ) -> Stage:
-        tasks = range(self.graph.num_tasks)
-        final = {(node, b) for node, own in last.items() if node in tasks for b in own}
+        final = {(node, b) for node, own in last.items() for b in own if node in self.wanted[b]}
         answers = [
-            (slot, b * len(tasks) + node if self.tasks is None else b)
+            (slot, b * self.graph.num_tasks + node if self.several else b)
             for slot in layout.filled
             for node, b in [pairs[slot]]
-            if (node, b) in final and (self.tasks is None or self.tasks[b] == node)
+            if (node, b) in final
         ]
         run = torch.tensor(pairs)
         picked = torch.tensor(answers, dtype=torch.long).view(-1, 2)

@@ -105,7 +105,7 @@ class SharedLSTM(nn.Module):
             x: ``[B, T, E]``, ``[B, T, K, E]``, or a packed sequence.
             lengths: ``[B]``, real steps of each sequence; by default T. Like ``task``, it is read
                 on the CPU: there it costs a GPU no synchronisation.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
             state: The state that an earlier call returned.
             return_attention_weights: Also returns a list, for each layer and direction, of
                 ``(edge_index, alpha)``: as in a graph without edges, both are empty.
@@ -118,11 +118,11 @@ class SharedLSTM(nn.Module):
                 where the layer is bidirectional or the sizes are others.
         """
         batch = pad_input(self, x, lengths, task)
-        x = batch.x if task is None else own_input(batch.x, task)
+        x = batch.x if batch.task is None else own_input(batch.x, batch.task)
         out, end = self._read(x, batch.lengths, state)
-        if task is None and x.dim() == 3:
+        if batch.task is None and x.dim() == 3:
             out = out.unsqueeze(2).expand(-1, -1, self.graph.num_tasks, -1)
-        answer = batch.as_they_came(out)
+        answer = batch.as_they_came(batch.only_wanted(out))
         if not return_attention_weights:
             return answer, end
         empty = (self.graph.edge_index.to(x.device), out.new_zeros(*x.shape[:2], 0, 1))

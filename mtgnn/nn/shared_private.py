@@ -115,7 +115,7 @@ class SharedPrivateLSTM(nn.Module):
         Args:
             x: ``[B, T, E]``, ``[B, T, K, E]``, or a packed sequence.
             lengths: ``[B]``, real steps of each sequence; by default T.
-            task: ``[B]``, the task of each sequence; ``None``: the states of all tasks.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
             state: The state that an earlier call returned.
             return_attention_weights: Also returns the attention of a graph without edges.
 

@@ -14,15 +14,17 @@ from . import chain, crf
 from .chain import Scores
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
+from .padded import has_one_task
 from .tag_scheme import AllowedTransitions
 
 
 class TaggingHeads(nn.Module):
     """One linear tagger a task; over its scores a softmax a word, or a CRF over the sentence.
 
-    The CRFs of all tasks run at once, and each keeps its own tags. With ``task``, the head and CRF
-    of a task that is in no sentence keep ``grad is None``; without, all heads are computed, and
-    that of a task without labels has a gradient of zeros.
+    The CRFs of all tasks run at once, and each keeps its own tags. With one task of each sentence,
+    the head and CRF of a task that is in no sentence keep ``grad is None``; otherwise all heads are
+    computed, and that of a task without labels has a gradient of zeros. CRFs run over the sentences
+    that have their task.
 
     Args:
         in_channels: Size F of a word's vector.
@@ -33,7 +35,8 @@ class TaggingHeads(nn.Module):
             :func:`allowed_transitions`), or ``None``: all. For CRFs alone.
 
     Shapes:
-        - **input:** :math:`(B, T, F)` and task :math:`(B)`; or :math:`(B, T, K, F)` without
+        - **input:** :math:`(B, T, F)` and task :math:`(B)`; or :math:`(B, T, K, F)`, of all tasks
+          or of those that a boolean task :math:`(B, K)` names
         - **output:** logits :math:`(B, T, C)`, or :math:`(B, T, K, C)`, with C the largest number
           of tags and :math:`-\\infty` beyond a task's own
 
@@ -85,12 +88,13 @@ class TaggingHeads(nn.Module):
         Raises:
             ValueError: For wrong sizes or a task out of range.
         """
-        if h.dim() != (4 if task is None else 3):
+        each = has_one_task(task)
+        if h.dim() != (3 if each else 4):
             raise ValueError(
-                f"expected h of shape [B, T, F] with tasks or [B, T, K, F] without, "
-                f"got {list(h.shape)}{'' if task is None else ' with tasks'}"
+                f"expected h of shape [B, T, F] with a task each or [B, T, K, F] with several, "
+                f"got {list(h.shape)}{' with a task each' if each else ''}"
             )
-        return self.scores(h, task)
+        return self.scores(h, task if each else None)
 
     def loss(
         self, logits: Tensor, y: Tensor, lengths: Tensor, task: Tensor | None = None
@@ -99,18 +103,18 @@ class TaggingHeads(nn.Module):
 
         Args:
             logits: What :meth:`forward` gave.
-            y: ``[B, T]``, or without ``task`` ``[B, T, K]``: tags, −100 where there is none. A CRF
+            y: ``[B, T]``, or of several tasks ``[B, T, K]``: tags, −100 where there is none. A CRF
                 sums over what is missing, a softmax leaves it out: in both, the likelihood is that
                 of the labels that are there. What stands beyond the lengths does not matter.
             lengths: ``[B]``, real words.
-            task: ``[B]``, task of each sentence.
+            task: ``[B]``, task of each sentence; ``[B, K]``, boolean, its tasks; ``None``: all.
 
         Returns:
-            ``[B]``, or without ``task`` ``[B, K]``; 0 for a sentence without labels.
+            ``[B]``, or of several tasks ``[B, K]``; 0 for a sentence without labels.
 
         Raises:
-            ValueError: For wrong sizes, a label that is none of its task's tags, or labels that
-                the transitions forbid.
+            ValueError: For wrong sizes, a label that is none of its task's tags or of a task that
+                its sentence does not have, or labels that the transitions forbid.
         """
         sizes = self._check(logits, lengths, task)
         if y.shape != logits.shape[:-1] or y.is_floating_point():
@@ -119,6 +123,7 @@ class TaggingHeads(nn.Module):
                 f"got {y.dtype} of {list(y.shape)}"
             )
         y = y.to(logits.device, non_blocking=True)
+        _check_wanted(y, _real(sizes, y), task)
         if self.crfs is not None:
             groups = _Groups(task, logits, len(self.tasks))
             scores = self._stack(groups, logits)
@@ -139,24 +144,27 @@ class TaggingHeads(nn.Module):
         Arguments and errors are those of :meth:`loss`.
 
         Returns:
-            ``[B, T]``, or without ``task`` ``[B, T, K]``; −100 beyond the lengths.
+            ``[B, T]``, or of several tasks ``[B, T, K]``; −100 beyond the lengths, and for tasks
+            that a sentence does not have.
         """
         sizes = self._check(logits, lengths, task)
         if self.crfs is None:
             best = logits.argmax(-1)
-            return torch.where(_real(sizes, best), best, NO_LABEL)
+            return torch.where(_real(sizes, best, task), best, NO_LABEL)
         groups = _Groups(task, logits, len(self.tasks))
-        return groups.join(crf.decode(self._stack(groups, logits), groups.lengths(sizes)))
+        best = crf.decode(self._stack(groups, logits), groups.lengths(sizes))
+        return groups.join(best, NO_LABEL)
 
     @torch.no_grad()
     def marginals(self, logits: Tensor, lengths: Tensor, task: Tensor | None = None) -> Tensor:
-        """The probability of each tag, shaped like the logits, zeros beyond the lengths.
+        """The probability of each tag, shaped like the logits, zeros beyond the lengths and for
+        tasks that a sentence does not have.
 
         Arguments and errors are those of :meth:`loss`.
         """
         sizes = self._check(logits, lengths, task)
         if self.crfs is None:
-            return torch.where(_real(sizes, logits), logits.softmax(-1), 0)
+            return torch.where(_real(sizes, logits, task), logits.softmax(-1), 0)
         groups = _Groups(task, logits, len(self.tasks))
         return groups.join(chain.marginals(self._stack(groups, logits), groups.lengths(sizes)))
 
@@ -167,7 +175,8 @@ class TaggingHeads(nn.Module):
 
     def _check(self, logits: Tensor, lengths: Tensor, task: Tensor | None) -> Tensor:
         """Raise where sizes do not fit; else return the lengths, where the logits are."""
-        shape = (max(self.num_tags),) if task is not None else (len(self.tasks), max(self.num_tags))
+        width = max(self.num_tags)
+        shape = (width,) if has_one_task(task) else (len(self.tasks), width)
         if logits.dim() != 2 + len(shape) or logits.shape[2:] != shape:
             raise ValueError(
                 f"expected logits of shape {['B', 'T', *shape]}, got {list(logits.shape)}"
@@ -177,7 +186,7 @@ class TaggingHeads(nn.Module):
 
     def _check_labels(self, y: Tensor, task: Tensor | None) -> None:
         sizes = torch.tensor(self.num_tags, device=y.device)
-        limit = sizes if task is None else sizes[task.to(y.device)].unsqueeze(1)
+        limit = sizes[task.to(y.device)].unsqueeze(1) if has_one_task(task) else sizes
         wrong = (y != NO_LABEL) & ((y < 0) | (y >= limit))
         if y.device.type == "cpu" and bool(wrong.any()):
             raise ValueError(
@@ -194,27 +203,39 @@ class _Groups:
     """Sentences by task: one chain for each task that is present, as many sentences in each.
 
     Where a task has fewer sentences than another, its first one stands in the places left over.
+
+    Args:
+        task: ``[B]``, ``[B, K]`` or ``None``.
+        like: Any tensor on the device.
+        num_tasks: K.
     """
 
     def __init__(self, task: Tensor | None, like: Tensor, num_tasks: int) -> None:
-        self.every = task is None
+        self.every, self.each = task is None, has_one_task(task)
         self.present = list(range(num_tasks))
         if task is None:
             return
-        present, slot = torch.unique(task.cpu(), return_inverse=True)
-        self.present = present.tolist()
-        rows = [(slot == n).nonzero().squeeze(1) for n in range(len(self.present))]
+        task = task.cpu()
+        wanted = task.unsqueeze(1) == torch.arange(num_tasks) if self.each else task
+        self.present = wanted.any(0).nonzero().flatten().tolist()
+        rows = [wanted[:, k].nonzero().squeeze(1) for k in self.present]
         width = max(len(own) for own in rows)
         index = torch.stack([torch.cat([own, own[:1].expand(width - len(own))]) for own in rows])
-        place = torch.empty_like(slot)
-        for n, own in enumerate(rows):
-            place[own] = n * width + torch.arange(len(own))
-        self.index = index.to(like.device, non_blocking=True)
-        self.place = place.to(like.device, non_blocking=True)
+        place = torch.zeros(wanted.shape, dtype=torch.long)
+        for n, (k, own) in enumerate(zip(self.present, rows, strict=True)):
+            place[own, k] = n * width + torch.arange(len(own))
+        if self.each:
+            place = place.gather(1, task.unsqueeze(1)).squeeze(1)
+        self.index, self.place, self.number, self.wanted = (
+            part.to(like.device, non_blocking=True)
+            for part in (index, place, torch.tensor(self.present).unsqueeze(1), wanted)
+        )
 
     def split(self, values: Tensor) -> Tensor:
         """``[B, T, …]``, or ``[B, T, K, …]``, to ``[N, S, T, …]``."""
-        return values.movedim(2, 0) if self.every else values[self.index]
+        if self.every:
+            return values.movedim(2, 0)
+        return values[self.index] if self.each else values[self.index, :, self.number]
 
     def lengths(self, lengths: Tensor) -> Tensor:
         """``[B]`` to ``[N, S]``."""
@@ -222,14 +243,36 @@ class _Groups:
             return lengths.expand(len(self.present), -1)
         return lengths[self.index]
 
-    def join(self, values: Tensor) -> Tensor:
-        """``[N, S, …]`` back to ``[B, …]``; all tasks to ``[B, K]``, ``[B, T, K, …]``."""
-        if not self.every:
-            return values.flatten(0, 1)[self.place]
-        return values.movedim(0, min(2, values.dim() - 1))
+    def join(self, values: Tensor, missing: int = 0) -> Tensor:
+        """``[N, S, …]`` back to ``[B, …]``; several tasks to ``[B, K]``, ``[B, T, K, …]``, with
+        ``missing`` for tasks that a sentence does not have."""
+        where = min(2, values.dim() - 1)
+        if self.every:
+            return values.movedim(0, where)
+        own = values.flatten(0, 1)[self.place]
+        if self.each:
+            return own
+        other = ~self.wanted.view(*self.wanted.shape, *[1] * (own.dim() - 2))
+        return own.masked_fill(other, missing).movedim(1, where)
 
 
-def _real(lengths: Tensor, like: Tensor) -> Tensor:
-    """Which steps of ``[B, T, …]`` are real, with as many dimensions."""
+def _real(lengths: Tensor, like: Tensor, task: Tensor | None = None) -> Tensor:
+    """Which steps of ``[B, T, …]`` are real, and of tasks that a sentence has, with as many
+    dimensions."""
     mask = torch.arange(like.size(1), device=like.device) < lengths.unsqueeze(1)
-    return mask.view(*mask.shape, *[1] * (like.dim() - 2))
+    mask = mask.view(*mask.shape, *[1] * (like.dim() - 2))
+    if task is None or has_one_task(task):
+        return mask
+    return mask & task.to(like.device).unsqueeze(1).view(len(task), 1, -1, *[1] * (like.dim() - 3))
+
+
+def _check_wanted(y: Tensor, real: Tensor, task: Tensor | None) -> None:
+    """Raise where a sentence has labels for a task that it does not have."""
+    if task is None or has_one_task(task) or y.device.type != "cpu":
+        return
+    stray = ((y != NO_LABEL) & real).any(1) & ~task.cpu()
+    if bool(stray.any()):
+        raise ValueError(
+            f"expected labels for the tasks of each sentence alone, got others in sentences "
+            f"{stray.any(1).nonzero().flatten().tolist()[:5]}"
+        )

@@ -14,6 +14,7 @@ from ..graph import TaskGraph
 from . import saved
 from .check_model import check_tokens
 from .modes import evaluating
+from .padded import has_one_task
 from .tag_scheme import allowed_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
@@ -142,14 +143,16 @@ class TaggingModel(nn.Module):
                 none are read.
             lengths: ``[B]``, real words. Like ``task`` it is read on the CPU: there it costs a GPU
                 no synchronisation.
-            task: ``[B]``, task of each sentence; by default all tasks.
+            task: ``[B]``, task of each sentence; ``[B, K]``, boolean, its tasks, which alone are
+                computed; by default all tasks.
             return_attention_weights: Also returns the encoder's attention.
             return_auxiliary_losses: Also returns what the encoder wants added to the loss of each
                 sentence ``[B]``; zeros where it wants nothing.
 
         Returns:
-            Logits ``[B, T, C]`` or, of all tasks, ``[B, T, K, C]``, −∞ beyond a task's own tags;
-            or a tuple ``(logits[, attention][, auxiliary_losses])`` of what was asked for.
+            Logits ``[B, T, C]`` or, of several tasks, ``[B, T, K, C]``; −∞ beyond the task's tags,
+            zeros for tasks that a sentence does not have. Or a tuple
+            ``(logits[, attention][, auxiliary_losses])`` of what was asked for.
 
         Raises:
             ValueError: For wrong sizes, or words (where they are on the CPU), lengths or tasks
@@ -161,8 +164,17 @@ class TaggingModel(nn.Module):
         x = self.words(tokens, characters)
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)
-        logits = self.heads(self.dropout(out), task)
+        logits = self._logits(out, task)
         return (logits, *rest) if rest else logits
+
+    def _logits(self, out: Tensor, task: Tensor | None) -> Tensor:
+        if task is None or has_one_task(task):
+            return self.heads(self.dropout(out), task)
+        # Those that are asked for alone: dropout of the others would cost more than their heads.
+        row, number = task.nonzero(as_tuple=True)
+        own = self.heads(self.dropout(out.transpose(1, 2)[row, number]), number)
+        shape = (*task.shape, *own.shape[1:])
+        return own.new_zeros(shape).index_put((row, number), own).transpose(1, 2)
 
     @property
     def has_auxiliary_losses(self) -> bool:
@@ -191,7 +203,7 @@ class TaggingModel(nn.Module):
         """
         losses = self.heads.loss(output.logits, batch.y, batch.lengths, batch.task)
         y = batch.y.to(losses.device, non_blocking=True)
-        if batch.task is not None:
+        if has_one_task(batch.task):
             return Samples(losses, batch.task.to(losses.device), (y != NO_LABEL).any(1))
         task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
         return Samples(losses.flatten(), task.flatten(), (y != NO_LABEL).any(1).flatten())

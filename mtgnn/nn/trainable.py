@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import NO_LABEL
+from .padded import has_one_task
 
 
 class Output(NamedTuple):
@@ -41,8 +42,9 @@ class Samples(NamedTuple):
 class Trainable(Protocol):
     """What :class:`mtgnn.lightning.MultiTaskModule` trains: any module with these.
 
-    A batch has ``lengths`` ``[B]``, ``task`` ``[B]`` or ``None``, and integer labels ``y``, −100
-    where there is none: ``[B]`` of texts, ``[B, T]`` of words, ``[B, T, K]`` of words in all tasks.
+    A batch has ``lengths`` ``[B]``, ``task`` ``[B]``, ``[B, K]`` or ``None``, and integer labels
+    ``y``, −100 where there is none: ``[B]`` of texts, ``[B, T]`` of words, ``[B, T, K]`` of words
+    in several tasks.
     What a *sample* is, whose losses are joined and counted, is the model's to say.
     """
 
@@ -79,9 +81,9 @@ class LabelledTexts(Protocol):
 
 def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
     """Which labels, of any of these shapes, are predicted right: each is a sample."""
-    if task is None:
-        number = torch.arange(y.size(-1), device=y.device).expand_as(y)
-    else:
+    if has_one_task(task):
         number = task.to(y.device, non_blocking=True).view(-1, *[1] * (y.dim() - 1)).expand_as(y)
+    else:
+        number = torch.arange(y.size(-1), device=y.device).expand_as(y)
     right = predicted.to(y.device) == y
     return Samples(right.flatten(), number.flatten(), (y != NO_LABEL).flatten())

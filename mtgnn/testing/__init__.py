@@ -23,7 +23,11 @@ from .drawing import RandomBatch, random_batch, randomise
 from .gradients import assert_gradients_accumulate
 from .messages import assert_attention_sums_to_one, assert_heard
 from .sequences import assert_batch_invariant, assert_padding_invariant, assert_streams
-from .tasks import assert_all_tasks_equal_single, assert_task_permutation_equivariant
+from .tasks import (
+    assert_all_tasks_equal_single,
+    assert_some_tasks_equal_all,
+    assert_task_permutation_equivariant,
+)
 
 __all__ = [
     "RandomBatch",
@@ -33,6 +37,7 @@ __all__ = [
     "assert_gradients_accumulate",
     "assert_heard",
     "assert_padding_invariant",
+    "assert_some_tasks_equal_all",
     "assert_streams",
     "assert_task_permutation_equivariant",
     "random_batch",

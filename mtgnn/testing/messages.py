@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import TaskGraph
+from ..nn.padded import has_one_task, wanted_tasks
 from .calling import evaluating, outputs, require, same, task_graph
 
 
@@ -67,7 +68,7 @@ def assert_attention_sums_to_one(
     """At every real step the weights of a receiver sum to one, and all others are zero.
 
     On edges they are ``[B, T, num_edges, P]`` and sum to one over the edges into each node that
-    ran; a mailbox (``layer.memory`` of ``"all"`` or ``"past"``) has ``[B, T, T, P]``, with all
+    ran; a mailbox (``layer.memory`` of ``"all"`` or ``"past"``) has ``[B, T, T, P]``, with several
     tasks ``[B, K, T, T, P]``, over readable real positions, where the task hears anybody.
     Asking for them must not change the result.
 
@@ -75,7 +76,7 @@ def assert_attention_sums_to_one(
         layer: The layer.
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``.
-        task: ``[B]`` or ``None``.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``.
 
     Raises:
         AssertionError: If a sum is not one, a weight is negative, or a weight stands where nothing
@@ -110,7 +111,7 @@ def _check_edges(
     sums = alpha.new_zeros(shape).index_add(2, edge_index[1].to(alpha.device), alpha)
     hears = torch.tensor([bool(graph.incoming(node)) for node in range(graph.num_nodes)])
     for b in range(batch):
-        own = range(graph.num_tasks) if task is None else [int(task[b])]
+        own = _own(graph, task, b)
         for node in range(graph.num_nodes):
             got = sums[b, real[b], node]
             ran = bool(hears[node]) and (node in own or bool(got.any()))
@@ -118,12 +119,23 @@ def _check_edges(
             same(got, torch.full_like(got, float(ran)), message)
 
 
+def _own(graph: TaskGraph, task: Tensor | None, b: int) -> list[int]:
+    """The tasks of a sequence."""
+    wanted = wanted_tasks(task)
+    if wanted is None:
+        return list(range(graph.num_tasks))
+    own = wanted[b]
+    return [own] if isinstance(own, int) else list(own)
+
+
 def _check_mailbox(graph: TaskGraph, alpha: Tensor, real: Tensor, task: Tensor | None) -> None:
     hears = torch.tensor([bool(graph.incoming(k)) for k in range(graph.num_tasks)])
     if task is None:
         reads = hears.expand(len(alpha), -1)
-    else:
+    elif has_one_task(task):
         alpha, reads = alpha.unsqueeze(1), hears[task.cpu()].unsqueeze(1)
+    else:
+        reads = hears & task.cpu()
     there = real[:, None] & reads.to(real.device)[:, :, None]
     expected = there[..., None].to(alpha.dtype).expand(alpha.shape[:3] + alpha.shape[-1:])
     same(alpha.sum(3), expected, "weights over the mailbox do not sum to one")

@@ -84,6 +84,35 @@ def assert_all_tasks_equal_single(
         same(every[:, :, k], single, f"task {name!r} differs among all tasks")
 
 
+def assert_some_tasks_equal_all(
+    layer: nn.Module, x: Tensor, lengths: Tensor | None = None, wanted: Tensor | None = None
+) -> None:
+    """Where only some tasks of a sequence are asked for, their states are those among all tasks.
+
+    Args:
+        layer: The layer.
+        x: ``[B, T, E]`` or ``[B, T, N, E]``.
+        lengths: ``[B]``.
+        wanted: ``[B, K]``, boolean, at least one task of each sequence; by default one, two, …, K
+            tasks, and from the start again.
+
+    Raises:
+        AssertionError: If a state differs, or one that was not asked for is not zero.
+        ValueError: If all tasks are asked for, or none of a sequence.
+    """
+    tasks = torch.arange(task_graph(layer).num_tasks)
+    if wanted is None:
+        row = torch.arange(x.size(0))[:, None]
+        wanted = (tasks - row) % len(tasks) <= row % len(tasks)
+    if bool(wanted.all()) or not bool(wanted.any(1).all()):
+        raise ValueError(f"expected some tasks of each sequence, and not all, got {wanted}")
+    every = outputs(layer, x, lengths, None)
+    expected = every.masked_fill(~wanted.to(every.device)[:, None, :, None], 0)
+    got = outputs(layer, x, lengths, wanted)
+    require(not bool(got[expected == 0].any()), "a task that is not asked for has states")
+    same(got, expected, "a task differs where others are not asked for")
+
+
 def _by_edge(old: nn.Module, new: nn.Module) -> dict[str, Tensor]:
     """The parameters of ``old`` for ``new``: static logits put into the order of its edges."""
     parameters = dict(old.state_dict())

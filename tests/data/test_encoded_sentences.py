@@ -25,15 +25,29 @@ ENCODER = SentenceEncoder.build([["The", "dog", "A"], ["Rex"]], CLASSES)
 N = -100
 
 
-def test_items_in_all_tasks() -> None:
+def test_items_in_several_tasks() -> None:
     encoded = EncodedSentences(DATA, ENCODER)
-    assert encoded.lengths.tolist() == [2, 1, 3] and encoded.task is None and len(encoded) == 3
+    assert encoded.lengths.tolist() == [2, 1, 3] and len(encoded) == 3
+    assert encoded.task is not None and encoded.task.dtype == torch.bool
+    assert encoded.task.tolist() == [
+        [True, True, False],
+        [True, False, False],
+        [False, False, True],
+    ]
     assert [item.y.tolist() for item in encoded] == [
         [[0, 0, N], [1, 1, N]],
         [[0, N, N]],
         [[N, N, 1], [N, N, N], [N, N, 0]],
     ]
-    assert all(item.task is None and item.unknown is None for item in encoded)
+    assert [item.task.tolist() for item in encoded] == encoded.task.tolist()
+    assert all(item.unknown is None for item in encoded)
+
+
+def test_items_in_all_tasks() -> None:
+    classes = {task: CLASSES[task] for task in ("pos", "chunk")}
+    encoded = EncodedSentences(CHUNKED[:1] * 2, SentenceEncoder.build([["The"]], classes))
+    assert encoded.task is None and all(item.task is None for item in encoded)
+    assert encoded.collate(list(encoded)).task is None
 
 
 def test_items_by_task() -> None:
@@ -68,8 +82,10 @@ def test_a_task_by_number_is_the_same_as_by_name() -> None:
             for data in (by_number, by_name)
         )
         assert one.y.tolist() == other.y.tolist()
-        assert (one.task is None) == (other.task is None) == (not by_task)
-    assert one.task is not None and one.task.tolist() == [1]
+        assert one.task is not None and other.task is not None
+        assert (
+            one.task.tolist() == other.task.tolist() == ([1] if by_task else [[False, True, False]])
+        )
 
 
 def test_sentences_without_labels() -> None:
@@ -78,6 +94,8 @@ def test_sentences_without_labels() -> None:
         [[N] * 3],
         [[N] * 3] * 2,
     ]
+    tasks = EncodedSentences(bare, ENCODER).task
+    assert tasks is not None and tasks.tolist() == [[True] * 3, [False, False, True]]
     item = EncodedSentences(bare[1:], ENCODER, by_task=True)[0]
     assert item.task is not None and (int(item.task), item.y.tolist()) == (2, [N, N])
 
@@ -85,7 +103,8 @@ def test_sentences_without_labels() -> None:
 def test_collate() -> None:
     batch = EncodedSentences.collate(list(EncodedSentences(DATA, ENCODER)))
     assert batch.tokens.shape == (3, 3) and batch.characters.shape == (3, 3, 3)
-    assert batch.y.shape == (3, 3, 3) and batch.task is None and batch.unknown is None
+    assert batch.y.shape == (3, 3, 3) and batch.unknown is None
+    assert batch.task is not None and batch.task.sum(1).tolist() == [2, 1, 1]
     assert batch.lengths.tolist() == [2, 1, 3] and len(batch) == 3
     real = torch.arange(3) < batch.lengths.unsqueeze(1)
     assert ((batch.tokens > 0) == real).all()

@@ -37,14 +37,14 @@ def test_f1_is_that_of_all_sentences(size: int) -> None:
     ]
     expected = f1(*sides)
     assert 0.2 < expected < 0.9
-    for every in (False, True):
+    for every in (None, torch.tensor([True, False]), False):
         scores = TagScores(CLASSES, {"chunk": f1})
         for own, true in zip(predicted.split(size), y.split(size), strict=True):
-            if every:  # beside a task that nobody scores
-                own, true = (torch.stack([part % 2, part], 2) for part in (own, true))
-                scores.update(own, true, None)
-            else:
+            if every is False:
                 scores.update(own, true, torch.ones(len(true), dtype=torch.long))
+                continue
+            own, true = (torch.stack([part % 2, part], 2) for part in (own, true))
+            scores.update(own, true, None if every is None else every.expand(len(true), 2))
         assert scores.compute() == {"chunk": pytest.approx(expected)}
         scores.reset()
         assert scores.compute() == {}

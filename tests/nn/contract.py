@@ -16,6 +16,7 @@ from mtgnn.testing import (
     assert_batch_invariant,
     assert_gradients_accumulate,
     assert_padding_invariant,
+    assert_some_tasks_equal_all,
     assert_streams,
     assert_task_permutation_equivariant,
     random_batch,
@@ -24,6 +25,8 @@ from mtgnn.testing import (
 
 E, H, TASKS = 3, 4, ("a", "b.c", "keys")
 Make = Callable[[Sequence[str]], nn.Module]
+# Tasks of each of six sequences.
+SOME = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1], [1, 0, 1], [0, 1, 0]]).bool()
 
 
 def inputs(layer: nn.Module, per_node: bool = False) -> RandomBatch:
@@ -44,9 +47,14 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
         assert_gradients_accumulate(layer, x, lengths, task)
         assert_gradients_accumulate(layer, x, lengths)
         assert_all_tasks_equal_single(layer, x, lengths)
+        assert_some_tasks_equal_all(layer, x, lengths)
+        assert_padding_invariant(layer, x, lengths, SOME)
+        assert_batch_invariant(layer, x, lengths, SOME)
+        assert_gradients_accumulate(layer, x, lengths, SOME)
         if streams:
             assert_streams(layer, x, task)
             assert_streams(layer, x)
+            assert_streams(layer, x, SOME)
         if permutes:
             assert_task_permutation_equivariant(
                 make, TASKS, x, lengths, task, permutation=[1, 2, 0]
@@ -55,7 +63,7 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
     out, _ = layer(x, lengths, task)
     assert out.shape == (6, 5, layer.output_size) and layer.input_size == E
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    for wanted in (task, None):
+    for wanted in (task, SOME, None):
         again, sizes = pad_packed_sequence(layer(packed, task=wanted)[0], batch_first=True)
         assert torch.equal(sizes, lengths)
         torch.testing.assert_close(again, layer(x, lengths, wanted)[0])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import TASKS, E, H, by_name, check_against, check_encoder, inputs, lstm
+from contract import SOME, TASKS, E, H, by_name, check_against, check_encoder, inputs, lstm
 from torch import Tensor
 
 from mtgnn.nn import MixtureOfExpertsLSTM, SharedLSTM
@@ -50,6 +50,7 @@ def test_gates_are_attention_over_the_experts(per_node: bool) -> None:
     assert_heard(made, x, lengths)
     assert_attention_sums_to_one(made, x, lengths, task)
     assert_attention_sums_to_one(made, x, lengths)
+    assert_attention_sums_to_one(made, x, lengths, SOME)
     dirty = x.clone()
     dirty[torch.arange(5) >= lengths[:, None]] = torch.nan
     ((edge_index, alpha),) = made(dirty, lengths, task, return_attention_weights=True)[2]

@@ -20,6 +20,7 @@ from mtgnn.testing import (
     assert_gradients_accumulate,
     assert_heard,
     assert_padding_invariant,
+    assert_some_tasks_equal_all,
     assert_streams,
     assert_task_permutation_equivariant,
     random_batch,
@@ -28,6 +29,8 @@ from mtgnn.testing import (
 
 E, H, TASKS = 3, 4, ("a", "b", "c")
 Make = Callable[[Sequence[str]], GraphLSTM]
+# Tasks of each of six sequences.
+SOME = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1], [1, 0, 1], [0, 1, 0]]).bool()
 
 
 def hubs(tasks: Sequence[str]) -> TaskGraph:
@@ -110,6 +113,9 @@ def test_senders_are_heard_but_companions_and_padding_are_not(name: str) -> None
     assert_padding_invariant(layer, *inputs[:2])
     assert_batch_invariant(layer, *inputs)
     assert_all_tasks_equal_single(layer, *inputs[:2])
+    assert_some_tasks_equal_all(layer, *inputs[:2])
+    assert_padding_invariant(layer, *inputs[:2], SOME)
+    assert_batch_invariant(layer, *inputs[:2], SOME)
 
 
 @pytest.mark.parametrize("name", ["complete-mutual", "mixed-read", "chain-cascade", "box-past"])
@@ -120,6 +126,7 @@ def test_so_it_is_where_each_node_reads_an_input_of_its_own(name: str) -> None:
     assert_padding_invariant(layer, *inputs)
     assert_batch_invariant(layer, *inputs)
     assert_all_tasks_equal_single(layer, *inputs[:2])
+    assert_some_tasks_equal_all(layer, *inputs[:2])
     assert_streams(layer, inputs.x, inputs.task)
     assert_attention_sums_to_one(layer, *inputs)
     assert_task_permutation_equivariant(ALL[name], TASKS, *inputs, permutation=[1, 2, 0])
@@ -158,6 +165,7 @@ def test_attention_sums_to_one(name: str) -> None:
     assert_heard(layer, *inputs)
     assert_attention_sums_to_one(layer, *inputs)
     assert_attention_sums_to_one(layer, *inputs[:2])
+    assert_attention_sums_to_one(layer, *inputs[:2], SOME)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -173,6 +181,7 @@ def test_streaming_or_a_clear_refusal(name: str) -> None:
         return
     assert_streams(layer, inputs.x, inputs.task)
     assert_streams(layer, inputs.x, split=2)
+    assert_streams(layer, inputs.x, SOME, split=2)
     lengths = torch.tensor([5, 3, 4, 3, 5, 4])
     assert_streams(layer, inputs.x, inputs.task, lengths=lengths, split=2)
 

@@ -166,6 +166,12 @@ INPUTS: dict[str, tuple[dict[str, Any], str]] = {
     "tasks of another batch": ({"task": TASK[:1]}, r"tasks of shape \[4\]"),
     "one task for all": ({"task": torch.tensor(1)}, r"tasks of shape \[4\]"),
     "tasks that are no integers": ({"task": TASK.float()}, "integer tasks"),
+    "no task of a sequence": ({"task": torch.eye(4, 3).bool()}, r"at least one .* \[3\] have none"),
+    "some tasks of another batch": (
+        {"task": torch.eye(3).bool()},
+        r"booleans \[4, 3\], got \[3, 3\]",
+    ),
+    "one boolean a sequence": ({"task": TASK > 0}, r"booleans \[4, 3\], got \[4\]"),
     "lengths beside a packed sequence": (
         {"x": pack_padded_sequence(X, LENGTHS, True, enforce_sorted=False)},
         "its own lengths",

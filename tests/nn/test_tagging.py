@@ -101,6 +101,33 @@ def test_all_tasks_equal_single(crf: bool) -> None:
 
 
 @pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("rows", [[4, 3, 6, 7], [2, 2, 2, 2], [1, 4, 1, 1]])
+def test_some_tasks_equal_single(crf: bool, rows: list[int]) -> None:
+    some = torch.tensor([[bool(row & 2**k) for k in range(3)] for row in rows])
+    layer, h = heads(crf), vectors(3)
+    y = labels(every=True).masked_fill(~some.unsqueeze(1), -100)
+    y[1, 2:] = 9  # beyond the length
+    logits = layer(h, some)
+    loss, best = layer.loss(logits, y, LENGTHS, some), layer.decode(logits, LENGTHS, some)
+    probability = layer.marginals(logits, LENGTHS, some)
+    assert loss.shape == (4, 3) and best.shape == (4, 4, 3) and probability.shape == (4, 4, 3, 5)
+    expected = torch.zeros(4, 3, dtype=torch.double)
+    for b, k in some.nonzero().tolist():
+        length = int(LENGTHS[b])
+        one = alone(layer, h[b, :length, k], k, y[b, :length, k])
+        expected[b, k] = one[0]
+        assert torch.equal(best[b, :length, k], one[1]) and (best[b, length:, k] == -100).all()
+        torch.testing.assert_close(probability[b, :length, k, : SIZES[k]], one[2])
+        assert not probability[b, length:, k].any()
+    assert (best.movedim(1, 2)[~some] == -100).all() and not probability.movedim(1, 2)[~some].any()
+    torch.testing.assert_close(loss, expected)
+    (ours,) = torch.autograd.grad(loss.square().sum(), h)
+    (theirs,) = torch.autograd.grad(expected.square().sum(), h)
+    torch.testing.assert_close(ours, theirs)
+    assert not ours.movedim(1, 2)[~some].any()
+
+
+@pytest.mark.parametrize("crf", [False, True])
 def test_absent_tasks_have_no_gradient(crf: bool) -> None:
     layer, task = heads(crf), torch.tensor([1, 2, 1, 1])
     y = labels(every=True)[torch.arange(4), :, task]
@@ -146,7 +173,8 @@ def test_reset_draws_anew_and_representation() -> None:
         assert f"TaggingHeads(\n  crf={crf}" in repr(layer)
 
 
-TASK, LOGITS = MIXED[1], torch.zeros(4, 4, 5)
+TASK, LOGITS, EVERY = MIXED[1], torch.zeros(4, 4, 5), torch.zeros(4, 4, 3, 5)
+SOME = torch.tensor([[1, 0, 1], [1, 1, 1], [0, 1, 0], [1, 1, 1]]).bool()
 Y = torch.zeros(4, 4, dtype=torch.long)
 
 
@@ -159,8 +187,13 @@ Y = torch.zeros(4, 4, dtype=torch.long)
             "crf=True",
         ),
         (lambda: TaggingHeads(6, []), "at least one task"),
-        (lambda: heads(True)(vectors()), r"\[B, T, K, F\] without"),
-        (lambda: heads(True)(vectors()[:, 0], TASK), "with tasks"),
+        (lambda: heads(True)(vectors()), r"\[B, T, K, F\] with several"),
+        (lambda: heads(True)(vectors()[:, 0], TASK), "with a task each"),
+        (lambda: heads(True)(vectors(), SOME), r"\[B, T, K, F\] with several"),
+        (
+            lambda: heads(True).loss(EVERY, Y[..., None].expand(4, 4, 3), LENGTHS, SOME),
+            r"of each sentence alone, got others in sentences \[0, 2\]",
+        ),
         (lambda: heads(True)(vectors(), TASK + 1), "0…2"),
         (lambda: heads(False).loss(LOGITS[..., :4], Y, LENGTHS, TASK), "logits of shape"),
         (lambda: heads(False).loss(LOGITS, Y[:3], LENGTHS, TASK), "labels of shape"),

@@ -1,6 +1,7 @@
 """The whole tagging model: logits, losses, predictions, files."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from mtgnn.nn import (
     allowed_transitions,
     split_parameters,
 )
+from mtgnn.nn.trainable import hits
 
 TAGS = {"pos": ["DT", "NN", "VB"], "v1.0": ["O", "B-X", "I-X", "B-Y", "I-Y"], "ner": ["O", "B-Z"]}
 SENTENCES = [
@@ -95,6 +97,35 @@ def test_all_tasks_equal_single(encoder: str) -> None:
     for k in range(3):
         single = net(own.tokens, own.characters, own.lengths, torch.full((4,), k))
         torch.testing.assert_close(every[:, :, k][real], single[real])
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("encoder", [*ENCODERS, "shared_private", "cross_stitch", "mixture"])
+def test_a_sentence_read_once_for_some_tasks_is_one_read_for_each(encoder: str, crf: bool) -> None:
+    """Losses, tags and gradients; what is missing has labels for no task that is asked for."""
+    net, every = model(encoder, crf=crf).eval(), batch()
+    task = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1]]).bool()
+    once = replace(every, task=task, y=every.y.masked_fill(~task.unsqueeze(1), -100))
+    row, number = task.nonzero(as_tuple=True)
+    fields = {k: getattr(once, k)[row] for k in ("tokens", "characters", "lengths")}
+    each = TokenBatch(**fields, task=number, y=once.y[row, :, number])
+    grads = []
+    for own in (once, each):
+        samples = net.losses(net.read(own), own)
+        net.zero_grad()
+        samples.value[samples.labelled].square().sum().backward()
+        grads.append([torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()])
+    torch.testing.assert_close(grads[0], grads[1])
+    assert any(grad.any() for grad in grads[0])
+    tags = net.predicted(net.read(once), once)
+    assert torch.equal(tags[row, :, number], net.predicted(net.read(each), each))
+    assert (tags.movedim(1, 2)[~task] == -100).all()
+    counts = [
+        torch.bincount(found.task[found.labelled], found.value[found.labelled].double(), 3)
+        for own in (once, each)
+        for found in [hits(net.predicted(net.read(own), own), own.y, own.task)]
+    ]
+    assert torch.equal(*counts)
 
 
 @pytest.mark.parametrize("crf", [False, True])
