@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from ..data import SequenceBatch
 from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
+from .readout import Batch, arguments
 from .shared_senders import SharedSenders
 
 
 @torch.no_grad()
 def edge_ablation(
-    model: nn.Module, batches: Iterable[SequenceBatch], loss: LossPerSample | None = None
+    model: nn.Module, batches: Iterable[Batch], loss: LossPerSample | None = None
 ) -> EdgeEffects:
     """How the loss of each task changes when an edge is cut.
 
@@ -26,15 +26,16 @@ def edge_ablation(
     are the same in all of them. Otherwise it is a run an edge. The batches are read once.
 
     Args:
-        model: Called as ``model(tokens, lengths, task)``; its ``encoder`` is a
-            :class:`mtgnn.nn.GraphLSTM`.
-        batches: Batches of labelled sequences, on the model's device.
+        model: Called as ``model(tokens, lengths, task)``, or of tagged sentences with
+            ``characters`` after the tokens; its ``encoder`` is a :class:`mtgnn.nn.GraphLSTM`.
+        batches: Batches of labelled sequences, each of one task, on the model's device. The loss
+            of a tagged sentence is that of all its tags together.
         loss: From what the model returns and the batch to losses ``[B]``; by default
             ``model.loss_per_sample``.
 
     Raises:
-        ValueError: If the encoder runs on no graph with edges, there is no loss, or a task that
-            receives has no labelled sequence.
+        ValueError: If the encoder runs on no graph with edges, there is no loss, a task that
+            receives has no labelled sequence, or sentences are of several tasks at once.
     """
     encoder = find_encoder(model)
     with evaluating(model):  # siblings are born in the mode that they stay in
@@ -51,7 +52,7 @@ def edge_ablation(
 
 @torch.no_grad()
 def edge_insertion(
-    model: nn.Module, batches: Iterable[SequenceBatch], loss: LossPerSample | None = None
+    model: nn.Module, batches: Iterable[Batch], loss: LossPerSample | None = None
 ) -> EdgeEffects:
     """How the loss of each task falls when an edge is there alone.
 
@@ -78,9 +79,7 @@ def edge_insertion(
         return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
 
 
-def _before_each(
-    prepare: Callable[[], None], batches: Iterable[SequenceBatch]
-) -> Iterator[SequenceBatch]:
+def _before_each(prepare: Callable[[], None], batches: Iterable[Batch]) -> Iterator[Batch]:
     for batch in batches:
         prepare()
         yield batch
@@ -88,7 +87,7 @@ def _before_each(
 
 def _effects(
     model: nn.Module,
-    batches: Iterable[SequenceBatch],
+    batches: Iterable[Batch],
     loss: LossPerSample | None,
     base: nn.Module,
     rounds: list[tuple[Tensor, nn.Module]],
@@ -98,9 +97,8 @@ def _effects(
     encoder, measure = find_encoder(model), find_loss(model, loss)
     sums = EffectSums(encoder.graph)
 
-    def losses(which: nn.Module, batch: SequenceBatch, rows: Tensor) -> Tensor:
-        answer = which(batch.tokens, batch.lengths, batch.task)
-        return measure(answer, batch).cpu()[rows]
+    def losses(which: nn.Module, batch: Batch, rows: Tensor) -> Tensor:
+        return measure(which(*arguments(batch)), batch).cpu()[rows]
 
     for batch in batches:
         rows, task = labelled(batch)

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
 from ..graph import TaskGraph
 from .collect import collect_attention
-from .readout import EDGES, check_edges, own_edges, receivers_of
+from .readout import EDGES, Batch, check_edges, own_edges, receivers_of
 
 
 class EdgeMean:
@@ -30,7 +29,7 @@ class EdgeMean:
         self._total = torch.zeros(graph.num_edges, dtype=torch.float64)
         self._steps = torch.zeros(graph.num_tasks, dtype=torch.float64)
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         check_edges(weights, self.graph)
         own = own_edges(self.graph, batch.task).to(weights.device)
@@ -54,7 +53,7 @@ class EdgeMean:
 
 def average_attention(
     model: Callable[..., Any],
-    batches: Iterable[SequenceBatch],
+    batches: Iterable[Batch],
     graph: TaskGraph | None = None,
 ) -> TaskGraph:
     """Average edge weights over words and sentences: who listened to whom.

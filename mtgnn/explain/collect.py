@@ -9,18 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch, TokenBatch
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
-from ..nn.padded import has_one_task
-from .readout import EDGES, MAILBOX, Readout, real_steps
+from .readout import EDGES, MAILBOX, Batch, Readout, arguments, real_steps
 
 
 @torch.no_grad()
 def collect_attention(
-    model: Callable[..., Any], batches: Iterable[SequenceBatch], readouts: Sequence[Readout]
+    model: Callable[..., Any], batches: Iterable[Batch], readouts: Sequence[Readout]
 ) -> list[Any]:
     """Run a model over batches, in evaluation mode, and let readouts take its attention.
 
@@ -73,7 +71,7 @@ def collect_attention(
     with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         for batch in batches:
             seen = True
-            answer = model(*_given(batch), return_attention_weights=True)
+            answer = model(*arguments(batch), return_attention_weights=True)
             weights = {kinds[0]: mean_weights(answer[-1])}
             if shares is not None:
                 weights[EDGES] = _by_step(shares, encoder.graph, batch)
@@ -108,15 +106,6 @@ def mean_weights(attention: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     total = sum(alpha.mean(-1) for _, alpha in attention)
     assert isinstance(total, Tensor)
     return total / len(attention)
-
-
-def _given(batch: Any) -> tuple[Any, ...]:
-    """What the model reads of a batch."""
-    if not isinstance(batch, TokenBatch):
-        return batch.tokens, batch.lengths, batch.task
-    if not has_one_task(batch.task):
-        raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
-    return batch.tokens, batch.characters, batch.lengths, batch.task
 
 
 def mailbox_shares(encoder: GraphLSTM) -> Tensor | None:

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
 from ..graph import TaskGraph
-from ..nn import GraphLSTM, TaggingModel, is_labelled
+from ..nn import GraphLSTM, is_labelled
+from .readout import Batch, arguments
 
-LossPerSample = Callable[[Any, SequenceBatch], Tensor]
+LossPerSample = Callable[[Any, Batch], Tensor]
 """From a model's answer and the batch to the loss of each sequence ``[B]``."""
 
 
@@ -122,13 +122,8 @@ def find_encoder(model: Any) -> GraphLSTM:
     """The model's encoder.
 
     Raises:
-        ValueError: If it runs on no task graph, or has no edges, or the model tags words.
+        ValueError: If it runs on no task graph, or has no edges.
     """
-    if isinstance(model, TaggingModel):
-        raise ValueError(
-            "expected a model with one label a sequence, got a TaggingModel: of these, "
-            "average_attention and collect_attention read the edges"
-        )
     encoder = getattr(model, "encoder", model)
     if not isinstance(encoder, GraphLSTM):
         raise ValueError(f"expected a GraphLSTM as the encoder, got {type(encoder).__name__}")
@@ -149,7 +144,9 @@ def find_loss(model: Any, loss: LossPerSample | None) -> LossPerSample:
     return found
 
 
-def labelled(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-    """Rows with a label, and their tasks, on the CPU."""
-    rows = is_labelled(batch.y).cpu().nonzero().flatten()
-    return rows, batch.task.cpu()[rows]
+def labelled(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Rows with a label, or with labelled words, and their tasks, on the CPU."""
+    task = arguments(batch)[-1].cpu()
+    there = is_labelled(batch.y).cpu()
+    rows = there.view(len(there), -1).any(1).nonzero().flatten()
+    return rows, task[rows]

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..data import SequenceBatch
 from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .cut import with_encoder
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
+from .readout import Batch, arguments
 from .tap import tap_for
 
 
 def edge_gradient(
     model: nn.Module,
-    batches: Iterable[SequenceBatch],
+    batches: Iterable[Batch],
     loss: LossPerSample | None = None,
     *,
     instead: str = "others",
@@ -57,7 +57,7 @@ def edge_gradient(
             tap = kind(encoder)
             tapped = tap.encoder if model is encoder else with_encoder(model, tap.encoder)
             with torch.enable_grad():
-                given = batch.tokens, batch.lengths, batch.task
+                given = arguments(batch)
                 if by_step:
                     losses = measure(tapped(*given, return_attention_weights=True)[0], batch)
                 else:

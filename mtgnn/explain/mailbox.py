@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch, Vocabulary
+from ..data import Vocabulary
 from ..graph import TaskGraph
-from .readout import MAILBOX, real_steps
+from .readout import MAILBOX, Batch, real_steps
 from .words import WordWeight, heaviest
 
 
@@ -68,7 +68,7 @@ class MailboxByWord:
         self._equal = torch.zeros(size, dtype=torch.float64)
         self._count = torch.zeros(size, dtype=torch.long)
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         device = weights.device
         real = real_steps(batch, device) & self._hears[batch.task.cpu()].to(device).unsqueeze(1)

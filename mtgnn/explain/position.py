@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
 from ..graph import TaskGraph
-from .readout import EDGES, check_edges, own_edges, real_steps, receivers_of
+from .readout import EDGES, Batch, check_edges, own_edges, real_steps, receivers_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class EdgeByPosition:
         self._total = torch.zeros(num_positions, graph.num_edges, dtype=torch.float64)
         self._count = torch.zeros(num_positions, graph.num_tasks, dtype=torch.long)
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         check_edges(weights, self.graph)
         self._total, self._count = (x.to(weights.device) for x in (self._total, self._count))

@@ -7,10 +7,45 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch
+from ..data import TokenBatch
 from ..graph import TaskGraph
+from ..nn.padded import has_one_task
 
 EDGES, MAILBOX = "edges", "mailbox"
+
+
+class Batch(Protocol):
+    """Sequences of one task each: a :class:`~mtgnn.data.SequenceBatch`, or a
+    :class:`~mtgnn.data.TokenBatch` of :class:`~mtgnn.data.EncodedSentences` ``by_task``."""
+
+    @property
+    def tokens(self) -> Tensor:
+        """``[B, T]``."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """``[B]``."""
+
+    @property
+    def task(self) -> Any:
+        """``[B]``."""
+
+    @property
+    def y(self) -> Tensor:
+        """``[B]``, or of words ``[B, T]``."""
+
+
+def arguments(batch: Batch) -> tuple[Any, ...]:
+    """What a model is called with to read a batch.
+
+    Raises:
+        ValueError: If sentences are of several tasks at once.
+    """
+    if not isinstance(batch, TokenBatch):
+        return batch.tokens, batch.lengths, batch.task
+    if not has_one_task(batch.task):
+        raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
+    return batch.tokens, batch.characters, batch.lengths, batch.task
 
 
 class Readout(Protocol):
@@ -22,7 +57,7 @@ class Readout(Protocol):
 
     reads: str
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch.
 
         Args:
@@ -42,7 +77,7 @@ def own_edges(graph: TaskGraph, task: Tensor) -> Tensor:
     return (receiver == task.unsqueeze(1)) | (receiver >= graph.num_tasks)
 
 
-def real_steps(batch: SequenceBatch, device: torch.device) -> Tensor:
+def real_steps(batch: Batch, device: torch.device) -> Tensor:
     """Which steps are real, ``[B, T]``."""
     steps = torch.arange(batch.tokens.size(1), device=device)
     return steps < batch.lengths.to(device).unsqueeze(1)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from tqdm import tqdm  # comes with torch-geometric
 
-from ..data import SequenceBatch
 from ..graph import TaskGraph
-from ..nn import GraphLSTM, MultiTaskModel
+from ..nn import GraphLSTM, MultiTaskModel, TaggingModel
 from ..nn.check import check_option
 from ..nn.mailbox import mixes_senders
 from ..ops import CONTEXTUAL
@@ -24,17 +23,19 @@ from .effects import EdgeEffects, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
 from .profiles import profile_graph
+from .readout import Batch
 from .recovery import graph_recovery
 from .render import render_page
-from .sentences import SentenceSample, SentenceWeights
+from .sentences import SentenceSample
+from .shown import rounded, shown, words_of
 from .words import EdgeByWord, WordWeight, WordWeights, heaviest
 
 CLUSTER_BY = ("profile", "ablation", "attention", "gradient")
 
 
 def report(
-    model: MultiTaskModel,
-    batches: Iterable[SequenceBatch],
+    model: MultiTaskModel | TaggingModel,
+    batches: Iterable[Batch],
     path: str | PathLike[str],
     *,
     title: str = "What the tasks learn from each other",
@@ -56,9 +57,10 @@ def report(
     for the colour-blind.
 
     Args:
-        model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges.
-        batches: Batches of labelled sequences, on the model's device; read more than once, so no
-            generator.
+        model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges. Of a
+            model that tags, the loss is that of a sentence, all its tags together.
+        batches: Batches of labelled sequences, each of one task, on the model's device; read more
+            than once, so no generator.
         path: Where the page goes.
         title: Its title.
         truth: The true task graph, where it is known; a star has no edges to compare with it.
@@ -90,15 +92,16 @@ def report(
     if chosen not in kinds:
         raise ValueError(f"expected cluster_by among {kinds} of this model, got {chosen!r}")
     mailbox = encoder.memory != "current"
+    vocabulary, characters = words_of(model)
     words: Any = (
-        MailboxByWord(graph, model.vocabulary, encoder.memory == "past")
+        MailboxByWord(graph, vocabulary, encoder.memory == "past")
         if mailbox
-        else EdgeByWord(graph, model.vocabulary)
+        else EdgeByWord(graph, vocabulary)
     )
-    sample = SentenceSample(graph, model.vocabulary, per_task, mailbox=mailbox)
+    sample = SentenceSample(graph, vocabulary, per_task, mailbox=mailbox, characters=characters)
     readouts = [words, sample, *([EdgeMean(graph)] if "attention" in kinds else [])]
 
-    def watched(doing: str) -> Iterable[SequenceBatch]:
+    def watched(doing: str) -> Iterable[Batch]:
         return tqdm(batches, doing, unit="batch", disable=not progress)
 
     table, sentences, *averaged = collect_attention(model, watched("attention"), readouts)
@@ -126,7 +129,7 @@ def report(
         "agreements": agreements,
         "words": _words(table, num_words, min_count) if sees_words else None,
         "min_count": min_count,
-        "sentences": _sentences(model, sentences, mailbox),
+        "sentences": [shown(model, sentence, mailbox) for sentence in sentences],
         **_map(weights[chosen], chosen, num_clusters),
     }
     if truth is not None and "attention" in kinds:
@@ -206,9 +209,9 @@ def _readout(
         "name": name,
         "about": about,
         "unit": UNITS[name],
-        "weight": _rounded(graph.edge_weight),
-        "error": None if error is None else _rounded(error),
-        "bar": _rounded(bar),
+        "weight": rounded(graph.edge_weight),
+        "error": None if error is None else rounded(error),
+        "bar": rounded(bar),
     }
 
 
@@ -240,7 +243,7 @@ def _map(graph: TaskGraph, name: str, num_clusters: int | None) -> dict[str, Any
     return {
         "clusters": task_clusters(graph, num_clusters),
         "clustered_by": name,
-        "embedding": [_rounded(place) for place in task_embedding(graph)],
+        "embedding": [rounded(place) for place in task_embedding(graph)],
     }
 
 
@@ -258,36 +261,10 @@ def _word(entry: WordWeight) -> list[Any]:
     return [entry.word, float(f"{entry.weight:.4g}"), entry.occurrences]
 
 
-def _sentences(
-    model: MultiTaskModel, sentences: list[SentenceWeights], mailbox: bool
-) -> list[dict[str, Any]]:
-    found = []
-    for sentence in sentences:
-        [prediction] = model.predict([" ".join(sentence.words)], sentence.task)
-        names = model.classes[sentence.task]
-        found.append(
-            {
-                "task": sentence.task,
-                "words": sentence.words,
-                "senders": None if mailbox else sentence.senders,
-                "weights": [_rounded(row) for row in sentence.weights],
-                "label": None if sentence.label is None else names[sentence.label],
-                "prediction": prediction.label,
-                "probability": float(f"{prediction.probability:.4g}"),
-            }
-        )
-    return found
-
-
-def _summary(model: MultiTaskModel, effects: EdgeEffects) -> str:
+def _summary(model: MultiTaskModel | TaggingModel, effects: EdgeEffects) -> str:
     number, graph = int(effects.count.sum()), model.graph
     loss = float((effects.loss * effects.count).sum() / number)
     return (
         f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, {graph.num_edges} edges; "
         f"read off {number:,} labelled sentences, whose mean loss is {loss:.3f}."
     )
-
-
-def _rounded(values: torch.Tensor) -> list[float]:
-    """Four digits are enough for a picture, and keep the page small."""
-    return [float(f"{value:.4g}") for value in values.tolist()]

@@ -7,9 +7,9 @@ from random import Random
 
 from torch import Tensor
 
-from ..data import SequenceBatch, Vocabulary
+from ..data import TokenBatch, Vocabulary
 from ..graph import TaskGraph
-from .readout import EDGES, MAILBOX, check_edges
+from .readout import EDGES, MAILBOX, Batch, check_edges
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,15 @@ class SentenceWeights:
         words: Its T words.
         senders: Names of those that the task listens to; in a mailbox the words once more.
         weights: ``[len(senders), T]``: how much it listens to each at each word.
-        label: The number of its label, or ``None``.
+        label: The number of its label, or ``None``; of a tagged sentence those of its words, each
+            perhaps ``None``.
     """
 
     task: str
     words: list[str]
     senders: list[str]
     weights: Tensor
-    label: int | None
+    label: int | None | list[int | None]
 
 
 class SentenceSample:
@@ -40,6 +41,8 @@ class SentenceSample:
         per_task: Sentences a task.
         mailbox: Whether the encoder reads a mailbox (``memory="all"`` or ``"past"``).
         seed: Seed of the drawing.
+        characters: The characters of a model that tags: its words are shown as they are spelt, and
+            not as they stand in the vocabulary.
 
     Raises:
         ValueError: If ``per_task`` is below 1.
@@ -53,16 +56,18 @@ class SentenceSample:
         *,
         mailbox: bool = False,
         seed: int = 0,
+        characters: Vocabulary | None = None,
     ) -> None:
         if per_task < 1:
             raise ValueError(f"expected per_task of at least 1, got {per_task}")
         self.graph, self.words, self.per_task = graph, vocabulary.tokens, per_task
+        self.letters = None if characters is None else characters.tokens
         self.reads = MAILBOX if mailbox else EDGES
         self._random = Random(seed)
         self._seen = [0] * graph.num_tasks
         self._kept: list[list[SentenceWeights]] = [[] for _ in graph.tasks]
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         for row, task in enumerate(batch.task.tolist()):
             kept = self._kept[task]
@@ -77,13 +82,11 @@ class SentenceSample:
         """The sentences, task after task."""
         return [sentence for kept in self._kept for sentence in kept]
 
-    def _sentence(
-        self, batch: SequenceBatch, weights: Tensor, row: int, task: int
-    ) -> SentenceWeights:
+    def _sentence(self, batch: Batch, weights: Tensor, row: int, task: int) -> SentenceWeights:
         if self.reads == EDGES:
             check_edges(weights, self.graph)
         steps = int(batch.lengths[row])
-        words = [self.words[token] for token in batch.tokens[row, :steps].tolist()]
+        words = self._words(batch, row, steps)
         own = weights[row, :steps].cpu()
         if self.reads == MAILBOX:
             senders, own = words, own[:, :steps]
@@ -91,7 +94,19 @@ class SentenceSample:
             edges = self.graph.incoming(task)
             senders = [self.graph.nodes[sender] for _, sender in edges]
             own = own[:, [edge for edge, _ in edges]]
-        y = batch.y[row]
-        known = not y.is_floating_point() and int(y) >= 0
-        label = int(y) if known else None
-        return SentenceWeights(self.graph.tasks[task], words, senders, own.t().clone(), label)
+        name, given = self.graph.tasks[task], own.t().clone()
+        return SentenceWeights(name, words, senders, given, _label(batch.y[row], steps))
+
+    def _words(self, batch: Batch, row: int, steps: int) -> list[str]:
+        if self.letters is None or not isinstance(batch, TokenBatch):
+            return [self.words[token] for token in batch.tokens[row, :steps].tolist()]
+        spelt = batch.characters[row, :steps].tolist()
+        return ["".join(self.letters[number] for number in word if number) for word in spelt]
+
+
+def _label(y: Tensor, steps: int) -> int | None | list[int | None]:
+    if y.is_floating_point():
+        return None
+    if y.dim() == 0:
+        return int(y) if y >= 0 else None
+    return [label if label >= 0 else None for label in y[:steps].tolist()]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..data import SequenceBatch, Vocabulary
+from ..data import Vocabulary
 from ..graph import TaskGraph
-from .readout import EDGES, check_edges, own_edges, real_steps, receivers_of
+from .readout import EDGES, Batch, check_edges, own_edges, real_steps, receivers_of
 
 
 class WordWeight(NamedTuple):
@@ -38,7 +38,7 @@ class EdgeByWord:
         self._total = torch.zeros(len(self.words), graph.num_edges, dtype=torch.float64)
         self._count = torch.zeros(len(self.words), graph.num_tasks, dtype=torch.long)
 
-    def update(self, batch: SequenceBatch, weights: Tensor) -> None:
+    def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         check_edges(weights, self.graph)
         self._total, self._count = (x.to(weights.device) for x in (self._total, self._count))

@@ -201,12 +201,16 @@ class TaggingModel(nn.Module):
         every label counts the same, and a CRF's loss compares with that of a softmax. A sentence
         with labels in several tasks is as many samples.
         """
-        losses = self.heads.loss(output.logits, batch.y, batch.lengths, batch.task)
+        losses = self.loss_per_sample(output.logits, batch)
         y = batch.y.to(losses.device, non_blocking=True)
         if has_one_task(batch.task):
             return Samples(losses, batch.task.to(losses.device), (y != NO_LABEL).any(1))
         task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
         return Samples(losses.flatten(), task.flatten(), (y != NO_LABEL).any(1).flatten())
+
+    def loss_per_sample(self, logits: Tensor, batch: Any) -> Tensor:
+        """The loss of each sentence ``[B]``, as in :meth:`losses`; of several tasks ``[B, K]``."""
+        return self.heads.loss(logits, batch.y, batch.lengths, batch.task)
 
     def predicted(self, output: Output, batch: Any) -> Tensor:
         """The tags of each word, shaped like ``batch.y``; −100 beyond the lengths."""

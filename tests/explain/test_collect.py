@@ -18,7 +18,6 @@ from mtgnn.explain import (
     SentenceSample,
     average_attention,
     collect_attention,
-    edge_ablation,
     mean_weights,
 )
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, TaggingModel
@@ -294,5 +293,3 @@ def test_sentences_task_by_task_say_what_all_tasks_at_once_say() -> None:
     torch.testing.assert_close(graph.edge_weight, expected.float())
     with pytest.raises(ValueError, match="expected sentences of one task each"):
         average_attention(model, [batch])
-    with pytest.raises(ValueError, match="one label a sequence, got a TaggingModel"):
-        edge_ablation(model, [batch])

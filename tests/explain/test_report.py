@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
-from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.data import EncodedSentences, EncodedTexts, SentenceEncoder, Vocabulary, WordForm
 from mtgnn.datasets import PlantedTasks
 from mtgnn.explain import (
     average_attention,
@@ -24,7 +25,7 @@ from mtgnn.explain import (
     report,
     task_clusters,
 )
-from mtgnn.nn import MultiTaskModel
+from mtgnn.nn import MultiTaskModel, TaggingModel
 from mtgnn.testing import randomise
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -73,6 +74,60 @@ def make_model(name: str) -> MultiTaskModel:
     encoder, options = MODELS[name]
     sizes = {"embedding_size": 4, "hidden_size": 3}
     return randomise(MultiTaskModel(VOCABULARY, CLASSES, encoder, encoder_options=options, **sizes))
+
+
+# Models that tag, over four tasks; a tag and a word are trouble, and the word is unknown.
+TAGS = {task: ["O", "<b>", "I-X"] for task in ("pos", "chunk", "<i>&", "ner")}
+SENTENCES = [
+    Data(
+        words=words,
+        tags={k: [c[(i + len(words)) % 3] for i in range(len(words))] for k, c in TAGS.items()},
+    )
+    for words in (
+        ["An", EVIL.replace(" ", ""), "dog"],
+        ["A", "Cat"],
+        ["a", "dog", "sees", "a", "cat"],
+        *[["x", "y", "z"]] * 3,
+    )
+]
+TAGGERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tags": ("complete", {}),
+    "tags of a star": ("star", {}),
+    "tags of mailboxes": ("complete", {"memory": "all"}),
+}
+
+
+def make_tagger(name: str) -> TaggingModel:
+    encoder, options = TAGGERS[name]
+    words = [item.words for item in SENTENCES[1:]]
+    letters = [EVIL.replace(" ", "")]
+    sentences = SentenceEncoder.build(words, TAGS, WordForm(lower=True))
+    sentences = SentenceEncoder(
+        sentences.words,
+        SentenceEncoder.build([*words, letters, ["n"]], TAGS).characters,
+        TAGS,
+        WordForm(lower=True),
+    )
+    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 3}
+    torch.manual_seed(0)
+    model = TaggingModel(sentences, encoder, crf=True, encoder_options=options, **sizes)
+    randomise(model.encoder, dtype=torch.float32)
+    return model
+
+
+def sentence_loader(model: TaggingModel) -> torch.utils.data.DataLoader:
+    encoded = EncodedSentences(SENTENCES, model.sentences, by_task=True)
+    return torch.utils.data.DataLoader(encoded, 9, collate_fn=encoded.collate)
+
+
+@pytest.fixture(scope="module")
+def tagged_pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tagged")
+    found = {name: folder / f"{name}.html" for name in TAGGERS}
+    for name, path in found.items():
+        model = make_tagger(name)
+        report(model, sentence_loader(model), path, title="<Tasks> & $words", min_count=1)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +215,29 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
     assert told["words"] is None if name == "uniform" else any(told["words"])
 
 
+@pytest.mark.parametrize("name", TAGGERS)
+def test_tagged_sentences(name: str, tagged_pages: dict[str, Path]) -> None:
+    model, told = make_tagger(name), content(tagged_pages[name])
+    assert [s["task"] for s in told["sentences"]] == [task for task in TAGS for _ in range(5)]
+    labels = {(tuple(item.words), k): tags for item in SENTENCES for k, tags in item.tags.items()}
+    for s in told["sentences"]:
+        assert s["labels"] == labels[tuple(s["words"]), s["task"]]
+        [tags] = model.predict([s["words"]], s["task"])
+        assert s["tags"] == tags[s["task"]] and "label" not in s
+    assert any(s["tags"] != s["labels"] for s in told["sentences"])
+    batches = sentence_loader(model)
+    cut = edge_ablation(model, batches)
+    [ablation] = [r for r in told["readouts"] if r["key"] == "ablation"]
+    torch.testing.assert_close(
+        torch.tensor(ablation["weight"]), cut.graph.edge_weight, rtol=1e-3, atol=1e-4
+    )
+    keys = [r["key"] for r in told["readouts"]]
+    star = name == "tags of a star"
+    assert keys == (["ablation"] if star else ["attention", "ablation", "gradient", "profile"])
+    assert "24 labelled sentences" in told["summary"]
+    assert any(told["words"]) and (told["kind"] == "edges") == (name == "tags")
+
+
 def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> None:
     keys = {name: [r["key"] for r in content(page)["readouts"]] for name, page in pages.items()}
     assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
@@ -173,8 +251,10 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     assert content(pages["star"])["clusters"] is None
 
 
-def test_it_stands_alone_and_keeps_text_apart_from_code(pages: dict[str, Path]) -> None:
-    for page in pages.values():
+def test_it_stands_alone_and_keeps_text_apart_from_code(
+    pages: dict[str, Path], tagged_pages: dict[str, Path]
+) -> None:
+    for page in (pages | tagged_pages).values():
         text = page.read_text(encoding="utf-8")
         assert set(re.findall(r"https?://[^\s\"'<)]*", text)) == {"http://www.w3.org/2000/svg"}
         assert not re.search(r"\b(src|href)=\"(?!data:,\")|@import|url\(|fetch\(|import ", text)
@@ -252,10 +332,11 @@ document.body.append(probe);
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *TAGGERS])
 def test_a_browser_shows_it_and_steps_through_sentences(
-    name: str, pages: dict[str, Path], tmp_path: Path
+    name: str, pages: dict[str, Path], tagged_pages: dict[str, Path], tmp_path: Path
 ) -> None:
+    pages = pages | tagged_pages
     assert BROWSER is not None
     page = tmp_path / "page.html"
     text = pages[name].read_text(encoding="utf-8")
@@ -293,4 +374,12 @@ def test_a_browser_shows_it_and_steps_through_sentences(
         own = sentences[sentence]
         assert place == f"sentence {sentence + 1} of {number}", event
         assert f"“{own['words'][word]}” (word {word + 1} of {len(own['words'])})" in at
-        assert said.startswith(f"task {own['task']}, labelled {own['label']}, predicted")
+        if name in MODELS:
+            assert said.startswith(f"task {own['task']}, labelled {own['label']}, predicted")
+            continue
+        tag, label = own["tags"][word], own["labels"][word]
+        wrong = sum(map(str.__ne__, own["tags"], own["labels"]))
+        assert said == (
+            f"task {own['task']}, labelled {label}, predicted {tag}; "
+            f"{wrong} of {len(own['words'])} tags of the sentence are wrong"
+        )

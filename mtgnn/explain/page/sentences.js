@@ -9,22 +9,33 @@ function step(by) {
   choose({ word: Math.min(Math.max(chosen.word + by, 0), last) });
 }
 
+// Of a label that is given: whether the model's tag of a word is another.
+const missed = (sentence, t) => sentence.labels[t] !== null && sentence.labels[t] !== sentence.tags[t];
+
 function verdict(sentence) {
   const words = [`task ${sentence.task}`];
+  if (sentence.tags) {
+    const label = sentence.labels[chosen.word], wrong = sentence.tags.filter((_, t) => missed(sentence, t)).length;
+    if (label !== null) words.push(`labelled ${label}`);
+    words.push(`predicted ${sentence.tags[chosen.word]}; ${wrong} of ${sentence.labels.filter((x) => x !== null).length} tags of the sentence are wrong`);
+    return words.join(", ");
+  }
   if (sentence.label !== null) words.push(`labelled ${sentence.label}`);
   if (sentence.prediction !== null) words.push(`predicted ${sentence.prediction} (${sentence.probability.toFixed(2)})`);
   return words.join(", ");
 }
 
-// The words; in a mailbox they are shaded by how much the step reads them.
+// The words, over the tags that the model gives; in a mailbox they are shaded by how much the step reads them.
 function wordLine(sentence) {
   const reads = sentence.senders === null;
   const most = reads ? Math.max(1e-9, ...sentence.weights.map((row) => row[chosen.word])) : 1;
-  return html("p", { class: "sentence" }, sentence.words.map((word, t) => {
+  return html("p", { class: sentence.tags ? "sentence tagged" : "sentence" }, sentence.words.map((word, t) => {
     const share = reads ? sentence.weights[t][chosen.word] / most : 0;
     const style = reads ? `background:${cividis(share)};color:${ink(share)}` : null;
+    const tag = sentence.tags ? html("small", missed(sentence, t)
+      ? { class: "wrong", title: `labelled ${sentence.labels[t]}` } : {}, sentence.tags[t]) : null;
     return [html("span", { style, "aria-current": String(t === chosen.word), onclick: () => choose({ word: t }) },
-      word), " "];
+      word, tag), " "];
   }));
 }
 

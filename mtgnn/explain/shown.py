@@ -1,0 +1,58 @@
+"""Sentences as the page of a report shows them: of models that classify, and of models that tag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..data import Vocabulary
+from ..nn import MultiTaskModel, TaggingModel
+from .sentences import SentenceWeights
+
+
+def words_of(model: MultiTaskModel | TaggingModel) -> tuple[Vocabulary, Vocabulary | None]:
+    """The words that a model knows, and the characters if it reads them."""
+    if isinstance(model, TaggingModel):
+        return model.sentences.words, model.sentences.characters
+    return model.vocabulary, None
+
+
+def shown(
+    model: MultiTaskModel | TaggingModel, sentence: SentenceWeights, mailbox: bool
+) -> dict[str, Any]:
+    """A sentence with its weights, and with what the model says of it: a label, or tags."""
+    answer = _tags(model, sentence) if isinstance(model, TaggingModel) else _label(model, sentence)
+    return {
+        "task": sentence.task,
+        "words": sentence.words,
+        "senders": None if mailbox else sentence.senders,
+        "weights": [rounded(row) for row in sentence.weights],
+        **answer,
+    }
+
+
+def _label(model: MultiTaskModel, sentence: SentenceWeights) -> dict[str, Any]:
+    [prediction] = model.predict([" ".join(sentence.words)], sentence.task)
+    label = sentence.label
+    assert not isinstance(label, list)
+    return {
+        "label": None if label is None else model.classes[sentence.task][label],
+        "prediction": prediction.label,
+        "probability": float(f"{prediction.probability:.4g}"),
+    }
+
+
+def _tags(model: TaggingModel, sentence: SentenceWeights) -> dict[str, Any]:
+    [found] = model.predict([sentence.words], sentence.task)
+    names, labels = model.classes[sentence.task], sentence.label
+    assert isinstance(labels, list)
+    return {
+        "tags": found[sentence.task],
+        "labels": [None if label is None else names[label] for label in labels],
+    }
+
+
+def rounded(values: Tensor) -> list[float]:
+    """Four digits are enough for a picture, and keep the page small."""
+    return [float(f"{value:.4g}") for value in values.tolist()]
