@@ -2,10 +2,11 @@
 
     python examples/explain.py                      # planted tasks, about a minute
     python examples/explain.py --checkpoint runs/fdu-mtl/complete/best.ckpt
+    python examples/explain.py --checkpoint runs/planted-sentences/complete/best.ckpt
 
-A checkpoint is one that ``text_classification.py`` wrote, of a complete or a star graph. The page
-``report.html`` needs no network; beside it stand the pictures as PNG and SVG, and the task graph
-as GraphML.
+A checkpoint is one that ``text_classification.py`` or ``sequence_labelling.py`` wrote, of a
+complete or a star graph. The page ``report.html`` needs no network; beside it stand the pictures as
+PNG and SVG, and the task graph as GraphML.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from _corpora import read_corpus
 from _models import build_model
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
 
 from mtgnn import TaskGraph
-from mtgnn.data import EncodedTexts, Vocabulary
+from mtgnn.data import EncodedSentences, EncodedTexts, Vocabulary
 from mtgnn.explain import (
     SentenceSample,
     collect_attention,
@@ -34,10 +36,57 @@ from mtgnn.explain import (
     write_graphml,
 )
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model, read_checkpoint
-from mtgnn.nn import MultiTaskModel
+from mtgnn.nn import MultiTaskModel, TaggingModel
 
-CLUSTERS = 3  # as many groups as the planted tasks have
 SHOWN = ("attention", "ablation", "profile")
+
+
+class Told(NamedTuple):
+    """What a model is explained by.
+
+    Attributes:
+        batches: Labelled test sequences.
+        sample: Draws one of each task.
+        truth: The true graph, where it is known.
+        groups: The true groups of tasks, where there are any.
+    """
+
+    batches: torch.utils.data.DataLoader[Any]
+    sample: SentenceSample
+    truth: TaskGraph | None
+    groups: list[int] | None
+
+
+def told_by_texts(model: MultiTaskModel, options: dict[str, Any], texts: Texts) -> Told:
+    """The test texts, and what is known of planted tasks."""
+    test = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
+    sample = SentenceSample(model.graph, model.vocabulary, 1, mailbox=reads_mailbox(model))
+    planted = options["data"] == "planted"
+    truth, groups = (texts.train.graph, texts.train.groups) if planted else (None, None)
+    return Told(batches(test, options), sample, truth, groups)
+
+
+def told_by_sentences(model: TaggingModel, options: dict[str, Any]) -> Told:
+    """The test sentences, each once for every task that it has labels for."""
+    corpus, words = read_corpus(options), model.sentences
+    test = EncodedSentences(corpus.parts["test"], words, by_task=True)
+    seen = {"mailbox": reads_mailbox(model), "characters": words.characters}
+    return Told(
+        batches(test, options),
+        SentenceSample(model.graph, words.words, 1, **seen),
+        corpus.truth,
+        None,
+    )
+
+
+def batches(test: Any, options: dict[str, Any]) -> torch.utils.data.DataLoader[Any]:
+    """Test sequences in order."""
+    return torch.utils.data.DataLoader(test, options["batch_size"], collate_fn=test.collate)
+
+
+def reads_mailbox(model: Any) -> bool:
+    """Whether there are positions in the place of edges."""
+    return getattr(model.encoder, "memory", "current") != "current"
 
 
 def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
@@ -63,35 +112,27 @@ def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
     return model
 
 
-def explain(model: MultiTaskModel, options: dict[str, Any], texts: Texts, out: Path) -> None:
-    """Write the page and the pictures about the test texts."""
-    test = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
-    loader = torch.utils.data.DataLoader(
-        test, options["batch_size"], collate_fn=EncodedTexts.collate
-    )
-    planted = options["data"] == "planted"
-    truth = texts.train.graph if planted else None
-    mailbox = getattr(model.encoder, "memory", "current") != "current"
+def explain(model: MultiTaskModel | TaggingModel, told: Told, out: Path) -> None:
+    """Write the page and the pictures."""
     graphs = report(
         model,
-        loader,
+        told.batches,
         out / "report.html",
-        truth=truth,
-        num_clusters=CLUSTERS if planted else None,
+        truth=told.truth,
+        num_clusters=None if told.groups is None else len(set(told.groups)),
     )
-    sample = SentenceSample(model.graph, model.vocabulary, per_task=1, mailbox=mailbox)
-    [sentences] = collect_attention(model, loader, [sample])
+    [sentences] = collect_attention(model, told.batches, [told.sample])
     for ending in ("png", "svg"):
         plot_sentence(sentences[0], out / f"sentence.{ending}")
     if "attention" in graphs:
-        draw_graphs({name: graphs[name] for name in SHOWN if name in graphs}, texts, out, planted)
+        draw_graphs({name: graphs[name] for name in SHOWN if name in graphs}, told, out)
 
 
-def draw_graphs(graphs: dict[str, TaskGraph], texts: Texts, out: Path, planted: bool) -> None:
+def draw_graphs(graphs: dict[str, TaskGraph], told: Told, out: Path) -> None:
     """Ways to weigh the edges side by side, and beside the truth where it is known."""
-    for name, graph in graphs.items() if planted else ():
+    for name, graph in graphs.items() if told.truth is not None else ():
         with suppress(ValueError):  # other edges: a star's
-            auroc = graph_recovery(graph, texts.train.graph).auroc
+            auroc = graph_recovery(graph, told.truth).auroc
             print(f"{name}: a true edge weighs more than another with probability {auroc:.2f}")
     with suppress(ValueError):  # nobody has two senders to rank
         agreement = graph_agreement(graphs["attention"], graphs["ablation"])
@@ -99,8 +140,8 @@ def draw_graphs(graphs: dict[str, TaskGraph], texts: Texts, out: Path, planted: 
             "rank correlation of attention and ablation: "
             f"{agreement.mean:.2f} ± {agreement.spread:.2f} over receivers"
         )
-    groups = texts.train.groups if planted else clusters(graphs)
-    shown = {"planted": texts.train.graph, **graphs} if planted else graphs
+    groups = clusters(graphs) if told.groups is None else told.groups
+    shown = graphs if told.truth is None else {"planted": told.truth, **graphs}
     for ending in ("png", "svg"):
         plot_task_graphs(shown, out / f"task_graphs.{ending}", groups)
     write_graphml(graphs["attention"], out / "attention.graphml")
@@ -120,7 +161,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--checkpoint", metavar="FILE", help="a best.ckpt of text_classification.py"
+        "--checkpoint", metavar="FILE", help="a best.ckpt that another example wrote"
     )
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="(default: 20)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
@@ -135,13 +176,17 @@ def main() -> None:
         options = read_checkpoint(given.checkpoint)["mtgnn"]["notes"]
         if options["model"] not in (["complete"], ["star"]):
             parser.error(f"expected a complete or a star graph, got {options['model']}")
-        texts, model = read_texts(options), load_model(given.checkpoint)
+        model = load_model(given.checkpoint)
     else:
         small = {"hidden_size": 8, "embedding_size": 8} if given.quick else {}
         options = DEFAULTS | PLANTED | small | vars(given)
-        texts = read_texts(options)
-        model = train(options, texts, out)
-    explain(model.cpu(), options, texts, out)
+        model = train(options, read_texts(options), out)
+    model.cpu()
+    if isinstance(model, TaggingModel):
+        told = told_by_sentences(model, options)
+    else:
+        told = told_by_texts(model, options, read_texts(options))
+    explain(model, told, out)
     print(f"In {out}/: {', '.join(sorted(p.name for p in out.iterdir() if p.is_file()))}")
 
 

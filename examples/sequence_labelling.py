@@ -11,7 +11,8 @@ Models: "single", an LSTM of its own for each task; "shared", one for all; "hier
 that the tasks leave one above the other, in their order; the graphs "complete" and "star". They
 differ in the encoder alone: words, characters and heads are the same.
 
-A checkpoint that this wrote holds its model and its options. With
+A checkpoint that this wrote holds its model and its options; ``explain.py`` makes a page about it.
+With
 
     python examples/sequence_labelling.py --checkpoint runs/planted-sentences/complete/best.ckpt
 
@@ -169,8 +170,8 @@ def test(
     accuracy = {task: TokenAccuracy() for task in model.tasks}
     spans = {task: SpanF1(model.classes[task]) for task in corpus.schemes}
     for batch in batches(encoded, options):
-        logits = model(batch.tokens.to(device), batch.characters.to(device), batch.lengths)
-        predicted = model.heads.decode(logits, batch.lengths).cpu()
+        there = batch.to(device)
+        predicted = model.predicted(model.read(there), there).cpu()
         for k, task in enumerate(model.tasks):
             accuracy[task].update(predicted[:, :, k], batch.y[:, :, k], batch.unknown)
             if task in spans:

@@ -61,6 +61,17 @@ def test_a_graph_without_profiles(
     assert (tmp_path / "task_graphs.png").exists()
 
 
+def test_a_model_that_tags(run: Callable[..., str], tmp_path: Path) -> None:
+    small = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
+    run("sequence_labelling", *small, "--model", "complete", "--out", str(tmp_path))
+    checkpoint = str(tmp_path / "complete" / "best.ckpt")
+    printed = run("explain", "--checkpoint", checkpoint, "--out", str(tmp_path / "told"))
+    assert re.search(r"^ablation: a true edge weighs .* probability [01]\.\d\d$", printed, re.M)
+    page = (tmp_path / "told" / "report.html").read_text(encoding="utf-8")
+    assert '"tags":["' in page and '"key":"truth"' in page
+    assert (tmp_path / "told" / "task_graphs.png").exists()
+
+
 def test_a_complete_graph_that_reads_mailboxes(run: Callable[..., str], tmp_path: Path) -> None:
     small = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
     options = ["--model", "complete", "--exchange", "mailbox", "--out", str(tmp_path)]
