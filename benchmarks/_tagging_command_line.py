@@ -29,6 +29,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     add("--character-size", type=int, default=50)
     add("--hidden-size", type=int, default=100, help="of each direction")
     add("--exchange", choices=["read", "mutual"], default="read", help="of the complete graph")
+    scores = ["static", "dot", "additive", "uniform"]
+    add("--score", choices=scores, default="static", help="of the complete graph")
     add("--memory", choices=["all", "past", "current"], default="all", help="of the star")
     add("--min-count", type=int, default=2, help="rarer words are the unknown word")
     add("--lower", action=argparse.BooleanOptionalAction, default=True, help="words; not letters")

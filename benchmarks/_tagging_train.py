@@ -13,6 +13,7 @@ import torch
 from _examples import group_rates
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
+from _tagging_graphs import Batches
 from _tagging_plan import Run, levels
 
 from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
@@ -72,7 +73,7 @@ class Bench:
         options, data = self.options, self.prepare(run)
         alike = {"common": True, "concat_messages": True}
         encoder: dict[str, dict[str, Any]] = {
-            "complete": {"score": "static", "exchange": options.exchange, **alike},
+            "complete": {"score": options.score, "exchange": options.exchange, **alike},
             "star": {"score": "additive", "memory": options.memory, **alike},
             "hierarchical": {"graph": levels(run.tasks)},
         }
@@ -126,6 +127,16 @@ class Bench:
                     spans = model.classes[task] if task in data.schemes else None
                     found[corpus.name, task] = answer(model.classes[task], sides, spans)
         return found
+
+    def batches(self, run: Run) -> Batches:
+        """Test sentences of all corpora, each once for every task of the run."""
+        data = self.prepare(run)
+        encoded = EncodedSentences(
+            [item for corpus in data.corpora for item in corpus.parts["test"]],
+            data.sentences,
+            by_task=True,
+        )
+        return Batches(encoded, self.options.batch_size)
 
     def sentences(self, run: Run) -> int:
         """How many different sentences a run trains on."""

@@ -20,6 +20,7 @@ from _comparison import Table, comparisons, score_table
 from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select, spread
 from _settings import SETTINGS
+from _tagging_graphs import graph_table
 from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,7 @@ COMMANDS = {
     "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
     "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
+    "tagging_graphs": "benchmarks/tagging.py --scopes joint --score dot --csv FILE",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
     "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
     "collect_attention": "benchmarks/collect_attention.py --root PLACE --csv "
@@ -156,6 +158,9 @@ class Report:
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.tagging_table(rows))]
+
+    def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(graph_table(rows, read(self.results / "tagging_words.csv")))]
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
         pieces = []

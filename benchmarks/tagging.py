@@ -28,6 +28,11 @@ part: 1,000 sentences are drawn from its train file with seed 0, equal sentences
 not trained on. With ``--labels`` the dev part has its full size: what is compared is training, not
 tuning, on few labels; the sentences are drawn by the seed, a smaller draw from a larger one.
 
+Beside the record stand, as ``…_graphs.csv`` and ``…_words.csv``, the edges of each graph model on
+the test parts (mean attention; by how much the loss of a receiver's sentence rises without the
+edge, in nats, and the standard error of that) and, of scores that see words, the words at which a
+task listens most to each sender.
+
 Rows are written when a run is finished, and runs whose rows are there are not run again. Tags of
 test sentences are kept in ``--out``; from them the summary makes intervals of differences to
 ``single``: a paired bootstrap over sentences, of means over seeds.
@@ -45,9 +50,11 @@ import time
 from pathlib import Path
 
 import torch
-from _record import append, read
+from _record import append, read, select
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
+from _tagging_graphs import COLUMNS as EDGES
+from _tagging_graphs import WORD_COLUMNS, graph_rows
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
 from _tagging_scores import COLUMNS, keep, key, prediction_file, summary
 from _tagging_train import Bench, Configuration
@@ -83,7 +90,18 @@ def finish(bench: Bench, run: Run) -> None:
         }
         rows += [] if key(row) in there else [row]
         print(*row.values(), f"epoch {done.best_epoch}", f"{done.seconds:.0f} s", flush=True)
+    begin = {"scope": run.scope, "model": run.model, "head": run.head, "seed": str(run.seed)}
+    edges, words = graph_rows(model.cpu(), bench.batches(run), begin)
+    for name, columns, own in (("graphs", EDGES, edges), ("words", WORD_COLUMNS, words)):
+        path = beside(options.csv, name)
+        if own and not select(read(path), **begin):  # a run that was cut off had written them
+            append(path, columns, own)
     append(options.csv, COLUMNS, rows)
+
+
+def beside(path: Path, name: str) -> Path:
+    """``tagging_graphs.csv`` beside ``tagging.csv``."""
+    return path.with_name(f"{path.stem}_{name}{path.suffix}")
 
 
 # Tuning ---------------------------------------------------------------------------------------

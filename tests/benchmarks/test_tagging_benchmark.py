@@ -243,6 +243,52 @@ def test_goes_on_where_it_was(
         start(program, monkeypatch, tmp_path, *some, "--out", str(tmp_path / "other"))
 
 
+def test_edges_and_words_of_graphs_stand_beside_the_record(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = program("_tagging_graphs")
+    monkeypatch.setattr(graphs, "MIN_COUNT", 2)
+    some = ["--scopes", "joint", "--models", "shared", "complete", "star", "--heads", "softmax"]
+    start(program, monkeypatch, tmp_path, *some, "--score", "dot", "--seeds", "0", "1")
+    read = program("_record").read
+    edges, words = (read(tmp_path / f"record_{name}.csv") for name in ("graphs", "words"))
+    tasks = ("pos", "chunk", "upos", "xpos", "ner")
+    pairs = {(a, b) for a in tasks for b in tasks if a != b}
+    for seed in ("0", "1"):
+        own = [row for row in edges if row["model"] == "complete" and row["seed"] == seed]
+        assert {(row["sender"], row["receiver"]) for row in own} == pairs and len(own) == len(pairs)
+        for task in tasks:
+            weights = [float(row["attention"]) for row in own if row["receiver"] == task]
+            assert sum(weights) == pytest.approx(1, abs=1e-3)
+        star = [row for row in edges if row["model"] == "star" and row["seed"] == seed]
+        assert [(row["sender"], row["receiver"]) for row in star] == [("shared", t) for t in tasks]
+        assert {row["attention"] for row in star} == {""}
+        assert all(float(row["error"]) > 0 and row["change"] for row in (*own, *star))
+    assert {row["model"] for row in edges} == {"complete", "star"}
+    assert {row["model"] for row in words} == {"complete"} and words
+    header, table = graphs.graph_table(edges, words)
+    assert len(table) == len(pairs) + len(tasks) and {len(row) for row in table} == {len(header)}
+    again = len(edges), len(words)
+    record = tmp_path / "record.csv"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if ",complete," not in line))
+    start(program, monkeypatch, tmp_path, *some, "--score", "dot", "--seeds", "0", "1")
+    found = [len(read(tmp_path / f"record_{name}.csv")) for name in ("graphs", "words")]
+    assert tuple(found) == again
+
+
+def test_words_in_common(program: Program) -> None:
+    graphs = program("_tagging_graphs")
+    seeds = {"0": {"the": 0.9, "of": 0.5, "a": 0.4}, "1": {"a": 0.8, "of": 0.3, "in": 0.9}}
+    rows = [
+        {"seed": seed, "word": word, "weight": str(weight)}
+        for seed, own in seeds.items()
+        for word, weight in own.items()
+    ]
+    assert graphs.common_words(rows) == "`a`, `of`"
+    assert graphs.common_words(rows[:3]) == "`the`, `of`, `a`" and graphs.common_words([]) == "–"
+
+
 def test_dev_chooses_the_configuration(program: Program, tmp_path: Path) -> None:
     tagging, plan = program("tagging"), program("_tagging_plan")
     given = options(program, tmp_path, "--learning-rate", "0.01", "0.1", "--dropout", "0", "0.5")

@@ -1,0 +1,108 @@
+"""Who listens to whom in a trained tagging model, what for, and at which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from _record import Row, select, spread
+
+from mtgnn.data import BucketBatchSampler, EncodedSentences, TokenBatch
+from mtgnn.explain import EdgeByWord, EdgeMean, WordWeights, collect_attention, edge_ablation
+from mtgnn.nn import GraphLSTM, TaggingModel
+from mtgnn.ops import CONTEXTUAL
+
+RUN = ("scope", "model", "head", "seed")
+COLUMNS = (*RUN, "receiver", "sender", "attention", "change", "error")
+WORD_COLUMNS = (*RUN, "receiver", "sender", "word", "weight", "occurrences")
+NUMBER, MIN_COUNT = 8, 20
+Table = tuple[list[str], list[list[str]]]
+
+
+class Batches:
+    """Test sentences of one task each, to be read more than once.
+
+    Args:
+        data: The sentences ``by_task``.
+        batch_size: Number of sentences of a batch.
+    """
+
+    def __init__(self, data: EncodedSentences, batch_size: int) -> None:
+        self.data, self.batch_size = data, batch_size
+
+    def __iter__(self) -> Iterator[TokenBatch]:
+        for numbers in BucketBatchSampler(self.data.lengths, self.batch_size, shuffle=False):
+            yield self.data.collate([self.data[i] for i in numbers])
+
+
+def graph_rows(model: TaggingModel, batches: Batches, run: Row) -> tuple[list[Row], list[Row]]:
+    """The edges of a model, and the words at which tasks listen; none where nothing is sent.
+
+    A mailbox has no attention of edges; words are told apart by scores that see them, where a task
+    has several senders.
+
+    Args:
+        model: On the CPU.
+        batches: Test sentences.
+        run: What begins a row.
+    """
+    encoder: Any = model.encoder
+    if not isinstance(encoder, GraphLSTM) or not encoder.graph.num_edges:
+        return [], []
+    graph = encoder.graph
+    attention, words = None, []
+    if encoder.memory == "current":
+        readouts = [EdgeMean(graph), EdgeByWord(graph, model.sentences.words)]
+        averaged, table = collect_attention(model, batches, readouts)
+        attention = averaged.edge_weight.tolist()
+        if encoder.score in CONTEXTUAL:
+            words = list(word_rows(table, run))
+    effects = edge_ablation(model, batches)
+    rows = []
+    for edge, (sender, receiver) in enumerate(graph.edges):
+        k = int(graph.edge_index[1, edge])
+        if k < graph.num_tasks:
+            told = {
+                "attention": "" if attention is None else f"{attention[edge]:.4f}",
+                "change": f"{float(effects.change[edge, k]):.5f}",
+                "error": f"{float(effects.error[edge, k]):.5f}",
+            }
+            rows.append({**run, "receiver": receiver, "sender": sender, **told})
+    return rows, words
+
+
+def word_rows(table: WordWeights, run: Row) -> Iterator[Row]:
+    """The heaviest words of the edges of tasks with several senders."""
+    receivers = table.graph.edge_index[1]
+    for edge, (sender, receiver) in enumerate(table.graph.edges):
+        if int((receivers == receivers[edge]).sum()) > 1:
+            for word, weight, times in table.top(receiver, sender, NUMBER, MIN_COUNT):
+                own = {"word": word, "weight": f"{weight:.4f}", "occurrences": str(times)}
+                yield {**run, "receiver": receiver, "sender": sender, **own}
+
+
+def graph_table(rows: Sequence[Row], words: Sequence[Row]) -> Table:
+    """Edges over seeds: attention, rise of the loss, and words that several seeds name."""
+    header = ["corpora", "model", "head", "listens", "to", "attention", "rise of the loss", "at"]
+    found = []
+    for key in dict.fromkeys(
+        (*(row[k] for k in RUN[:3]), row["receiver"], row["sender"]) for row in rows
+    ):
+        names = dict(zip((*RUN[:3], "receiver", "sender"), key, strict=True))
+        own = select(rows, **names)
+        attention = [float(row["attention"]) for row in own if row["attention"]]
+        change = [float(row["change"]) for row in own]
+        told = spread(attention, ".2f") if attention else "–"
+        found.append([*key, told, spread(change, ".2f"), common_words(select(words, **names))])
+    return header, found
+
+
+def common_words(rows: Sequence[Row], number: int = 4) -> str:
+    """The words that most seeds name, at least two where there are several seeds."""
+    seeds = {row["seed"] for row in rows}
+    counts: dict[str, list[float]] = {}
+    for row in rows:
+        counts.setdefault(row["word"], []).append(float(row["weight"]))
+    often = [word for word, own in counts.items() if len(own) >= min(2, len(seeds))]
+    often.sort(key=lambda word: (-len(counts[word]), -sum(counts[word])))
+    return ", ".join(f"`{word}`" for word in often[:number]) or "–"
