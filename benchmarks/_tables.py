@@ -9,6 +9,7 @@ from typing import Any
 from _comparison import Table, points, score_table
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
+from _tagging_scores import difference
 from scipy.stats import t as student
 
 from mtgnn import TaskGraph
@@ -87,7 +88,7 @@ def finished(rows: Sequence[Row], value: Callable[[Sequence[Row]], str]) -> str:
         return "unfinished"
 
 
-def tagging_table(rows: Sequence[Row]) -> Table:
+def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     """A line a corpus, task, model and head."""
     groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
     lines = []
@@ -98,9 +99,11 @@ def tagging_table(rows: Sequence[Row]) -> Table:
             values = [100 * float(row[column]) for row in own if row[column]]
             cells.append(spread(values) if values else "–")
         rates = [float(row["sentences_per_s"]) for row in own]
-        lines.append([*group, *cells, str(len(own)), f"{statistics.mean(rates):,.0f}"])
-    header = ["corpus", "task", "model", "head", "test", "unknown words", "dev", "seeds"]
-    return [*header, "sentences/s"], lines
+        ahead = difference(own, rows, counts) or "–"
+        lines.append([*group, cells[0], ahead, *cells[1:], str(len(own))])
+        lines[-1].append(f"{statistics.mean(rates):,.0f}")
+    header = ["corpus", "task", "model", "head", "test", "minus single", "unknown words", "dev"]
+    return [*header, "seeds", "sentences/s"], lines
 
 
 def recovery_table(rows: Sequence[Row]) -> Table:

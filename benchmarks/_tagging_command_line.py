@@ -31,7 +31,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     add("--exchange", choices=["read", "mutual"], default="read", help="of the complete graph")
     scores = ["static", "dot", "additive", "uniform"]
     add("--score", choices=scores, default="static", help="of the complete graph")
-    add("--memory", choices=["all", "past", "current"], default="all", help="of the star")
+    add("--memory", choices=["all", "past", "current"], default="current", help="of the star")
     add("--min-count", type=int, default=2, help="rarer words are the unknown word")
     add("--lower", action=argparse.BooleanOptionalAction, default=True, help="words; not letters")
     add("--batch-size", type=int, default=16)

@@ -13,8 +13,7 @@ from mtgnn.nn import GraphLSTM, TaggingModel
 from mtgnn.ops import CONTEXTUAL
 
 RUN = ("scope", "model", "head", "seed")
-COLUMNS = (*RUN, "receiver", "sender", "attention", "change", "error")
-WORD_COLUMNS = (*RUN, "receiver", "sender", "word", "weight", "occurrences")
+EDGE = (*RUN, "receiver", "sender")
 NUMBER, MIN_COUNT = 8, 20
 Table = tuple[list[str], list[list[str]]]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import statistics
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -99,26 +101,38 @@ def key(row: Mapping[str, str]) -> tuple[str, ...]:
 # Predictions ----------------------------------------------------------------------------------
 
 
+def pack(counts: Counts) -> Row:
+    """Counts ``[n, 3]`` as short texts: numbers of two bytes, compressed, in base 85."""
+    packed = base64.b85encode(zlib.compress(counts.astype("<u2").tobytes(), 9))
+    return {"sentences": str(len(counts)), "counts": packed.decode()}
+
+
+def unpack(row: Mapping[str, str]) -> Counts:
+    """The counts that :func:`pack` made a row of."""
+    flat = np.frombuffer(zlib.decompress(base64.b85decode(row["counts"])), dtype="<u2")
+    return flat.reshape(int(row["sentences"]), 3).astype(np.int64)
+
+
 def prediction_file(folder: Path, row: Mapping[str, str]) -> Path:
     """Where the predictions of a row are kept."""
     return folder / "predictions" / ("-".join(key(row)).replace(":", "-") + ".npz")
 
 
-def keep(path: Path, tags: Sequence[str], counts: Counts, **sentences: list[list[int]]) -> None:
-    """Keep tags of test sentences, word after word, with ``lengths``, and the counts."""
+def keep(path: Path, tags: Sequence[str], **sentences: list[list[int]]) -> None:
+    """Keep tags of test sentences, word after word, with ``lengths``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lengths = np.array([len(row) for row in next(iter(sentences.values()))])
     flat = {name: np.array(list(chain(*rows)), dtype=np.int16) for name, rows in sentences.items()}
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez_compressed(file, tags=np.array(tags), counts=counts, lengths=lengths, **flat)
+        np.savez_compressed(file, tags=np.array(tags), lengths=lengths, **flat)
     part.replace(path)
 
 
 # Tables ---------------------------------------------------------------------------------------
 
 
-def summary(rows: Sequence[Row], folder: Path) -> str:
+def summary(rows: Sequence[Row], counts: Sequence[Row]) -> str:
     """Of each corpus and task: scores in per cent, mean ± deviation over seeds, beside single."""
     tables = []
     for corpus, task in dict.fromkeys((row["corpus"], row["task"]) for row in rows):
@@ -137,7 +151,7 @@ def summary(rows: Sequence[Row], folder: Path) -> str:
             speed = statistics.mean(float(row["sentences_per_s"]) for row in same)
             lines.append(
                 f"{model + ', ' + head:28}{len(same):>6}{cells[0]:>14}{cells[1]:>14}"
-                f"{cells[2]:>15}{speed:>13.0f}   {difference(same, rows, folder)}"
+                f"{cells[2]:>15}{speed:>13.0f}   {difference(same, rows, counts)}"
             )
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
@@ -148,8 +162,14 @@ def spread_or_dash(values: list[float]) -> str:
     return "–" if any(math.isnan(value) for value in values) else spread(values, ".2f")
 
 
-def difference(ours: Sequence[Row], rows: Sequence[Row], folder: Path) -> str:
-    """Difference to ``single`` with the same head, over the seeds that both have."""
+def difference(ours: Sequence[Row], rows: Sequence[Row], counts: Sequence[Row]) -> str:
+    """Difference to ``single`` with the same head, over the seeds that both have.
+
+    Args:
+        ours: The rows of a model in a task.
+        rows: All rows.
+        counts: The record of counts.
+    """
     if ours[0]["model"] == "single":
         return ""
     others = {key(row): row for row in rows}
@@ -162,16 +182,10 @@ def difference(ours: Sequence[Row], rows: Sequence[Row], folder: Path) -> str:
     if not pairs:
         return "single is missing"
     mean = statistics.mean(100 * (float(a["test"]) - float(b["test"])) for a, b in pairs)
-    files = [[prediction_file(folder, row) for row in side] for side in zip(*pairs, strict=True)]
     said = f"{mean:+.2f}" + (f" ({len(pairs)} seeds)" if len(pairs) < len(ours) else "")
-    if not all(path.exists() for side in files for path in side):
-        return f"{said} (predictions are missing)"
-    low, high = interval(*(np.stack([load_counts(path) for path in side]) for side in files))
+    known = {key(row): row for row in counts}
+    sides = [[known.get(key(row)) for row in side] for side in zip(*pairs, strict=True)]
+    if None in chain(*sides):
+        return f"{said} (counts are missing)"
+    low, high = interval(*(np.stack([unpack(row) for row in side if row]) for side in sides))
     return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
-def load_counts(path: Path) -> Counts:
-    """The counts of a run's test sentences ``[n, 3]``."""
-    with np.load(path) as content:
-        counts: Counts = content["counts"]
-        return counts

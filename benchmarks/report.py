@@ -157,7 +157,7 @@ class Report:
         return [markdown(tables.transfer_table(rows)), *picture]
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
-        return [markdown(tables.tagging_table(rows))]
+        return [markdown(tables.tagging_table(rows, read(self.results / "tagging_counts.csv")))]
 
     def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(graph_table(rows, read(self.results / "tagging_words.csv")))]

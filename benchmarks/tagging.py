@@ -28,14 +28,15 @@ part: 1,000 sentences are drawn from its train file with seed 0, equal sentences
 not trained on. With ``--labels`` the dev part has its full size: what is compared is training, not
 tuning, on few labels; the sentences are drawn by the seed, a smaller draw from a larger one.
 
-Beside the record stand, as ``…_graphs.csv`` and ``…_words.csv``, the edges of each graph model on
-the test parts (mean attention; by how much the loss of a receiver's sentence rises without the
-edge, in nats, and the standard error of that) and, of scores that see words, the words at which a
-task listens most to each sender.
+Beside the record stand, as ``…_counts.csv``, what was right in each test sentence, from which come
+intervals of differences to ``single``: a paired bootstrap over sentences, of means over seeds; as
+``…_graphs.csv`` the edges of each graph model on the test parts (mean attention; by how much the
+loss of a receiver's sentence rises without the edge, in nats, and the standard error of that); as
+``…_words.csv``, of scores that see words, the words at which a task listens most to each sender;
+and as ``…_settings.json`` the options of each scope: runs with others go into another record.
 
 Rows are written when a run is finished, and runs whose rows are there are not run again. Tags of
-test sentences are kept in ``--out``; from them the summary makes intervals of differences to
-``single``: a paired bootstrap over sentences, of means over seeds.
+test sentences are kept in ``--out``.
 """
 
 from __future__ import annotations
@@ -43,27 +44,19 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import logging
 import statistics
 import time
 from pathlib import Path
 
 import torch
-from _record import append, read, select
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
-from _tagging_graphs import COLUMNS as EDGES
-from _tagging_graphs import WORD_COLUMNS, graph_rows
+from _tagging_graphs import graph_rows
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
-from _tagging_scores import COLUMNS, keep, key, prediction_file, summary
+from _tagging_record import COUNTS, EDGES, SCORES, WORDS, Record
+from _tagging_scores import keep, key, pack, prediction_file, summary
 from _tagging_train import Bench, Configuration
-
-# Options that say nothing of what a result is.
-ELSEWHERE = (
-    *("accelerator", "csv", "estimate", "heads", "models", "out", "progress", "root", "scopes"),
-    *("seeds", "sources", "summary", "threads"),
-)
 
 
 def finish(bench: Bench, run: Run) -> None:
@@ -75,12 +68,12 @@ def finish(bench: Bench, run: Run) -> None:
     model, done = bench.train(run, chosen)
     speed = bench.sentences(run) * done.epochs / (clock() - start)
     answers = bench.answers(run, model)
-    there = {key(row) for row in read(options.csv)}
-    rows = []
+    rows, counts = [], []
     for begin, (corpus, task) in zip(run.keys, answers, strict=True):
         answer = answers[corpus, task]
         sides = {"predicted": answer.predicted, "true": answer.true, "unknown": answer.unknown}
-        keep(prediction_file(options.out, begin), answer.tags, answer.counts, **sides)
+        keep(prediction_file(options.out, begin), answer.tags, **sides)
+        counts.append({**begin, **pack(answer.counts)})
         row = {
             **begin,
             "dev": f"{done.dev_score_by_task[task]:.5f}",
@@ -88,20 +81,13 @@ def finish(bench: Bench, run: Run) -> None:
             "unknown_words": f"{answer.unknown_words:.5f}",
             "sentences_per_s": f"{speed:.1f}",
         }
-        rows += [] if key(row) in there else [row]
+        rows.append(row)
         print(*row.values(), f"epoch {done.best_epoch}", f"{done.seconds:.0f} s", flush=True)
     begin = {"scope": run.scope, "model": run.model, "head": run.head, "seed": str(run.seed)}
     edges, words = graph_rows(model.cpu(), bench.batches(run), begin)
-    for name, columns, own in (("graphs", EDGES, edges), ("words", WORD_COLUMNS, words)):
-        path = beside(options.csv, name)
-        if own and not select(read(path), **begin):  # a run that was cut off had written them
-            append(path, columns, own)
-    append(options.csv, COLUMNS, rows)
-
-
-def beside(path: Path, name: str) -> Path:
-    """``tagging_graphs.csv`` beside ``tagging.csv``."""
-    return path.with_name(f"{path.stem}_{name}{path.suffix}")
+    record = Record(options.csv)
+    for part, own in ((COUNTS, counts), (EDGES, edges), (WORDS, words), (SCORES, rows)):
+        record.add(part, own)  # the scores at the end: with them the run counts as finished
 
 
 # Tuning ---------------------------------------------------------------------------------------
@@ -170,23 +156,6 @@ def estimate(bench: Bench, left: list[Run]) -> None:
     print(f"estimate: {trainings:.1f} CPU hours, from a few batches of each kind", flush=True)
 
 
-def check_settings(options: argparse.Namespace) -> None:
-    """Stop where ``--out`` and the record hold results of other settings."""
-    path = options.out / "settings.json"
-    settings = {k: v for k, v in sorted(vars(options).items()) if k not in ELSEWHERE}
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in settings if kept.get(name) != settings[name]]
-        if other:
-            said = ", ".join(f"{name} {kept.get(name)} (now {settings[name]})" for name in other)
-            raise SystemExit(f"{options.out} holds results of {said}: choose another --out, --csv")
-    elif read(options.csv):
-        raise SystemExit(f"{options.csv} has rows, and {path} is not there to say of what settings")
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-
-
 def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = make_parser(__doc__)
@@ -220,9 +189,10 @@ def main() -> None:
     options = read_options()
     logging.basicConfig(format="%(message)s")
     torch.set_num_threads(options.threads)
+    record = Record(options.csv)
     if not options.summary:
-        check_settings(options)
-        done = {key(row) for row in read(options.csv)}
+        record.check_settings(options)
+        done = {key(row) for row in record.read(SCORES)}
         every = runs(options.scopes, options.models, options.heads, options.seeds)
         left = [run for run in every if not {key(k) for k in run.keys} <= done]
         bench = Bench(options)
@@ -230,13 +200,14 @@ def main() -> None:
             estimate(bench, left)
         if options.estimate:
             return
+        record.keep_settings(options)
         start = time.perf_counter()
         for number, run in enumerate(left, 1):
             finish(bench, run)
             hours = (time.perf_counter() - start) / 3600
             print(f"{number} of {len(left)} runs, {hours:.2f} hours", flush=True)
-    rows = read(options.csv)
-    print(summary(rows, options.out) if rows else f"there is nothing in {options.csv}")
+    rows = record.read(SCORES)
+    print(summary(rows, record.read(COUNTS)) if rows else f"there is nothing in {options.csv}")
 
 
 if __name__ == "__main__":

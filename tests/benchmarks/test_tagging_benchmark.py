@@ -212,13 +212,16 @@ def test_goes_on_where_it_was(
     said = capsys.readouterr().out
     assert "estimate:" in said and "3 of 3 runs" in said
     scores = program("_tagging_scores")
+    known = program("_record").read(tmp_path / "record_counts.csv")
+    assert len(known) == len(rows)
     for row in rows:
         path = scores.prediction_file(tmp_path / "out", row)
+        [each] = [scores.unpack(r) for r in known if scores.key(r) == scores.key(row)]
         with np.load(path) as kept:
             assert kept["lengths"].sum() == len(kept["predicted"]) == len(kept["true"])
             counts = scores.count([kept["predicted"]], [kept["true"]], None)[0]
-            assert len(kept["counts"]) == len(kept["lengths"]) == 25
-        total = scores.score(scores.load_counts(path).sum(0))
+            assert len(each) == len(kept["lengths"]) == 25
+        total = scores.score(each.sum(0))
         assert float(row["test"]) == pytest.approx(total, abs=1e-5)
         if row["task"] == "pos":
             assert float(row["test"]) == pytest.approx(counts[0] / counts[1], abs=1e-5)
@@ -237,10 +240,15 @@ def test_goes_on_where_it_was(
     assert record.read_text() == before and "conll2000, chunk" in said
     [line] = [t for t in said.split("conll2000, chunk")[1].splitlines() if "complete" in t]
     assert f"{100 * float(rows[3]['test']):.2f}" in line and line.endswith("]")
-    with pytest.raises(SystemExit, match="hidden_size 6 .now 7."):
-        start(program, monkeypatch, tmp_path, *some, "--hidden-size", "7")
+    other = [*some[2:], "--hidden-size", "7"]
+    with pytest.raises(SystemExit, match="of conll2000 with hidden_size 6 .now 7."):
+        start(program, monkeypatch, tmp_path, "--scopes", "conll2000", "wnut17", *other)
+    # Of a scope without results, settings may be others.
+    start(program, monkeypatch, tmp_path, "--scopes", "wnut17", *other)
+    assert len(program("_record").read(record)) == 5
+    (tmp_path / "record_settings.json").unlink()
     with pytest.raises(SystemExit, match="of what settings"):
-        start(program, monkeypatch, tmp_path, *some, "--out", str(tmp_path / "other"))
+        start(program, monkeypatch, tmp_path, *some)
 
 
 def test_edges_and_words_of_graphs_stand_beside_the_record(
@@ -262,7 +270,7 @@ def test_edges_and_words_of_graphs_stand_beside_the_record(
             assert sum(weights) == pytest.approx(1, abs=1e-3)
         star = [row for row in edges if row["model"] == "star" and row["seed"] == seed]
         assert [(row["sender"], row["receiver"]) for row in star] == [("shared", t) for t in tasks]
-        assert {row["attention"] for row in star} == {""}
+        assert {row["attention"] for row in star} == {"1.0000"}
         assert all(float(row["error"]) > 0 and row["change"] for row in (*own, *star))
     assert {row["model"] for row in edges} == {"complete", "star"}
     assert {row["model"] for row in words} == {"complete"} and words
@@ -275,6 +283,23 @@ def test_edges_and_words_of_graphs_stand_beside_the_record(
     start(program, monkeypatch, tmp_path, *some, "--score", "dot", "--seeds", "0", "1")
     found = [len(read(tmp_path / f"record_{name}.csv")) for name in ("graphs", "words")]
     assert tuple(found) == again
+
+
+def test_a_mailbox_of_one_sender_has_effects_and_no_attention(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = ["--scopes", "conll2000", "--models", "star", "--heads", "softmax", "--memory", "all"]
+    start(program, monkeypatch, tmp_path, *some)
+    edges = program("_record").read(tmp_path / "record_graphs.csv")
+    assert [(row["receiver"], row["attention"]) for row in edges] == [("pos", ""), ("chunk", "")]
+    assert all(float(row["change"]) for row in edges)
+    assert not (tmp_path / "record_words.csv").exists()
+
+
+def test_counts_come_back_from_the_record(program: Program) -> None:
+    scores = program("_tagging_scores")
+    counts = np.random.default_rng(0).integers(0, 400, (50, 3))
+    assert (scores.unpack(scores.pack(counts)) == counts).all()
 
 
 def test_words_in_common(program: Program) -> None:
