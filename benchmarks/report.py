@@ -21,6 +21,7 @@ from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select, spread
 from _settings import SETTINGS
 from _tagging_graphs import graph_table
+from _tagging_plan import TOGETHER
 from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,8 @@ COMMANDS = {
     "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
     "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
-    "tagging_graphs": "benchmarks/tagging.py --scopes joint --score dot --csv FILE",
+    "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
+    "--score dot --csv benchmarks/results/tagging.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
     "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
     "collect_attention": "benchmarks/collect_attention.py --root PLACE --csv "
@@ -160,7 +162,12 @@ class Report:
         return [markdown(tables.tagging_table(rows, read(self.results / "tagging_counts.csv")))]
 
     def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
-        return [markdown(graph_table(rows, read(self.results / "tagging_words.csv")))]
+        shown = {"scope": TOGETHER, "model": "complete"}
+        own = select(rows, **shown)
+        if not own:
+            return [f"*Not run yet:* `python {COMMANDS['tagging_graphs']}`"]
+        words = select(read(self.results / "tagging_words.csv"), **shown)
+        return [markdown(graph_table(own, words))]
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
         pieces = []

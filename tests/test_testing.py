@@ -148,6 +148,23 @@ def test_a_layer_that_reads_its_padding_fails() -> None:
         assert_padding_invariant(layer, *BATCH)
 
 
+def test_assertions_take_some_tasks_of_each_sequence() -> None:
+    some = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1]]).bool()
+    layer = Broken(lambda x, *result: result)
+    assert_heard(layer, *BATCH[:2], some)
+    assert_attention_sums_to_one(layer, *BATCH[:2], some)
+    assert_task_permutation_equivariant(
+        lambda tasks: StarGraphLSTM(E, H, tasks), K, *BATCH[:2], some, permutation=[1, 2, 0]
+    )
+    deaf = Broken(lambda x, *result: result)
+    deaf.nodes["task0"].weight_rh_l0.data.zero_()
+    with pytest.raises(AssertionError, match="'task0' does not hear"):
+        assert_heard(deaf, *BATCH[:2], some)
+    with pytest.raises(AssertionError, match="nothing to check"):
+        hierarchy = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]}), "read"))
+        assert_heard(hierarchy, *random_batch(E, 2)[:2], torch.tensor([[1, 0]] * 4).bool())
+
+
 def test_a_layer_that_takes_some_tasks_for_others_fails() -> None:
     class Filling(Broken):
         def forward(self, x: Tensor, lengths: Any = None, task: Any = None, *rest: Any) -> tuple:

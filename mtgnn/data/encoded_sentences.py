@@ -19,12 +19,12 @@ Labels = dict[str, Sequence[str | None]]
 
 
 class EncodedSentence(NamedTuple):
-    """One sentence: words ``[T]``, their characters ``[T, C]``, its task (or its tasks ``[K]``, or
-    None), its labels ``[T]`` (or ``[T, K]``), and which words are unknown ``[T]`` (or None)."""
+    """One sentence: words ``[T]``, their characters ``[T, C]``, its task (or its tasks ``[K]``),
+    its labels ``[T]`` (or ``[T, K]``), and which words are unknown ``[T]`` (or None)."""
 
     tokens: Tensor
     characters: Tensor
-    task: Tensor | None
+    task: Tensor
     y: Tensor
     unknown: Tensor | None
 
@@ -53,8 +53,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
 
     Attributes:
         lengths: Number of words of each example ``[n]``, at least 1.
-        task: Task of each example ``[n]``; or its tasks ``[n, K]``, boolean; or None, where all
-            examples have all tasks.
+        task: Task of each example ``[n]``, or its tasks ``[n, K]``, boolean.
 
     Raises:
         ValueError: If an item has no words, tags without a task, other numbers of tags than words,
@@ -104,9 +103,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
         if not numbers:
             raise ValueError(f"expected at least one example, got none in {len(tokens)} sentences")
         self.num_tasks = len(encoder.tasks)
-        self.task: Tensor | None = torch.tensor(tasks) if by_task else torch.stack(several)
-        if not by_task and bool(self.task.all()):
-            self.task = None
+        self.task = torch.tensor(tasks) if by_task else torch.stack(several)
         self._numbers = torch.tensor(numbers)
         sentences = torch.tensor([len(row) for row in tokens])
         self.lengths = sentences[self._numbers]
@@ -124,13 +121,12 @@ class EncodedSentences(Dataset[EncodedSentence]):
     def __getitem__(self, index: int) -> EncodedSentence:
         end = int(self._ends[self._numbers[index]])
         words = slice(end - int(self.lengths[index]), end)
-        task = None if self.task is None else self.task[index]
-        y = self._y[words]
+        task, y = self.task[index], self._y[words]
         return EncodedSentence(
             self._tokens[words],
             self._spelling(words),
             task,
-            y[:, int(task)] if task is not None and task.dim() == 0 else y,
+            y[:, int(task)] if task.dim() == 0 else y,
             None if self._unknown is None else self._unknown[words],
         )
 
@@ -145,26 +141,28 @@ class EncodedSentences(Dataset[EncodedSentence]):
 
     @staticmethod
     def collate(items: Sequence[EncodedSentence]) -> TokenBatch:
-        """Pad ``items`` to the longest of them; the ``collate_fn`` of a ``DataLoader``."""
+        """Pad ``items`` to the longest of them; the ``collate_fn`` of a ``DataLoader``.
+
+        Where all have all tasks, the batch's ``task`` is None.
+        """
         lengths = torch.tensor([item.tokens.numel() for item in items])
         longest = max(item.characters.size(1) for item in items)
         characters = torch.zeros(len(items), int(lengths.max()), longest, dtype=torch.long)
         for row, item in zip(characters, items, strict=True):
             row[: item.characters.size(0), : item.characters.size(1)] = item.characters
-        tasks = [item.task for item in items if item.task is not None]
+        task = torch.stack([item.task for item in items])
         unknown = [item.unknown for item in items if item.unknown is not None]
         return TokenBatch(
             pad_sequence([item.tokens for item in items], batch_first=True),
             characters,
             lengths,
-            torch.stack(tasks) if tasks else None,
+            None if task.dim() == 2 and bool(task.all()) else task,
             pad_sequence([item.y for item in items], batch_first=True, padding_value=NO_LABEL),
             pad_sequence(unknown, batch_first=True) if unknown else None,
         )
 
     def __repr__(self) -> str:
-        by_task = self.task is not None and self.task.dim() == 1
-        how = "by task" if by_task else f"{self.num_tasks} tasks"
+        how = "by task" if self.task.dim() == 1 else f"{self.num_tasks} tasks"
         return f"EncodedSentences({len(self)}, {how})"
 
 

@@ -174,9 +174,16 @@ class SentenceEncoder:
         return torch.tensor([NO_LABEL if tag is None else numbers[tag] for tag in tags])
 
     def decode_tags(self, numbers: Iterable[int] | Tensor, task: str) -> list[str]:
-        """The task's tags with these numbers, such as those a model predicts for a sentence."""
+        """The task's tags with these numbers, such as those a model predicts for a sentence.
+
+        Raises:
+            ValueError: If a number is none of a tag, such as −100 beyond a sentence's words.
+        """
         tags = self.classes[self._check(task)]
-        numbers = numbers.tolist() if isinstance(numbers, Tensor) else numbers
+        numbers = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
+        wrong = [number for number in numbers if not 0 <= number < len(tags)]
+        if wrong:
+            raise ValueError(f"expected numbers of tags in 0…{len(tags) - 1}, got {wrong[:5]}")
         return [tags[number] for number in numbers]
 
     def _check(self, task: str) -> str:

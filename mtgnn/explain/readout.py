@@ -41,11 +41,10 @@ def arguments(batch: Batch) -> tuple[Any, ...]:
     Raises:
         ValueError: If sentences are of several tasks at once.
     """
-    if not isinstance(batch, TokenBatch):
-        return batch.tokens, batch.lengths, batch.task
     if not has_one_task(batch.task):
         raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
-    return batch.tokens, batch.characters, batch.lengths, batch.task
+    spelling = [batch.characters] if isinstance(batch, TokenBatch) else []
+    return batch.tokens, *spelling, batch.lengths, batch.task
 
 
 class Readout(Protocol):

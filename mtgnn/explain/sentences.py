@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from torch import Tensor
 
 from ..data import TokenBatch, Vocabulary
+from ..data.vocabulary import UNK
 from ..graph import TaskGraph
-from .readout import EDGES, MAILBOX, Batch, check_edges
+from .readout import EDGES, MAILBOX, Batch, arguments, check_edges
+
+LOST = "\ufffd"  # in the place of a letter that the model does not know
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class SentenceWeights:
         weights: ``[len(senders), T]``: how much it listens to each at each word.
         label: The number of its label, or ``None``; of a tagged sentence those of its words, each
             perhaps ``None``.
+        arguments: What a model is called with to read the sentence alone.
     """
 
     task: str
@@ -30,6 +34,7 @@ class SentenceWeights:
     senders: list[str]
     weights: Tensor
     label: int | None | list[int | None]
+    arguments: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
 
 class SentenceSample:
@@ -41,8 +46,9 @@ class SentenceSample:
         per_task: Sentences a task.
         mailbox: Whether the encoder reads a mailbox (``memory="all"`` or ``"past"``).
         seed: Seed of the drawing.
-        characters: The characters of a model that tags: its words are shown as they are spelt, and
-            not as they stand in the vocabulary.
+        characters: The characters of a model that tags: its words are shown as the model sees them
+            spelt, with "�" for letters that it does not know, and not as they stand in the
+            vocabulary.
 
     Raises:
         ValueError: If ``per_task`` is below 1.
@@ -95,13 +101,22 @@ class SentenceSample:
             senders = [self.graph.nodes[sender] for _, sender in edges]
             own = own[:, [edge for edge, _ in edges]]
         name, given = self.graph.tasks[task], own.t().clone()
-        return SentenceWeights(name, words, senders, given, _label(batch.y[row], steps))
+        read = _alone(batch, row, steps)
+        return SentenceWeights(name, words, senders, given, _label(batch.y[row], steps), read)
 
     def _words(self, batch: Batch, row: int, steps: int) -> list[str]:
         if self.letters is None or not isinstance(batch, TokenBatch):
             return [self.words[token] for token in batch.tokens[row, :steps].tolist()]
         spelt = batch.characters[row, :steps].tolist()
-        return ["".join(self.letters[number] for number in word if number) for word in spelt]
+        letters = [LOST if letter == UNK else letter for letter in self.letters]
+        return ["".join(letters[number] for number in word if number) for word in spelt]
+
+
+def _alone(batch: Batch, row: int, steps: int) -> tuple[Tensor, ...]:
+    """What a model is called with to read one sequence of a batch by itself, without padding."""
+    *spelling, lengths, task = arguments(batch)
+    own = [part[row : row + 1, :steps].clone() for part in spelling]
+    return (*own, lengths[row : row + 1].clone(), task[row : row + 1].clone())
 
 
 def _label(y: Tensor, steps: int) -> int | None | list[int | None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..data import Vocabulary
 from ..nn import MultiTaskModel, TaggingModel
+from ..nn.modes import evaluating
 from .sentences import SentenceWeights
 
 
@@ -44,11 +46,14 @@ def _label(model: MultiTaskModel, sentence: SentenceWeights) -> dict[str, Any]:
 
 
 def _tags(model: TaggingModel, sentence: SentenceWeights) -> dict[str, Any]:
-    [found] = model.predict([sentence.words], sentence.task)
+    # Not by the words that are shown, which need not be all that the model has read.
+    *_, lengths, task = sentence.arguments
+    with evaluating(model), torch.no_grad():
+        numbers = model.heads.decode(model(*sentence.arguments), lengths, task)[0]
     names, labels = model.classes[sentence.task], sentence.label
     assert isinstance(labels, list)
     return {
-        "tags": found[sentence.task],
+        "tags": model.sentences.decode_tags(numbers.cpu(), sentence.task),
         "labels": [None if label is None else names[label] for label in labels],
     }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..graph import Tasks
+from ..ops import to_device
 from .check import check_option
+from .padded import has_one_task
 from .pooling import pool
 from .shared_private import SharedPrivateLSTM
 
@@ -84,25 +87,42 @@ class AdversarialLSTM(SharedPrivateLSTM):
         super().reset_parameters()
         self.discriminator.reset_parameters()
 
-    def auxiliary_losses(self, out: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
-        """What to add to the loss of each sequence.
+    def auxiliary_losses(self, out: Tensor, lengths: Tensor, task: Tensor | None) -> Tensor:
+        """What to add to the loss of each sequence; of one with several tasks, a mean over these.
 
         Args:
-            out: ``[B, T, F]``, what :meth:`forward` gave for these tasks.
+            out: ``[B, T, F]`` or ``[B, T, K, F]``, what :meth:`forward` gave for these tasks.
             lengths: ``[B]``, real steps.
-            task: ``[B]``, the task of each sequence.
+            task: ``[B]``, the task of each sequence; ``[B, K]``, boolean, its tasks; ``None``: all.
 
         Returns:
             Losses ``[B]``.
 
         Raises:
-            ValueError: If ``out`` is of another shape, such as that of all tasks.
+            ValueError: If ``out`` is of another shape than such tasks give.
         """
-        if out.dim() != 3 or out.size(-1) != self.output_size or task.shape != out.shape[:1]:
+        num_tasks = self.graph.num_tasks
+        one = has_one_task(task)
+        expected = out.shape[:2] if one else (*out.shape[:2], num_tasks)
+        asked = (len(out),) if one else (len(out), num_tasks)
+        fits = task is None or task.shape == asked
+        if out.shape != (*expected, self.output_size) or not fits:
+            said = "all" if task is None else list(task.shape)
             raise ValueError(
-                f"expected outputs [B, T, {self.output_size}] for a task each, "
-                f"got {list(out.shape)} and tasks {list(task.shape)}"
+                f"expected outputs [B, T, {self.output_size}] for a task each, or "
+                f"[B, T, {num_tasks}, {self.output_size}], got {list(out.shape)} and tasks {said}"
             )
+        if has_one_task(task):
+            return self._losses(out, lengths, task)
+        wanted = torch.ones(len(out), num_tasks).bool() if task is None else task.cpu()
+        row, number = wanted.nonzero(as_tuple=True)
+        place = to_device(row * num_tasks + number, out.device)
+        own = out.transpose(1, 2).flatten(0, 1).index_select(0, place)
+        losses = self._losses(own, lengths.cpu()[row], number)
+        share = to_device(1 / wanted.sum(1)[row], out.device).to(losses.dtype)
+        return losses.new_zeros(len(out)).index_add(0, to_device(row, out.device), losses * share)
+
+    def _losses(self, out: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
         shared, private = self.split(out)
         pooled = pool(shared, lengths, self.pooling, bidirectional=self.bidirectional)
         logits = self.discriminator(reverse_gradient(pooled))

@@ -65,16 +65,23 @@ def check_input(
     if x.dim() == 4 and x.size(2) != nodes:
         raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
     batch, steps = x.shape[:2]
-    if isinstance(task, Tensor) and task.dtype == torch.bool:
-        _check_wanted(task, batch, layer.graph.num_tasks)
-    elif task is not None:
-        _check_integers("tasks", task, batch, 0, layer.graph.num_tasks - 1)
+    check_tasks(task, batch, layer.graph.num_tasks)
     if lengths is None:
         return [steps] * batch
     return _check_integers("lengths", lengths, batch, 1, steps)
 
 
-def _check_wanted(task: Tensor, batch: int, num_tasks: int) -> None:
+def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
+    """Raise where tasks are neither one of each sequence nor several of each, as booleans.
+
+    Raises:
+        ValueError: For another shape or type, a number out of range, or a sequence without a task.
+    """
+    if task is None:
+        return
+    if not isinstance(task, Tensor) or task.dtype != torch.bool:
+        _check_integers("tasks", task, batch, 0, num_tasks - 1)
+        return
     if task.shape != (batch, num_tasks):
         raise ValueError(
             f"expected tasks of each sequence as booleans [{batch}, {num_tasks}], "

@@ -49,7 +49,7 @@ class CrossStitchLSTM(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, K, E)`, one input per task; or a
           :class:`~torch.nn.utils.rnn.PackedSequence`
-        - **output:** :math:`(B, T, D \cdot H)`, with ``task=None`` :math:`(B, T, K, D \cdot H)`;
+        - **output:** :math:`(B, T, D \cdot H)`, of several tasks :math:`(B, T, K, D \cdot H)`;
           exact zeros beyond the lengths
 
     Raises:

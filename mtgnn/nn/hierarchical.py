@@ -58,7 +58,7 @@ class HierarchicalLSTM(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, K, E)`, one input per task; or a
           :class:`~torch.nn.utils.rnn.PackedSequence`
-        - **output:** :math:`(B, T, D \cdot H)`, with ``task=None`` :math:`(B, T, K, D \cdot H)`;
+        - **output:** :math:`(B, T, D \cdot H)`, of several tasks :math:`(B, T, K, D \cdot H)`;
           exact zeros beyond the lengths
 
     Raises:
@@ -148,9 +148,13 @@ class HierarchicalLSTM(nn.Module):
             outs, end = self._read(own_input(batch.x, batch.task), sizes, need, state)
             return batch.as_they_came(_finish(outs, need)), end
         if batch.x.dim() == 3:
-            top = own.max().expand(batch.x.size(0))
-            outs, end = self._read(batch.x, sizes, top, state)
-            every = torch.stack([outs[level - 1] for level in own.tolist()], 2)
+            need = own.max().expand(batch.x.size(0))
+            if batch.wanted is not None:
+                need = (batch.wanted.cpu() * own).amax(1)
+            outs, end = self._read(batch.x, sizes, need, state)
+            levels = _spread(outs, need)
+            levels += [torch.zeros_like(levels[0])] * (len(self.levels) - len(levels))
+            every = torch.stack([levels[level - 1] for level in own.tolist()], 2)
             return batch.as_they_came(batch.only_wanted(every)), end
         each = own.repeat(batch.x.size(0))  # B·K sequences, each of a task of its own
         outs, end = self._read(
@@ -174,9 +178,9 @@ class HierarchicalLSTM(nn.Module):
                 x = nn.functional.dropout(x, self.dropout, self.training)
             kept = below > number
             rows, below = rows[kept], below[kept]
-            index = rows.to(x.device)
+            index = rows.to(x.device, non_blocking=True)
             if not kept.all():
-                x = x[kept.nonzero().squeeze(1).to(x.device)]
+                x = x[kept.nonzero().squeeze(1).to(x.device, non_blocking=True)]
             start = None
             if state is not None:
                 layers = slice(number * per_level, (number + 1) * per_level)
@@ -206,6 +210,18 @@ class HierarchicalLSTM(nn.Module):
         return f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, {self.graph!r})"
 
 
+def _spread(outs: list[Tensor], need: Tensor) -> list[Tensor]:
+    """The states of every level for all sequences, zeros where one does not need the level."""
+    whole = []
+    for number, out in enumerate(outs, 1):
+        rows = (need >= number).nonzero().squeeze(1)
+        if len(rows) < len(need):
+            index = rows.to(out.device, non_blocking=True)
+            out = out.new_zeros(len(need), *out.shape[1:]).index_copy(0, index, out)
+        whole.append(out)
+    return whole
+
+
 def _finish(outs: list[Tensor], need: Tensor) -> Tensor:
     """Of each sequence, the states of the level that it needs: ``[B, T, F]``."""
     pieces, order = [], []
@@ -213,9 +229,15 @@ def _finish(outs: list[Tensor], need: Tensor) -> Tensor:
     for number, out in enumerate(outs, 1):
         last = need[rows] == number
         if last.any():
-            pieces.append(out if last.all() else out[last.nonzero().squeeze(1).to(out.device)])
+            pieces.append(
+                out
+                if last.all()
+                else out[last.nonzero().squeeze(1).to(out.device, non_blocking=True)]
+            )
             order.append(rows[last])
         rows = rows[~last]
     if len(pieces) == 1:
         return pieces[0]
-    return torch.cat(pieces)[torch.argsort(torch.cat(order)).to(pieces[0].device)]
+    return torch.cat(pieces)[
+        torch.argsort(torch.cat(order)).to(pieces[0].device, non_blocking=True)
+    ]

@@ -46,7 +46,7 @@ class MixtureOfExpertsLSTM(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, K + n, E)`, one input per node: of a task,
           for its gate, and of an expert; or a :class:`~torch.nn.utils.rnn.PackedSequence`
-        - **output:** :math:`(B, T, D \cdot H)`, with ``task=None`` :math:`(B, T, K, D \cdot H)`;
+        - **output:** :math:`(B, T, D \cdot H)`, of several tasks :math:`(B, T, K, D \cdot H)`;
           exact zeros beyond the lengths
 
     Raises:
@@ -133,10 +133,9 @@ class MixtureOfExpertsLSTM(nn.Module):
         states, end = self.experts(words, batch.lengths, None, state)  # [B, T, n, F]
         padding = batch.padding[:, :, None, None]
         real = batch.x.masked_fill(padding.flatten(batch.x.dim() - 1), 0)
-        gate = self._gate(real, batch.task)
+        gate = self._gate(real, batch.task, batch.wanted)
         if batch.task is None:
-            out = batch.only_wanted(torch.einsum("btkn,btnf->btkf", gate, states))
-            gate = batch.only_wanted(gate)
+            out = torch.einsum("btkn,btnf->btkf", gate, states)
         else:
             out = torch.einsum("btn,btnf->btf", gate, states)
         answer = batch.as_they_came(out)
@@ -148,14 +147,25 @@ class MixtureOfExpertsLSTM(nn.Module):
         alpha = gate.masked_fill(padding, 0).flatten(2).unsqueeze(-1)
         return answer, end, [(self.graph.edge_index.to(gate.device), alpha)]
 
-    def _gate(self, x: Tensor, task: Tensor | None) -> Tensor:
-        """The gates of the wanted tasks: ``[B, T, n]``, or of all ``[B, T, K, n]``."""
+    def _gate(self, x: Tensor, task: Tensor | None, wanted: Tensor | None) -> Tensor:
+        """The gates of one task each ``[B, T, n]``, or of several ``[B, T, K, n]``, zeros where one
+        is not wanted."""
         if task is None:
-            weight = torch.stack([self.gates[name].weight for name in self.graph.tasks])
+            asked = [True] * self.graph.num_tasks if wanted is None else wanted.any(0).tolist()
+            gates = [self.gates[name].weight for name in self.graph.tasks]
+            # Whoever is in no sequence keeps grad None.
+            weight = torch.stack(
+                [w if a else w.detach() for w, a in zip(gates, asked, strict=True)]
+            )
             if x.dim() == 3:
-                return torch.einsum("bte,kne->btkn", x, weight).softmax(-1)
-            own = x[:, :, : self.graph.num_tasks]
-            return torch.einsum("btke,kne->btkn", own, weight).softmax(-1)
+                gate = torch.einsum("bte,kne->btkn", x, weight).softmax(-1)
+            else:
+                own = x[:, :, : self.graph.num_tasks]
+                gate = torch.einsum("btke,kne->btkn", own, weight).softmax(-1)
+            if wanted is None:
+                return gate
+            other = ~wanted.to(gate.device, non_blocking=True)
+            return gate.masked_fill(other[:, None, :, None], 0)
         present, slot = torch.unique(task.cpu(), return_inverse=True)
         weight = torch.stack([self.gates[self.graph.tasks[k]].weight for k in present.tolist()])
         own = weight[slot.to(weight.device, non_blocking=True)]

@@ -152,6 +152,10 @@ class MultiTaskModel(nn.Module):
                 out of range.
         """
         check_tokens(tokens, len(self.vocabulary))
+        if task.dim() != 1 or task.dtype == torch.bool:
+            raise ValueError(
+                f"expected one task of each text, integers [B], got {task.dtype} {list(task.shape)}"
+            )
         lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
         x = self.dropout(self.embedding(self._rows(tokens, task)))
         asked = return_attention_weights, return_auxiliary_losses

@@ -125,14 +125,21 @@ class _Planner:
         self.slots = 0
 
     def mutual(self) -> list[Stage]:
-        """One stage for each set of nodes that some sequences need."""
+        """One stage for each set of nodes that some sequences need, and one of all lonely ones."""
+        linked = set(self.graph.edge_index.flatten().tolist())
         groups: dict[frozenset[int], list[int]] = {}
+        lonely: dict[int, list[int]] = {}
         for b in self.longest_first:
-            groups.setdefault(self.graph.ancestors(self.wanted[b]), []).append(b)
-        return [
+            needed = self.graph.ancestors(self.wanted[b])
+            for node in sorted(needed - linked):
+                lonely.setdefault(node, []).append(b)
+            if needed & linked:
+                groups.setdefault(needed & linked, []).append(b)
+        stages = [
             self._mutual(dict.fromkeys(sorted(needed), sequences))
             for needed, sequences in groups.items()
         ]
+        return [*stages, self._known(lonely, False, lonely)] if lonely else stages
 
     def read(self) -> list[Stage]:
         """Silent runs of the senders (and of who receives nothing), then the receivers."""

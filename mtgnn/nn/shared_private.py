@@ -57,7 +57,7 @@ class SharedPrivateLSTM(nn.Module):
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, K, E)`, one input per task; or a
           :class:`~torch.nn.utils.rnn.PackedSequence`
-        - **output:** :math:`(B, T, D \cdot 2H)`, with ``task=None``
+        - **output:** :math:`(B, T, D \cdot 2H)`, of several tasks
           :math:`(B, T, K, D \cdot 2H)`; exact zeros beyond the lengths
 
     Raises:

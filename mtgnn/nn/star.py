@@ -30,7 +30,7 @@ class StarGraphLSTM(GraphLSTM):
 
     Shapes: As in :class:`GraphLSTM`; attention handed out is ``(edge_index, beta)`` with
         ``beta [B, T, T, P]`` (step, mailbox position) for a given task, ``[B, K, T, T, P]``
-        with ``task=None``. With ``memory="current"`` it is as in :class:`GraphLSTM`.
+        of several. With ``memory="current"`` it is as in :class:`GraphLSTM`.
 
     Raises:
         ValueError: For an unknown memory, a ``conv`` or ``exchange``, or static scores of a mailbox

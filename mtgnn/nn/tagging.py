@@ -12,6 +12,7 @@ from ..data import NO_LABEL
 from ..graph import Tasks
 from . import chain, crf
 from .chain import Scores
+from .check import check_tasks
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
 from .padded import has_one_task
@@ -22,9 +23,8 @@ class TaggingHeads(nn.Module):
     """One linear tagger a task; over its scores a softmax a word, or a CRF over the sentence.
 
     The CRFs of all tasks run at once, and each keeps its own tags. With one task of each sentence,
-    the head and CRF of a task that is in no sentence keep ``grad is None``; otherwise all heads are
-    computed, and that of a task without labels has a gradient of zeros. CRFs run over the sentences
-    that have their task.
+    the head and CRF of a task that is in no sentence keep ``grad is None``, and so does the CRF
+    with some tasks of each. With all tasks, what has no labels has a gradient of zeros.
 
     Args:
         in_channels: Size F of a word's vector.
@@ -94,6 +94,7 @@ class TaggingHeads(nn.Module):
                 f"expected h of shape [B, T, F] with a task each or [B, T, K, F] with several, "
                 f"got {list(h.shape)}{' with a task each' if each else ''}"
             )
+        check_tasks(task, h.size(0), len(self.tasks))
         return self.scores(h, task if each else None)
 
     def loss(
@@ -129,7 +130,7 @@ class TaggingHeads(nn.Module):
             scores = self._stack(groups, logits)
             found = crf.log_likelihood(scores, groups.split(y), groups.lengths(sizes))
             return -groups.join(found)
-        real = _real(sizes, y)
+        real = _real(sizes, y, task)
         y = torch.where(real, y, NO_LABEL)
         self._check_labels(y, task)
         flat = nn.functional.cross_entropy(
@@ -181,6 +182,8 @@ class TaggingHeads(nn.Module):
             raise ValueError(
                 f"expected logits of shape {['B', 'T', *shape]}, got {list(logits.shape)}"
             )
+        if task is not None:  # on a GPU too: it is read on the CPU in any case
+            check_tasks(task.cpu(), logits.size(0), len(self.tasks))
         sizes = crf.check_lengths(lengths, *logits.shape[:2])
         return sizes.to(logits.device, non_blocking=True)
 

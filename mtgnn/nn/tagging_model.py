@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..data import NO_LABEL, EncodedWords, SentenceEncoder
 from ..graph import TaskGraph
+from ..ops import to_device
 from . import saved
 from .check_model import check_tokens
 from .modes import evaluating
@@ -143,8 +144,8 @@ class TaggingModel(nn.Module):
                 none are read.
             lengths: ``[B]``, real words. Like ``task`` it is read on the CPU: there it costs a GPU
                 no synchronisation.
-            task: ``[B]``, task of each sentence; ``[B, K]``, boolean, its tasks, which alone are
-                computed; by default all tasks.
+            task: ``[B]``, task of each sentence; ``[B, K]``, boolean, its tasks; by default all
+                tasks.
             return_attention_weights: Also returns the encoder's attention.
             return_auxiliary_losses: Also returns what the encoder wants added to the loss of each
                 sentence ``[B]``; zeros where it wants nothing.
@@ -172,9 +173,11 @@ class TaggingModel(nn.Module):
             return self.heads(self.dropout(out), task)
         # Those that are asked for alone: dropout of the others would cost more than their heads.
         row, number = task.nonzero(as_tuple=True)
-        own = self.heads(self.dropout(out.transpose(1, 2)[row, number]), number)
-        shape = (*task.shape, *own.shape[1:])
-        return own.new_zeros(shape).index_put((row, number), own).transpose(1, 2)
+        place = to_device(row * task.size(1) + number, out.device)
+        own = out.transpose(1, 2).flatten(0, 1).index_select(0, place)
+        own = self.heads(self.dropout(own), number)
+        every = own.new_zeros(task.numel(), *own.shape[1:]).index_copy(0, place, own)
+        return every.unflatten(0, task.shape).transpose(1, 2)
 
     @property
     def has_auxiliary_losses(self) -> bool:
@@ -206,14 +209,18 @@ class TaggingModel(nn.Module):
         if has_one_task(batch.task):
             return Samples(losses, batch.task.to(losses.device), (y != NO_LABEL).any(1))
         task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
-        return Samples(losses.flatten(), task.flatten(), (y != NO_LABEL).any(1).flatten())
+        labelled = (y != NO_LABEL).any(1)
+        if batch.task is not None:
+            labelled = labelled & batch.task.to(losses.device, non_blocking=True)
+        return Samples(losses.flatten(), task.flatten(), labelled.flatten())
 
     def loss_per_sample(self, logits: Tensor, batch: Any) -> Tensor:
         """The loss of each sentence ``[B]``, as in :meth:`losses`; of several tasks ``[B, K]``."""
         return self.heads.loss(logits, batch.y, batch.lengths, batch.task)
 
     def predicted(self, output: Output, batch: Any) -> Tensor:
-        """The tags of each word, shaped like ``batch.y``; −100 beyond the lengths."""
+        """The tags of each word, shaped like ``batch.y``; −100 beyond the lengths, and for tasks
+        that a sentence does not have."""
         return self.heads.decode(output.logits.detach(), batch.lengths, batch.task)
 
     # Prediction ----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def assert_gradients_accumulate(
         layer: The layer; its gradients are ``None`` afterwards.
         x: ``[B, T, E]`` or ``[B, T, N, E]``, B at least 2.
         lengths: ``[B]``.
-        task: ``[B]`` or ``None``.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``.
 
     Raises:
         AssertionError: If gradients do not add up, or share memory.

@@ -29,7 +29,7 @@ def assert_heard(
         layer: The layer.
         x: ``[B, T, E]`` or ``[B, T, N, E]``, T at least 2: a message may take a step to arrive.
         lengths: ``[B]``.
-        task: ``[B]``; ``None``: the states of all tasks are looked at.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``: the states of all tasks are looked at.
         edges: Pairs of names (sender, receiving task); by default all edges of the graph that
             enter a task of the batch. A path counts where it is named here.
 
@@ -45,7 +45,12 @@ def assert_heard(
         >>> assert_heard(layer, *random_batch(3, 2), edges=[("a", "b")])
     """
     graph = task_graph(layer)
-    present = set(range(graph.num_tasks)) if task is None else set(task.tolist())
+    number_of = torch.arange(graph.num_tasks)
+    if task is None:
+        member = torch.ones(x.size(0), graph.num_tasks, dtype=torch.bool)
+    else:
+        member = task.cpu().unsqueeze(1) == number_of if has_one_task(task) else task.cpu()
+    present = set(member.any(0).nonzero().flatten().tolist())
     if edges is None:
         edges = [edge for edge in graph.edges if graph.index(edge[1]) in present]
     pairs = [(sender, graph.index(receiver), receiver) for sender, receiver in edges]
@@ -58,7 +63,7 @@ def assert_heard(
     for sender, number, receiver in pairs:
         require(number in present, f"no sequence of this batch belongs to {receiver!r}")
         changed = after[sender] != before
-        changed = changed[:, :, number] if task is None else changed[task == number]
+        changed = (changed if has_one_task(task) else changed[:, :, number])[member[:, number]]
         require(bool(changed.any()), f"{receiver!r} does not hear {sender!r}")
 
 

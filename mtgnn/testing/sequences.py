@@ -20,7 +20,7 @@ def assert_padding_invariant(
         layer: The layer.
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``, at least one of them below T.
-        task: ``[B]`` or ``None``.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``.
 
     Raises:
         AssertionError: If padding matters.
@@ -57,7 +57,7 @@ def assert_batch_invariant(
         layer: The layer.
         x: ``[B, T, E]`` or ``[B, T, N, E]``, B at least 2.
         lengths: ``[B]``.
-        task: ``[B]`` or ``None``.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``.
 
     Raises:
         AssertionError: If its companions matter to a sequence.
@@ -92,7 +92,7 @@ def assert_streams(
     Args:
         layer: The layer.
         x: ``[B, T, E]`` or ``[B, T, N, E]``, T at least 2.
-        task: ``[B]`` or ``None``.
+        task: ``[B]``, boolean ``[B, K]``, or ``None``.
         lengths: ``[B]``, all above ``split``.
         split: Number of steps of the first part; by default every one that the lengths allow.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..graph import Tasks, task_names
 from ..nn import GraphLSTM, TaskAttentionConv
+from ..nn.padded import has_one_task
 from .calling import outputs, require, same, task_graph
 from .drawing import randomise
 
@@ -30,7 +31,8 @@ def assert_task_permutation_equivariant(
         tasks: Task names, or their number; at least 2.
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``.
-        task: ``[B]``, numbers in the order of ``tasks``; all tasks at once are looked at too.
+        task: ``[B]``, numbers in the order of ``tasks``, or boolean ``[B, K]``; all tasks at once
+            are looked at too.
         permutation: The new order as positions in the old; by default the last task comes first.
 
     Raises:
@@ -54,7 +56,11 @@ def assert_task_permutation_equivariant(
     moved = x if x.dim() == 3 else x[:, :, nodes]
     every = outputs(old, x, lengths, None)
     same(outputs(new, moved, lengths, None), every[:, :, order], "the order of the tasks matters")
-    if task is not None:
+    if task is not None and not has_one_task(task):
+        some = outputs(old, x, lengths, task)[:, :, order]
+        found = outputs(new, moved, lengths, task[:, order])
+        same(found, some, "the order of the tasks matters")
+    elif task is not None:
         there = torch.tensor([order.index(k) for k in task.tolist()], device=task.device)
         expected = outputs(old, x, lengths, task)
         same(outputs(new, moved, lengths, there), expected, "the order of the tasks matters")

@@ -271,7 +271,8 @@ def test_edges_and_words_of_graphs_stand_beside_the_record(
         star = [row for row in edges if row["model"] == "star" and row["seed"] == seed]
         assert [(row["sender"], row["receiver"]) for row in star] == [("shared", t) for t in tasks]
         assert {row["attention"] for row in star} == {"1.0000"}
-        assert all(float(row["error"]) > 0 and row["change"] for row in (*own, *star))
+        assert all(float(row["error"]) > 0 for row in (*own, *star))
+        assert any(float(row["change"]) > 0.001 for row in own)
     assert {row["model"] for row in edges} == {"complete", "star"}
     assert {row["model"] for row in words} == {"complete"} and words
     header, table = graphs.graph_table(edges, words)

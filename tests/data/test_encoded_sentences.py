@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 from torch_geometric.data import Data, InMemoryDataset
 
 from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder
@@ -28,7 +28,7 @@ N = -100
 def test_items_in_several_tasks() -> None:
     encoded = EncodedSentences(DATA, ENCODER)
     assert encoded.lengths.tolist() == [2, 1, 3] and len(encoded) == 3
-    assert encoded.task is not None and encoded.task.dtype == torch.bool
+    assert encoded.task.dtype == torch.bool
     assert encoded.task.tolist() == [
         [True, True, False],
         [True, False, False],
@@ -46,13 +46,23 @@ def test_items_in_several_tasks() -> None:
 def test_items_in_all_tasks() -> None:
     classes = {task: CLASSES[task] for task in ("pos", "chunk")}
     encoded = EncodedSentences(CHUNKED[:1] * 2, SentenceEncoder.build([["The"]], classes))
-    assert encoded.task is None and all(item.task is None for item in encoded)
-    assert encoded.collate(list(encoded)).task is None
+    assert encoded.task.tolist() == [[True, True]] * 2
+    assert encoded.collate(list(encoded)).task is None  # all tasks
+
+
+def test_fully_and_partly_labelled_sets_join() -> None:
+    full = EncodedSentences(
+        [Data(words=["A"], tags={task: tags[:1] for task, tags in CLASSES.items()})], ENCODER
+    )
+    both = ConcatDataset([full, EncodedSentences(DATA, ENCODER)])
+    batch = full.collate([both[i] for i in range(len(both))])
+    assert batch.task is not None
+    assert batch.task.tolist()[:2] == [[True] * 3, [True, True, False]] and len(batch) == 4
 
 
 def test_items_by_task() -> None:
     encoded = EncodedSentences(DATA, ENCODER, by_task=True)
-    assert encoded.task is not None and encoded.task.tolist() == [0, 1, 0, 2]
+    assert encoded.task.tolist() == [0, 1, 0, 2]
     assert encoded.lengths.tolist() == [2, 2, 1, 3]
     assert [item.y.tolist() for item in encoded] == [[0, 1], [0, 1], [0], [1, N, 0]]
     assert [item.tokens.numel() for item in encoded] == [2, 2, 1, 3]
@@ -95,9 +105,9 @@ def test_sentences_without_labels() -> None:
         [[N] * 3] * 2,
     ]
     tasks = EncodedSentences(bare, ENCODER).task
-    assert tasks is not None and tasks.tolist() == [[True] * 3, [False, False, True]]
+    assert tasks.tolist() == [[True] * 3, [False, False, True]]
     item = EncodedSentences(bare[1:], ENCODER, by_task=True)[0]
-    assert item.task is not None and (int(item.task), item.y.tolist()) == (2, [N, N])
+    assert (int(item.task), item.y.tolist()) == (2, [N, N])
 
 
 def test_collate() -> None:

@@ -215,6 +215,39 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
     assert told["words"] is None if name == "uniform" else any(told["words"])
 
 
+def test_tags_are_those_of_the_sentence_that_was_read(tmp_path: Path) -> None:
+    """Not of the words that are shown, which lack letters."""
+    words = ["Internationally", "c\u00e4t2", "dog", "internally"]
+    classes = {"pos": [f"T{n}" for n in range(9)], "chunk": [f"C{n}" for n in range(9)]}
+    form = WordForm(lower=True, digits=True)
+    known = [["internationally", "c\u00e4t0", "dog", "internally"]]
+    plain = SentenceEncoder.build(known, classes, form)
+    letters = SentenceEncoder.build([["intlydogear"]], classes).characters
+    sentences = SentenceEncoder(plain.words, letters, classes, form, max_characters=4)
+    torch.manual_seed(1)
+    model = TaggingModel(sentences, "complete", embedding_size=9, character_size=9, hidden_size=9)
+    data = [
+        Data(words=words[i:] + words[:i], tags={"pos": ["T0"] * 4, "chunk": ["C0"] * 4})
+        for i in range(4)
+    ]
+    encoded = EncodedSentences(data, sentences, by_task=True)
+    loader = torch.utils.data.DataLoader(encoded, 3, collate_fn=encoded.collate)
+    report(model, loader, tmp_path / "page.html", progress=False)
+    told = content(tmp_path / "page.html")["sentences"]
+    expected = [
+        (task, tags[task]) for task in classes for tags in model.predict([d.words for d in data])
+    ]
+    assert sorted((s["task"], s["tags"]) for s in told) == sorted(expected)
+    assert {word for s in told for word in s["words"]} == {
+        "\ufffdnly",
+        "inly",
+        "\ufffd\ufffdt\ufffd",
+        "dog",
+    }
+    again = [model.predict([s["words"]])[0][s["task"]] for s in told]
+    assert any(tags != s["tags"] for tags, s in zip(again, told, strict=True))
+
+
 @pytest.mark.parametrize("name", TAGGERS)
 def test_tagged_sentences(name: str, tagged_pages: dict[str, Path]) -> None:
     model, told = make_tagger(name), content(tagged_pages[name])

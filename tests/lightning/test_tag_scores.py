@@ -37,13 +37,14 @@ def test_f1_is_that_of_all_sentences(size: int) -> None:
     ]
     expected = f1(*sides)
     assert 0.2 < expected < 0.9
-    for every in (None, torch.tensor([True, False]), False):
+    for every in (None, torch.tensor([False, True]), False):
         scores = TagScores(CLASSES, {"chunk": f1})
         for own, true in zip(predicted.split(size), y.split(size), strict=True):
             if every is False:
                 scores.update(own, true, torch.ones(len(true), dtype=torch.long))
                 continue
-            own, true = (torch.stack([part % 2, part], 2) for part in (own, true))
+            other = (true % 2 if every is None else torch.full_like(true, -100), true)
+            own, true = torch.stack([own % 2, own], 2), torch.stack(other, 2)
             scores.update(own, true, None if every is None else every.expand(len(true), 2))
         assert scores.compute() == {"chunk": pytest.approx(expected)}
         scores.reset()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import TASKS, E, H, by_name, check_encoder, inputs
+from contract import SOME, TASKS, E, H, by_name, check_encoder, inputs
 from torch import Tensor
 
 from mtgnn.nn import AdversarialLSTM, SharedPrivateLSTM
@@ -49,6 +49,28 @@ def test_losses_are_the_formula(both: bool) -> None:
         adversarial = discriminate(made, out[b], length, k)
         expected = 0.3 * adversarial + 0.7 * overlap(made, out[b], length)
         torch.testing.assert_close(got[b], expected)
+
+
+@pytest.mark.parametrize("some", [SOME, None])
+def test_with_several_tasks_they_are_a_mean_over_these(some: Tensor | None) -> None:
+    made = layer(both=True)
+    x, lengths, _ = inputs(made)
+    out = made(x, lengths, some)[0].detach().requires_grad_()
+    got = made.auxiliary_losses(out, lengths, some)
+    expected = []
+    for b, own in enumerate((torch.ones(6, 3).bool() if some is None else some).tolist()):
+        each = [
+            made.auxiliary_losses(out[b : b + 1, :, k], lengths[b : b + 1], torch.tensor([k]))[0]
+            for k, wanted in enumerate(own)
+            if wanted
+        ]
+        expected.append(sum(each) / len(each))
+    torch.testing.assert_close(got, torch.stack(expected))
+    mine, theirs = (
+        torch.autograd.grad(loss.square().sum(), [out, made.discriminator.weight])
+        for loss in (got, torch.stack(expected))
+    )
+    torch.testing.assert_close(mine, theirs)
 
 
 def test_weights_are_the_papers() -> None:
@@ -127,6 +149,7 @@ def test_errors() -> None:
         (lambda: layer(orthogonality_weight=float("nan")), "at least 0"),
         (lambda: layer(pooling="attention"), "pooling"),
         (lambda: made.auxiliary_losses(made(inputs(made).x)[0], lengths, task), "a task each"),
+        (lambda: made.auxiliary_losses(out, lengths, None), "tasks all"),
         (lambda: made.auxiliary_losses(out[..., :H], lengths, task), r"\[B, T, 8\]"),
         (lambda: made.auxiliary_losses(out, lengths, task[:2]), r"tasks \[2\]"),
         (lambda: made.auxiliary_losses(out, lengths + 5, task), "1…5"),

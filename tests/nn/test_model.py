@@ -206,6 +206,7 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
         (lambda: model()(TOKENS, LENGTHS + 1, TASK), "1…4"),
         (lambda: model()(TOKENS, LENGTHS - 1, TASK), "1…4"),
         (lambda: model()(TOKENS, LENGTHS, TASK + 1), "0…2"),
+        (lambda: model()(TOKENS, LENGTHS, torch.eye(len(TASK), 3).bool()), "one task of each text"),
         (lambda: model().predict(["i"], "films"), "'books'.*'films'"),
         (lambda: model().predict("i like it", "books"), "several strings"),
         (lambda: model().predict(["i"], "books", batch_size=0), "batch_size"),

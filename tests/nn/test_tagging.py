@@ -190,6 +190,12 @@ Y = torch.zeros(4, 4, dtype=torch.long)
         (lambda: heads(True)(vectors()), r"\[B, T, K, F\] with several"),
         (lambda: heads(True)(vectors()[:, 0], TASK), "with a task each"),
         (lambda: heads(True)(vectors(), SOME), r"\[B, T, K, F\] with several"),
+        (lambda: heads(True).decode(EVERY, LENGTHS, SOME[:2]), r"booleans \[4, 3\], got \[2, 3\]"),
+        (lambda: heads(False).decode(EVERY, LENGTHS, SOME[:, :2]), r"booleans \[4, 3\]"),
+        (lambda: heads(True).decode(EVERY, LENGTHS, SOME & False), "at least one task"),
+        (lambda: heads(True).decode(EVERY, LENGTHS, SOME.long()), r"integer tasks of shape \[4\]"),
+        (lambda: heads(True).decode(LOGITS, LENGTHS, SOME[:, 0]), r"booleans \[4, 3\], got \[4\]"),
+        (lambda: heads(True)(vectors(3), SOME[:2]), r"booleans \[4, 3\]"),
         (
             lambda: heads(True).loss(EVERY, Y[..., None].expand(4, 4, 3), LENGTHS, SOME),
             r"of each sentence alone, got others in sentences \[0, 2\]",

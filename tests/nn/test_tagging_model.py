@@ -100,7 +100,9 @@ def test_all_tasks_equal_single(encoder: str) -> None:
 
 
 @pytest.mark.parametrize("crf", [False, True])
-@pytest.mark.parametrize("encoder", [*ENCODERS, "shared_private", "cross_stitch", "mixture"])
+@pytest.mark.parametrize(
+    "encoder", [*ENCODERS, "shared_private", "cross_stitch", "mixture", "adversarial"]
+)
 def test_a_sentence_read_once_for_some_tasks_is_one_read_for_each(encoder: str, crf: bool) -> None:
     """Losses, tags and gradients; what is missing has labels for no task that is asked for."""
     net, every = model(encoder, crf=crf).eval(), batch()
@@ -114,9 +116,12 @@ def test_a_sentence_read_once_for_some_tasks_is_one_read_for_each(encoder: str, 
         samples = net.losses(net.read(own), own)
         net.zero_grad()
         samples.value[samples.labelled].square().sum().backward()
-        grads.append([torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()])
-    torch.testing.assert_close(grads[0], grads[1])
-    assert any(grad.any() for grad in grads[0])
+        grads.append({name: p.grad for name, p in net.named_parameters()})
+    for name, grad in grads[0].items():
+        assert (grad is None) == (grads[1][name] is None), name
+        if grad is not None:
+            torch.testing.assert_close(grad, grads[1][name])
+    assert sum(grad is not None and bool(grad.any()) for grad in grads[0].values()) > 5
     tags = net.predicted(net.read(once), once)
     assert torch.equal(tags[row, :, number], net.predicted(net.read(each), each))
     assert (tags.movedim(1, 2)[~task] == -100).all()
@@ -126,6 +131,45 @@ def test_a_sentence_read_once_for_some_tasks_is_one_read_for_each(encoder: str, 
         for found in [hits(net.predicted(net.read(own), own), own.y, own.task)]
     ]
     assert torch.equal(*counts)
+
+
+@pytest.mark.parametrize("encoder", [*ENCODERS, "shared_private", "mixture", "adversarial"])
+def test_a_task_of_no_sentence_has_no_gradient(encoder: str) -> None:
+    net, every = model(encoder, crf=True).train(), batch()
+    task = torch.tensor([[1, 0, 1], [1, 0, 0], [1, 0, 1], [0, 0, 1]]).bool()
+    own = replace(every, task=task, y=every.y.masked_fill(~task.unsqueeze(1), -100))
+    output = net.read(own)
+    loss = net.losses(output, own).value.sum()
+    (loss if output.auxiliary is None else loss + output.auxiliary.sum()).backward()
+    places = {
+        "heads": [net.heads.scores.heads["v1.0"], net.heads.crfs["v1.0"]],
+        "single": [net.encoder.nodes["v1.0"]] if encoder in ("single", "shared_private") else [],
+        "mixture": [net.encoder.gates["v1.0"]] if encoder == "mixture" else [],
+        # "v1.0" is a level above the others.
+        "hierarchical": [net.encoder.levels[1]] if encoder == "hierarchical" else [],
+    }
+    for name, parts in places.items():
+        for part in parts:
+            assert all(p.grad is None for p in part.parameters()), name
+    assert all(p.grad is not None for p in net.heads.scores.heads["pos"].parameters())
+
+
+def test_labels_of_a_task_that_a_sentence_does_not_have() -> None:
+    """They are refused; on a GPU, where nobody looks at them, they count for nothing."""
+    every = batch()
+    task = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1]]).bool()
+    clean = every.y.masked_fill(~task.unsqueeze(1), -100)
+    for crf in (False, True):
+        net = model(crf=crf).eval()
+        stray, own = replace(every, task=task), replace(every, task=task, y=clean)
+        output = net.read(own)
+        with pytest.raises(ValueError, match="tasks of each sentence alone"):
+            net.losses(output, stray)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mtgnn.nn.tagging._check_wanted", lambda *_: None)
+            got, expected = net.losses(output, stray), net.losses(output, own)
+        assert torch.equal(got.labelled, expected.labelled)
+        torch.testing.assert_close(got.value[got.labelled], expected.value[got.labelled])
 
 
 @pytest.mark.parametrize("crf", [False, True])

@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtgnn import TaskGraph
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.data import SentenceEncoder
+from mtgnn.nn import (
+    CompleteGraphLSTM,
+    GraphLSTM,
+    HierarchicalLSTM,
+    MixtureOfExpertsLSTM,
+    SharedLSTM,
+    StarGraphLSTM,
+    TaggingHeads,
+    TaggingModel,
+)
 from mtgnn.testing import random_batch
 
 E, H, TASKS = 3, 5, tuple("abcdefgh")
@@ -40,6 +50,8 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "several": lambda: CompleteGraphLSTM(E, H, TASKS, memory="all", bidirectional=True),
     "star, current": lambda: StarGraphLSTM(E, H, TASKS, "current"),
     "shared": lambda: SharedLSTM(E, H, TASKS),
+    "hierarchical": lambda: HierarchicalLSTM(E, H, CHAIN),
+    "mixture": lambda: MixtureOfExpertsLSTM(E, H, TASKS),
 }
 
 
@@ -66,9 +78,9 @@ class Copies(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("which", ["one", "some", "all"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_nothing_waits(name: str, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_waits(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Autocast knows no such device.
     monkeypatch.setattr(torch, "autocast", lambda *a, **k: contextlib.nullcontext())
     # Nor does torch-scatter: torch's own sums take its place.
@@ -76,11 +88,28 @@ def test_nothing_waits(name: str, every: bool, monkeypatch: pytest.MonkeyPatch) 
     layer = LAYERS[name]().to("meta")
     x, lengths, task = random_batch(E, len(TASKS), batch_size=10, dtype=torch.float32)
     x = x.to("meta").requires_grad_()
+    some = task.unsqueeze(1) >= torch.arange(len(TASKS))
     with Copies() as copies:
-        out, _ = layer(x, lengths, None if every else task)
+        out, _ = layer(x, lengths, {"one": task, "some": some, "all": None}[which])
         out.sum().backward()
     assert x.grad is not None and x.grad.shape == x.shape
     assert copies.seen > 0 and not copies.wait
+
+
+def test_a_tagger_waits_for_nothing_between_encoder_and_logits() -> None:
+    heads = TaggingHeads(4, [2, 3, 2])
+    model = TaggingModel(
+        SentenceEncoder.build([["a"]], {"x": ["1", "2"], "y": ["1", "2", "3"], "z": ["1", "2"]}),
+        "shared",
+        hidden_size=2,
+        embedding_size=2,
+    ).to("meta")
+    model.heads = heads.to("meta")
+    out = torch.zeros(3, 5, 3, 4, device="meta", requires_grad=True)
+    some = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 1]]).bool()
+    with Copies() as copies:
+        model._logits(out, some).sum().backward()
+    assert out.grad is not None and copies.seen > 0 and not copies.wait
 
 
 def test_what_waits_is_found() -> None:
