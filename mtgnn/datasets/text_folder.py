@@ -30,8 +30,9 @@ class TextFolder(InMemoryDataset):
 
     Raises:
         FileNotFoundError: If there is no such folder, no such file in it, or a task lacks a file.
-        ValueError: If a file is empty or not UTF-8, a line has no tab or no label, or a label
-            does not occur in the task's train file; with file and line number.
+        ValueError: If a file is empty or not UTF-8, a line has no tab or no label, a label does
+            not occur in the task's train file, or files begin with a header; with file and line
+            number.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TextFolder(InMemoryDataset):
         for number, task in enumerate(self.tasks):
             train = folder / f"{task}.train.tsv"
             rows = list(_read(train))
+            _check_header(folder, task, rows)
             names = self.classes[task] = sorted({label for _, label, _ in rows})
             path = folder / f"{task}.{split}.tsv"
             for line, label, text in rows if split == "train" else _read(path):
@@ -81,6 +83,19 @@ def _find_tasks(folder: Path) -> list[str]:
             if f"{task}.{split}.tsv" not in found:
                 raise FileNotFoundError(f"task {task!r} has no file {task}.{split}.tsv in {folder}")
     return sorted(tasks)
+
+
+def _check_header(folder: Path, task: str, rows: list[tuple[int, str, str]]) -> None:
+    """Raise where all files begin with the same line, whose label stands nowhere else."""
+    _, label, text = rows[0]
+    once = sum(other == label for _, other, _ in rows) == 1 < len(rows)
+    if once and all(
+        next(_read(folder / f"{task}.{split}.tsv"))[1:] == (label, text) for split in SPLITS
+    ):
+        raise ValueError(
+            f"{folder / task}.train.tsv, line 1: {label!r} is no label of another line, and all "
+            "files begin with this line: expected no header"
+        )
 
 
 def _read(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -228,8 +228,8 @@ class MultiTaskModel(nn.Module):
             max_length: Read at most this many tokens of a text, its first ones (default: all).
 
         Raises:
-            ValueError: For an unknown task, one string in the place of several, or a
-                ``batch_size`` or ``max_length`` below 1.
+            ValueError: For an unknown task, one string in the place of several, a text that is no
+                string, or a ``batch_size`` or ``max_length`` below 1.
         """
         if task not in self.tasks:
             raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
@@ -239,6 +239,9 @@ class MultiTaskModel(nn.Module):
             raise ValueError(
                 f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
             )
+        for text in texts:
+            if not isinstance(text, str):
+                raise ValueError(f"expected texts as strings, got {text!r:.60}")
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
         answers: dict[int, Prediction] = {}
         with evaluating(self), torch.no_grad():

@@ -52,6 +52,20 @@ def test_nothing_is_written_and_edits_are_seen(folder: Path) -> None:
     assert rows(TextFolder(folder, "dev"))[0] == ("other", 0, 0)
 
 
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_header_is_no_label(folder: Path, split: str) -> None:
+    for name in ("topic.train.tsv", "topic.dev.tsv", "topic.test.tsv"):
+        (folder / name).write_bytes(b"label\ttext\n" + FILES[name])
+    with pytest.raises(ValueError, match="topic.train.tsv, line 1: 'label' is no label"):
+        TextFolder(folder, split)
+    # The same text may begin all files, and a label may be rare.
+    for name in ("topic.train.tsv", "topic.dev.tsv", "topic.test.tsv"):
+        (folder / name).write_bytes(b"sport\tsame\n" + FILES[name])
+    assert TextFolder(folder, split).classes["topic"] == ["art", "sport"]
+    (folder / "topic.train.tsv").write_bytes(b"rare\tsame\n" + FILES["topic.train.tsv"])
+    assert TextFolder(folder, split).classes["topic"] == ["art", "rare", "sport"]
+
+
 def test_other_files_and_dots_in_names(folder: Path) -> None:
     (folder / "notes.txt").write_text("nothing")
     for split in ("train", "dev", "test"):

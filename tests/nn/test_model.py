@@ -209,6 +209,7 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
         (lambda: model()(TOKENS, LENGTHS, torch.eye(len(TASK), 3).bool()), "one task of each text"),
         (lambda: model().predict(["i"], "films"), "'books'.*'films'"),
         (lambda: model().predict("i like it", "books"), "several strings"),
+        (lambda: model().predict(["i", b"like"], "books"), "as strings, got b'like'"),
         (lambda: model().predict(["i"], "books", batch_size=0), "batch_size"),
         (lambda: model().predict(["i"], "books", max_length=0), "max_length"),
     ],
