@@ -97,7 +97,7 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
         cells = []
         for column in ("test", "unknown_words", "dev"):
             values = [100 * float(row[column]) for row in own if row[column]]
-            cells.append(spread(values) if values else "–")
+            cells.append(spread(values, ".2f") if values else "–")
         rates = [float(row["sentences_per_s"]) for row in own]
         ahead = difference(own, rows, counts) or "–"
         lines.append([*group, cells[0], ahead, *cells[1:], str(len(own))])

@@ -182,7 +182,8 @@ def difference(ours: Sequence[Row], rows: Sequence[Row], counts: Sequence[Row]) 
     if not pairs:
         return "single is missing"
     mean = statistics.mean(100 * (float(a["test"]) - float(b["test"])) for a, b in pairs)
-    said = f"{mean:+.2f}" + (f" ({len(pairs)} seeds)" if len(pairs) < len(ours) else "")
+    of = f" ({len(pairs)} seed{'s' * (len(pairs) > 1)})" if len(pairs) < len(ours) else ""
+    said = f"{mean:+.2f}{of}"
     known = {key(row): row for row in counts}
     sides = [[known.get(key(row)) for row in side] for side in zip(*pairs, strict=True)]
     if None in chain(*sides):

@@ -159,7 +159,7 @@ def test_every_record_has_its_tables_and_pictures(
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
-        "| conll2000 | chunk | star | crf | 93.2 | single is missing | – | 93.0 | 1 | 321 |",
+        "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 321 |",
         "| joint | complete | crf | chunk | pos | 0.50 ± 0.35 | 4.00 ± 1.41 | `in` |",
         # Ranks 1, 2, 3 and 2, 1, 3; both readouts of a seed are the same. Profiles: by numpy.
         "| 2 | 81.0 ± 0.0 | 0.50 | 0.50 | -0.25 | 1.00 ± 0.00 |",
