@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from _comparison import Table
 from _record import Row, select, spread
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences, TokenBatch
+from mtgnn.data import TokenBatch
 from mtgnn.explain import EdgeByWord, EdgeMean, WordWeights, collect_attention, edge_ablation
 from mtgnn.nn import GraphLSTM, TaggingModel
 from mtgnn.ops import CONTEXTUAL
@@ -15,26 +16,11 @@ from mtgnn.ops import CONTEXTUAL
 RUN = ("scope", "model", "head", "seed")
 EDGE = (*RUN, "receiver", "sender")
 NUMBER, MIN_COUNT = 8, 20
-Table = tuple[list[str], list[list[str]]]
 
 
-class Batches:
-    """Test sentences of one task each, to be read more than once.
-
-    Args:
-        data: The sentences ``by_task``.
-        batch_size: Number of sentences of a batch.
-    """
-
-    def __init__(self, data: EncodedSentences, batch_size: int) -> None:
-        self.data, self.batch_size = data, batch_size
-
-    def __iter__(self) -> Iterator[TokenBatch]:
-        for numbers in BucketBatchSampler(self.data.lengths, self.batch_size, shuffle=False):
-            yield self.data.collate([self.data[i] for i in numbers])
-
-
-def graph_rows(model: TaggingModel, batches: Batches, run: Row) -> tuple[list[Row], list[Row]]:
+def graph_rows(
+    model: TaggingModel, batches: Iterable[TokenBatch], run: Row
+) -> tuple[list[Row], list[Row]]:
     """The edges of a model, and the words at which tasks listen; none where nothing is sent.
 
     A mailbox has no attention of edges; words are told apart by scores that see them, where a task
@@ -42,7 +28,7 @@ def graph_rows(model: TaggingModel, batches: Batches, run: Row) -> tuple[list[Ro
 
     Args:
         model: On the CPU.
-        batches: Test sentences.
+        batches: Test sentences of one task each; read more than once, so no generator.
         run: What begins a row.
     """
     encoder: Any = model.encoder

@@ -176,16 +176,17 @@ def main() -> None:
         options = read_checkpoint(given.checkpoint)["mtgnn"]["notes"]
         if options["model"] not in (["complete"], ["star"]):
             parser.error(f"expected a complete or a star graph, got {options['model']}")
-        model = load_model(given.checkpoint)
+        texts, model = None, load_model(given.checkpoint)
     else:
         small = {"hidden_size": 8, "embedding_size": 8} if given.quick else {}
         options = DEFAULTS | PLANTED | small | vars(given)
-        model = train(options, read_texts(options), out)
+        texts = read_texts(options)
+        model = train(options, texts, out)
     model.cpu()
     if isinstance(model, TaggingModel):
         told = told_by_sentences(model, options)
     else:
-        told = told_by_texts(model, options, read_texts(options))
+        told = told_by_texts(model, options, texts or read_texts(options))
     explain(model, told, out)
     print(f"In {out}/: {', '.join(sorted(p.name for p in out.iterdir() if p.is_file()))}")
 

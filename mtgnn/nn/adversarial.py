@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..graph import Tasks
 from ..ops import to_device
 from .check import check_option
-from .padded import has_one_task
+from .padded import has_one_task, pick_wanted
 from .pooling import pool
 from .shared_private import SharedPrivateLSTM
 
@@ -115,9 +115,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
         if has_one_task(task):
             return self._losses(out, lengths, task)
         wanted = torch.ones(len(out), num_tasks).bool() if task is None else task.cpu()
-        row, number = wanted.nonzero(as_tuple=True)
-        place = to_device(row * num_tasks + number, out.device)
-        own = out.transpose(1, 2).flatten(0, 1).index_select(0, place)
+        own, _, row, number = pick_wanted(out, wanted)
         losses = self._losses(own, lengths.cpu()[row], number)
         share = to_device(1 / wanted.sum(1)[row], out.device).to(losses.dtype)
         return losses.new_zeros(len(out)).index_add(0, to_device(row, out.device), losses * share)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from ..ops import to_device
 from .check import check_input
 from .plan import Wanted
 
@@ -80,6 +81,14 @@ def wanted_tasks(task: Tensor | None) -> Wanted:
     if has_one_task(task):
         return task.tolist()
     return [tuple(own.nonzero().flatten().tolist()) for own in task.cpu()]
+
+
+def pick_wanted(out: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The wanted ones of all tasks' outputs ``[B, T, K, F]``, one after the other: ``[M, T, F]``,
+    their places among B·K on the device, and their sequences and tasks ``[M]`` on the CPU."""
+    row, number = wanted.cpu().nonzero(as_tuple=True)
+    place = to_device(row * wanted.size(1) + number, out.device)
+    return out.transpose(1, 2).flatten(0, 1).index_select(0, place), place, row, number
 
 
 def own_input(x: Tensor, task: Tensor) -> Tensor:

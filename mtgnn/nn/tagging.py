@@ -124,7 +124,7 @@ class TaggingHeads(nn.Module):
                 f"got {y.dtype} of {list(y.shape)}"
             )
         y = y.to(logits.device, non_blocking=True)
-        _check_wanted(y, _real(sizes, y), task)
+        _check_wanted(y, sizes, task)
         if self.crfs is not None:
             groups = _Groups(task, logits, len(self.tasks))
             scores = self._stack(groups, logits)
@@ -269,11 +269,11 @@ def _real(lengths: Tensor, like: Tensor, task: Tensor | None = None) -> Tensor:
     return mask & task.to(like.device).unsqueeze(1).view(len(task), 1, -1, *[1] * (like.dim() - 3))
 
 
-def _check_wanted(y: Tensor, real: Tensor, task: Tensor | None) -> None:
+def _check_wanted(y: Tensor, lengths: Tensor, task: Tensor | None) -> None:
     """Raise where a sentence has labels for a task that it does not have."""
     if task is None or has_one_task(task) or y.device.type != "cpu":
         return
-    stray = ((y != NO_LABEL) & real).any(1) & ~task.cpu()
+    stray = ((y != NO_LABEL) & _real(lengths, y)).any(1) & ~task.cpu()
     if bool(stray.any()):
         raise ValueError(
             f"expected labels for the tasks of each sentence alone, got others in sentences "

@@ -11,11 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..data import NO_LABEL, EncodedWords, SentenceEncoder
 from ..graph import TaskGraph
-from ..ops import to_device
 from . import saved
 from .check_model import check_tokens
 from .modes import evaluating
-from .padded import has_one_task
+from .padded import has_one_task, pick_wanted
 from .tag_scheme import allowed_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
@@ -172,9 +171,7 @@ class TaggingModel(nn.Module):
         if task is None or has_one_task(task):
             return self.heads(self.dropout(out), task)
         # Those that are asked for alone: dropout of the others would cost more than their heads.
-        row, number = task.nonzero(as_tuple=True)
-        place = to_device(row * task.size(1) + number, out.device)
-        own = out.transpose(1, 2).flatten(0, 1).index_select(0, place)
+        own, place, _, number = pick_wanted(out, task)
         own = self.heads(self.dropout(own), number)
         every = own.new_zeros(task.numel(), *own.shape[1:]).index_copy(0, place, own)
         return every.unflatten(0, task.shape).transpose(1, 2)
