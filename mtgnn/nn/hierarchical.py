@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
+from ..ops import to_device
 from .padded import own_input, pad_input
 from .shared import SharedLSTM, SharedState
 
@@ -178,9 +179,9 @@ class HierarchicalLSTM(nn.Module):
                 x = nn.functional.dropout(x, self.dropout, self.training)
             kept = below > number
             rows, below = rows[kept], below[kept]
-            index = rows.to(x.device, non_blocking=True)
+            index = to_device(rows, x.device)
             if not kept.all():
-                x = x[kept.nonzero().squeeze(1).to(x.device, non_blocking=True)]
+                x = x[to_device(kept.nonzero().squeeze(1), x.device)]
             start = None
             if state is not None:
                 layers = slice(number * per_level, (number + 1) * per_level)
@@ -216,7 +217,7 @@ def _spread(outs: list[Tensor], need: Tensor) -> list[Tensor]:
     for number, out in enumerate(outs, 1):
         rows = (need >= number).nonzero().squeeze(1)
         if len(rows) < len(need):
-            index = rows.to(out.device, non_blocking=True)
+            index = to_device(rows, out.device)
             out = out.new_zeros(len(need), *out.shape[1:]).index_copy(0, index, out)
         whole.append(out)
     return whole
@@ -229,15 +230,10 @@ def _finish(outs: list[Tensor], need: Tensor) -> Tensor:
     for number, out in enumerate(outs, 1):
         last = need[rows] == number
         if last.any():
-            pieces.append(
-                out
-                if last.all()
-                else out[last.nonzero().squeeze(1).to(out.device, non_blocking=True)]
-            )
+            own = out if last.all() else out[to_device(last.nonzero().squeeze(1), out.device)]
+            pieces.append(own)
             order.append(rows[last])
         rows = rows[~last]
     if len(pieces) == 1:
         return pieces[0]
-    return torch.cat(pieces)[
-        torch.argsort(torch.cat(order)).to(pieces[0].device, non_blocking=True)
-    ]
+    return torch.cat(pieces)[to_device(torch.argsort(torch.cat(order)), pieces[0].device)]
