@@ -54,7 +54,7 @@ def recur_fused(
         talk = Gated(talk, matrices.gate, matrices.gate_bias)
     tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
-    kernel = "native" if _in_native(matrices.state, talk) else "fused"
+    kernel = "native" if _in_native(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     low = _low_precision(h.device.type, dtype)
     with torch.autocast(h.device.type, enabled=False):
@@ -89,7 +89,7 @@ class _Recurrence(torch.autograd.Function):
         gates = h.new_empty(layout.num_tokens, 4 * h.size(1)) if keep else None
         states = States(h, c, hs, cs, gates)
         received = Received(w_state, w_message)
-        steps = _steps(layout, states, received, talk, running, low)
+        steps = _steps(layout, states, received, running, low)
         for chunk, projected in _project(layout, Words(source, index), w_input, bias, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
@@ -122,7 +122,7 @@ class _Recurrence(torch.autograd.Function):
             running.grad_message = grad_message
         with torch.autocast(source.device.type, enabled=False):  # as on the way there
             received = Received(w_state, w_message)
-            steps = _steps(layout, states, received, ctx.talk, running, ctx.low)
+            steps = _steps(layout, states, received, running, ctx.low)
             steps.resume(grad_hs, grad_cs)
             words, learns = Words(source, index), ctx.needs_input_grad[5]
             grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
@@ -133,12 +133,11 @@ def _steps(
     layout: Layout,
     states: States,
     received: Received,
-    talk: Talk | None,
     running: Running | None,
     low: torch.dtype,
 ) -> Steps:
     """The loop over words: in C++, where that is there."""
-    kind = native.NativeSteps if _in_native(states.h, talk) else Steps
+    kind = native.NativeSteps if _in_native(states.h) else Steps
     return kind(layout, states, received, running, low)
 
 
@@ -150,10 +149,9 @@ def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
-def _in_native(like: Tensor, talk: Talk | None) -> bool:
+def _in_native(like: Tensor) -> bool:
     """Whether the loop runs in C++: not where Triton was asked for on a CPU too."""
-    known = talk is None or talk.in_native
-    return known and native.serves(like) and not gpu.serves(like)
+    return native.serves(like) and not gpu.serves(like)
 
 
 def _project(

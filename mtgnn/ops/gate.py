@@ -22,8 +22,6 @@ class Gated(Talk):
         bias: b of each block, ``[G, C]``.
     """
 
-    in_native = False
-
     def __init__(self, talk: Talk, gate: Tensor, bias: Tensor) -> None:
         self.drop = Drop(message=talk.drop.message)
         self.talk = copy.copy(talk)

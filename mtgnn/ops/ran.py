@@ -17,7 +17,7 @@ def kernels_ran() -> Iterator[list[str]]:
         A list that grows: ``"reference"``, or ``"fused"`` with the kind of communication,
         ``"fused"`` (none), ``"fused pairs"``, ``"fused sparse"``, ``"fused edges"``,
         ``"fused mailbox"`` or, any of these behind a gate, ``"fused gated"``; with the loops of
-        :func:`compile_native`, which know no gates, ``"native"`` in the place of ``"fused"``.
+        :func:`compile_native` ``"native"`` in the place of ``"fused"``.
 
     Example:
         >>> import torch

@@ -26,12 +26,10 @@ class Talk(ABC):
     a gate before another.
 
     Attributes:
-        in_native: Whether the loop in C++ knows it.
         tensors: What gradients flow into, in the order of :meth:`Running.gradients`.
         drop: Dropout.
     """
 
-    in_native = True
     tensors: tuple[Tensor | None, ...]
     drop: Drop
 

@@ -32,6 +32,8 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "star": lambda h, **o: StarGraphLSTM(E, h, TASKS, **o),
     "past": lambda h, **o: StarGraphLSTM(E, h, TASKS, "past", heads=2, **o),
     "dot": lambda h, **o: StarGraphLSTM(E, h, TASKS, score="dot", **o),
+    "gated": lambda h, **o: CompleteGraphLSTM(E, h, TASKS, "mutual", fusion="gated", **o),
+    "gated star": lambda h, **o: StarGraphLSTM(E, h, TASKS, heads=2, fusion="gated", **o),
 }
 Use = Callable[[bool], None]
 
@@ -133,7 +135,7 @@ def test_scores_beyond_the_range_of_an_exponential(use_native: Use, name: str) -
     torch.testing.assert_close(found[1], found[0], rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["mutual", "read", "star"])
+@pytest.mark.parametrize("name", ["mutual", "read", "star", "gated"])
 @pytest.mark.parametrize("where", ["words", "weights"])
 def test_nan_stays_nan(use_native: Use, name: str, where: str) -> None:
     layer = randomise(LAYERS[name](5))

@@ -104,7 +104,8 @@ class Boxes : public Spoken<T> {
     for (int64_t block = part.first; block < shape_.steps[t].blocks; block += part.stride) {
       if (query_.given()) {
         asked = project(t, part, width, block, before, queries.data());
-        std::fill_n(d_asked(block, part.begin), width * spoken_, T(0));
+        for (int64_t w = 0; w < width; ++w)
+          std::fill_n(d_asked(block, part.begin + w), spoken_, T(0));
       }
       for (int64_t w = 0; w < width; ++w) {
         const Place here = find(t, block, part.begin + w);
@@ -230,9 +231,10 @@ class Boxes : public Spoken<T> {
                         const States<T>& carry, const States<T>& d_asked) {
     const auto back = carry.lines(block, part.begin);
     const Lines<const T> start{back.data, back.stride};
-    const T* d_query = d_asked(block, part.begin);
-    multiply(width, Lines<const T>{d_query, spoken_}, query_back_, 0, spoken_, &start, back);
-    std::copy_n(d_query, width * spoken_, d_word_ + token(t, block, part.begin) * spoken_);
+    const Lines<const T> d_query{d_asked(block, part.begin), d_asked.by_place};
+    multiply(width, d_query, query_back_, 0, spoken_, &start, back);
+    for (int64_t w = 0; w < width; ++w)
+      std::copy_n(d_query(w), spoken_, d_word_ + token(t, block, part.begin + w) * spoken_);
   }
 
   using Spoken<T>::shape_, Spoken<T>::count_, Spoken<T>::heads_, Spoken<T>::channels_;

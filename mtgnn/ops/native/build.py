@@ -125,19 +125,22 @@ class Loops(NamedTuple):
     shape: Any
     mutual_tensors: Any
     box_tensors: Any
+    gate_tensors: Any
     mutual: Any
     boxes: Any
+    gate: Any
     loop: Any
 
 
 def loops(dtype: torch.dtype) -> Loops:
     """The classes for a floating type that :func:`serves` takes."""
-    kinds = ("Mutual", "Boxes", "Loop")
+    kinds = ("Mutual", "Boxes", "Gate", "Loop")
     suffix = _SUFFIX[dtype]
     return Loops(
         _built.Shape,
         _built.MutualTensors,
         _built.BoxTensors,
+        _built.GateTensors,
         *(getattr(_built, kind + suffix) for kind in kinds),
     )
 

@@ -3,6 +3,7 @@
 #include <torch/extension.h>
 
 #include "boxes.h"
+#include "gate.h"
 #include "loop.h"
 #include "mutual.h"
 
@@ -19,6 +20,8 @@ void bind(py::module& module, const std::string& suffix) {
       .def(py::init<const Shape&, BoxTensors>())
       .def("open", &Boxes<T>::open)
       .def("open_backward", &Boxes<T>::open_backward);
+  py::class_<Gate<T>, Talk<T>, std::shared_ptr<Gate<T>>>(module, ("Gate" + suffix).c_str())
+      .def(py::init<const Shape&, GateTensors, std::shared_ptr<Talk<T>>>());
   const py::call_guard<py::gil_scoped_release> without_gil;
   py::class_<Loop<T>>(module, ("Loop" + suffix).c_str())
       .def(py::init<Shape, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Given&,
@@ -58,6 +61,12 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def(py::init<>())
       FIELD(BoxTensors, box) FIELD(BoxTensors, counts) FIELD(BoxTensors, ends)
       FIELD(BoxTensors, query) FIELD(BoxTensors, query_back) FIELD(BoxTensors, steps);
+  py::class_<GateTensors>(module, "GateTensors")
+      .def(py::init<>())
+      FIELD(GateTensors, received) FIELD(GateTensors, state) FIELD(GateTensors, other)
+      FIELD(GateTensors, back) FIELD(GateTensors, bias) FIELD(GateTensors, message)
+      FIELD(GateTensors, opened) FIELD(GateTensors, keep_message)
+      FIELD(GateTensors, grad_message) FIELD(GateTensors, spoken);
       // clang-format on
 #undef FIELD
   module.attr("HAS_HALF") = kHasHalf;

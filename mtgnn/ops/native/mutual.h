@@ -79,7 +79,8 @@ class Mutual : public Spoken<T> {
     if (scored) {
       quick = project(t, part, width, before, both.data());
       for (int64_t r = 0; r < rows_; ++r)
-        std::fill_n(d_asked(r, part.begin), width * 2 * spoken_, T(0));
+        for (int64_t w = 0; w < width; ++w)
+          std::fill_n(d_asked(r, part.begin + w), 2 * spoken_, T(0));
     }
     for (int64_t w = 0; w < width; ++w) {
       const int64_t place = part.begin + w;

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..edges import EdgesRunning
+from ..gate import GatedRunning
 from ..layout import Chunk
 from ..mailbox import MailboxRunning
 from ..pairs import PairsRunning
@@ -33,6 +34,8 @@ def translate(running: Running, shape: Any, low: torch.dtype) -> NativeTalk:
         return NativeMutual(running, shape, low)
     if isinstance(running, EdgesRunning):
         return NativeEdges(running, shape, low)
+    if isinstance(running, GatedRunning):
+        return NativeGated(running, shape, low)
     assert isinstance(running, MailboxRunning)
     return NativeMailbox(running, shape, low)
 
@@ -199,6 +202,47 @@ class NativeMailbox(NativeBoxes):
         if running.d_sent is not None:  # on the way back
             d_keys = None if running.att is None else running.d_keys
             self.made.open_backward(running.d_sent, d_keys, running.d_logits, running.queries)
+
+
+class NativeGated(NativeTalk):
+    """A gate before another communication."""
+
+    def __init__(self, running: GatedRunning, shape: Any, low: torch.dtype) -> None:
+        self.running, self.other = running, translate(running.inner, shape, low)
+        own = loops(running.message.dtype)
+        tensors, gate = own.gate_tensors(), running.gate
+        size = gate.size(2) - shape.heard
+        tensors.state, tensors.other = (pack(w.mT, low) for w in gate.tensor_split([size], 2))
+        tensors.back = pack(gate, low)
+        tensors.bias = running.bias.contiguous()
+        tensors.received, tensors.message = running.inner.message, running.message
+        tensors.opened, tensors.keep_message = running.opened, running.keep_message
+        given = running.grad_message
+        tensors.grad_message = None if given is None else given.contiguous()
+        tensors.spoken = self.other.spoken
+        self.spoken = self.other.spoken + 2 * shape.heard
+        self.made = own.gate(shape, tensors, self.other.made)
+
+    def spans(self, chunk: Chunk) -> list[Span]:
+        return self.other.spans(chunk)
+
+    def open(self, span: Span) -> None:
+        self.other.open(span)
+
+    def open_backward(self, span: Span) -> None:
+        self.other.open_backward(span)
+
+    def close_backward(self, span: Span) -> None:
+        self.other.close_backward(span)
+
+    def close(self, states: Tensor, spoken: Tensor | None) -> None:
+        assert spoken is not None
+        width = self.other.spoken
+        self.other.close(states, spoken[..., :width] if width else None)
+        d_opened, message = spoken[..., width:].chunk(2, -1)
+        self.running.d_bias += d_opened.sum(1)
+        both = torch.cat([states, message], 2)
+        self.running.d_gate.baddbmm_(d_opened.mT, both)
 
 
 def _pack_both(matrix: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor]:
