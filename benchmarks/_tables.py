@@ -106,6 +106,20 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     return [*header, "seeds", "sentences/s"], lines
 
 
+def tagging_speed_table(rows: Sequence[Row]) -> Table:
+    """A line a model: sentences a second, and how many times those of the plain LSTM."""
+    lines = []
+    for corpus, head, model in dict.fromkeys((r["corpus"], r["head"], r["model"]) for r in rows):
+        line = [corpus, model, head]
+        for phase in ("train", "tag"):
+            own = select(rows, corpus=corpus, head=head, model=model, phase=phase)
+            line += [f"{float(row['sentences_per_s']):,.0f}" for row in own]
+            line += [f"{float(row['ratio_to_lstm']):.2f}" for row in own]
+        lines.append(line)
+    header = ["corpus", "model", "head", "training, sentences/s", "× `lstm`"]
+    return [*header, "tagging, sentences/s", "× `lstm`"], lines
+
+
 def recovery_table(rows: Sequence[Row]) -> Table:
     """A line a method of one shape and strength: AUROC and average precision with their intervals,
     the mean test accuracy of the model that was read, and how far the chosen readout is ahead."""

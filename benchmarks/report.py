@@ -36,6 +36,9 @@ COMMANDS = {
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
     "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
     "--score dot --csv benchmarks/results/tagging.csv",
+    "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --csv "
+    "benchmarks/results/tagging_few.csv",
+    "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
     "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
     "collect_attention": "benchmarks/collect_attention.py --root PLACE --csv "
@@ -160,6 +163,13 @@ class Report:
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.tagging_table(rows, read(self.results / "tagging_counts.csv")))]
+
+    def tagging_few(self, rows: Sequence[Row]) -> list[str]:
+        counts = read(self.results / "tagging_few_counts.csv")
+        return [markdown(tables.tagging_table(rows, counts))]
+
+    def tagging_speed(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.tagging_speed_table(rows))]
 
     def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
         shown = {"scope": TOGETHER, "model": "complete"}
