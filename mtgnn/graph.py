@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from . import graph_networkx
 from .graph_check import check_edges, check_names, check_weight
 
 if TYPE_CHECKING:
@@ -259,18 +260,9 @@ class TaskGraph:
         Raises:
             ValueError: If ``tasks`` are not those of ``graph``.
         """
-        directed = graph.to_directed()
-        names: list[Hashable] = list(directed.nodes)
-        virtual = [str(n) for n in names if directed.nodes[n].get("virtual", False)]
-        found = [str(n) for n in names if not directed.nodes[n].get("virtual", False)]
-        if tasks is not None and sorted(tasks) != sorted(found):
-            raise ValueError(f"expected the graph's tasks {found} in some order, got {list(tasks)}")
-        weights = [weight for _, _, weight in directed.edges.data("weight")]
-        edges = [(str(i), str(k)) for i, k in directed.edges]
-        result = cls.from_edges(edges, found if tasks is None else tasks, virtual)
-        if weights and None not in weights:
-            return result.with_weight(torch.tensor(weights, dtype=torch.float))
-        return result
+        edges, names, virtual, weight = graph_networkx.read(graph, tasks)
+        result = cls.from_edges(edges, names, virtual)
+        return result if weight is None else result.with_weight(weight)
 
     # Conversions --------------------------------------------------------------------------------
 
@@ -284,17 +276,7 @@ class TaskGraph:
 
     def to_networkx(self) -> networkx.DiGraph:
         """This graph as a networkx ``DiGraph`` (needs networkx)."""
-        import networkx
-
-        graph = networkx.DiGraph()
-        for node in self.nodes:
-            graph.add_node(node, virtual=node in self.virtual)
-        for edge, (sender, receiver) in enumerate(self.edges):
-            weight: dict[str, Any] = {}
-            if self.edge_weight is not None:
-                weight["weight"] = float(self.edge_weight[edge])
-            graph.add_edge(sender, receiver, **weight)
-        return graph
+        return graph_networkx.write(self)
 
     def with_weight(self, edge_weight: Tensor | None) -> TaskGraph:
         """The same graph with other edge weights ``[E]``."""

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from .batch import NO_LABEL
 from .sentence_encoder import SentenceEncoder
+from .spelling import pad_spelling, spell
 from .token_batch import TokenBatch
 
 Labels = dict[str, Sequence[str | None]]
@@ -89,7 +90,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
             encoded = encoder.encode(words)
             tokens.append(encoded.tokens)
             characters.append(encoded.characters)
-            sizes.append(encoded.ends.diff(prepend=encoded.ends.new_zeros(1)))
+            sizes.append(encoded.sizes)
             if known is not None:
                 unknown.append(torch.tensor([word not in known for word in words]))
             y = torch.full((len(words), len(encoder.tasks)), NO_LABEL)
@@ -131,13 +132,9 @@ class EncodedSentences(Dataset[EncodedSentence]):
         )
 
     def _spelling(self, words: slice) -> Tensor:
-        """Characters ``[T, C]`` of some words, padded with 0 to the longest."""
-        sizes = self._sizes[words].unsqueeze(1)
-        place = torch.arange(int(sizes.max()))
-        real = place < sizes
-        out = torch.zeros(real.shape, dtype=torch.long)
-        out[real] = self._characters[(self._starts[words].unsqueeze(1) + place)[real]]
-        return out
+        """Characters ``[T, C]`` of words that stand one after the other."""
+        sizes, start = self._sizes[words], int(self._starts[words.start])
+        return spell(self._characters[start : start + int(sizes.sum())], sizes)
 
     @staticmethod
     def collate(items: Sequence[EncodedSentence]) -> TokenBatch:
@@ -146,15 +143,11 @@ class EncodedSentences(Dataset[EncodedSentence]):
         Where all have all tasks, the batch's ``task`` is None.
         """
         lengths = torch.tensor([item.tokens.numel() for item in items])
-        longest = max(item.characters.size(1) for item in items)
-        characters = torch.zeros(len(items), int(lengths.max()), longest, dtype=torch.long)
-        for row, item in zip(characters, items, strict=True):
-            row[: item.characters.size(0), : item.characters.size(1)] = item.characters
         task = torch.stack([item.task for item in items])
         unknown = [item.unknown for item in items if item.unknown is not None]
         return TokenBatch(
             pad_sequence([item.tokens for item in items], batch_first=True),
-            characters,
+            pad_spelling([item.characters for item in items]),
             lengths,
             None if task.dim() == 2 and bool(task.all()) else task,
             pad_sequence([item.y for item in items], batch_first=True, padding_value=NO_LABEL),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .batch import NO_LABEL
+from .spelling import spell
 from .vocabulary import Vocabulary
 
 BLANK = "\u2423"  # an open box, in place of white space within a word
@@ -47,6 +48,16 @@ class EncodedWords(NamedTuple):
     tokens: Tensor
     characters: Tensor
     ends: Tensor
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many characters each word has ``[T]``."""
+        return self.ends.diff(prepend=self.ends.new_zeros(1))
+
+    @property
+    def spelling(self) -> Tensor:
+        """Characters of each word ``[T, C]``, padded with 0."""
+        return spell(self.characters, self.sizes)
 
 
 class SentenceEncoder:

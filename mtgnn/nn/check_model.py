@@ -41,6 +41,15 @@ def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -
     return graph
 
 
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise where there is one string in the place of several, or a text that is none."""
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"expected texts as strings, got {text!r:.60}")
+
+
 @torch.compiler.disable  # looks at values
 def check_tokens(tokens: Tensor, size: int) -> None:
     """Raise where tokens are of a wrong shape, or, on the CPU, out of the vocabulary."""

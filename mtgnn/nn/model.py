@@ -12,13 +12,12 @@ from ..data import NO_LABEL, Vocabulary
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option
-from .check_model import check_classes, check_labels, check_tokens
+from .check_model import check_classes, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
 from .losses import is_labelled
-from .modes import evaluating
 from .pooling import Pooling
 from .trainable import LabelledTexts, Output, Samples
-from .whole import encode, in_batches, take_encoder
+from .whole import answer_in_batches, encode, take_encoder
 from .words import load_vectors
 
 
@@ -233,23 +232,16 @@ class MultiTaskModel(nn.Module):
         """
         if task not in self.tasks:
             raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+        check_texts(texts)
         if batch_size < 1 or (max_length is not None and max_length < 1):
             raise ValueError(
                 f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
             )
-        for text in texts:
-            if not isinstance(text, str):
-                raise ValueError(f"expected texts as strings, got {text!r:.60}")
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
-        answers: dict[int, Prediction] = {}
-        with evaluating(self), torch.no_grad():
-            for chosen in in_batches([len(tokens) for tokens in encoded], batch_size):
-                answers.update(
-                    zip(chosen, self._predict([encoded[i] for i in chosen], task), strict=True)
-                )
-        return [answers[i] for i in range(len(encoded))]
+        sizes = [len(tokens) for tokens in encoded]
+        return answer_in_batches(
+            self, encoded, sizes, batch_size, lambda chosen: self._predict(chosen, task)
+        )
 
     def _predict(self, encoded: list[list[int]], task: str) -> list[Prediction]:
         lengths = torch.tensor([len(tokens) for tokens in encoded])

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ..data import NO_LABEL, EncodedWords, SentenceEncoder
+from ..data.spelling import pad_spelling
 from ..graph import TaskGraph
 from . import saved
 from .check_model import check_tokens
-from .modes import evaluating
 from .padded import has_one_task, pick_wanted
 from .tag_scheme import allowed_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
-from .whole import encode, in_batches, take_encoder
+from .whole import answer_in_batches, encode, take_encoder
 from .words import WordEmbedding, build_characters
 
 
@@ -246,22 +246,16 @@ class TaggingModel(nn.Module):
         if batch_size < 1:
             raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
         encoded = [self.sentences.encode(words) for words in sentences]
-        answers: dict[int, dict[str, list[str]]] = {}
-        with evaluating(self), torch.no_grad():
-            for chosen in in_batches([len(words.tokens) for words in encoded], batch_size):
-                found = self._predict([encoded[i] for i in chosen], task)
-                answers.update(zip(chosen, found, strict=True))
-        return [answers[i] for i in range(len(encoded))]
+        sizes = [len(words.tokens) for words in encoded]
+        return answer_in_batches(
+            self, encoded, sizes, batch_size, lambda chosen: self._predict(chosen, task)
+        )
 
     def _predict(self, encoded: list[EncodedWords], task: str | None) -> list[dict[str, list[str]]]:
         device = self.words.embedding.weight.device
         lengths = torch.tensor([len(words.tokens) for words in encoded])
         tokens = pad_sequence([words.tokens for words in encoded], batch_first=True)
-        spelt = [pad_sequence(_split(words), batch_first=True) for words in encoded]
-        width = max(word.size(1) for word in spelt)
-        characters = pad_sequence(
-            [nn.functional.pad(word, (0, width - word.size(1))) for word in spelt], batch_first=True
-        )
+        characters = pad_spelling([words.spelling for words in encoded])
         number = None if task is None else torch.full_like(lengths, self.tasks.index(task))
         logits = self(tokens.to(device), characters.to(device), lengths, number)
         tags = self.heads.decode(logits, lengths, number).cpu()
@@ -301,8 +295,3 @@ class TaggingModel(nn.Module):
             model = cls(sentences, **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
         return model.eval()
-
-
-def _split(words: EncodedWords) -> list[Tensor]:
-    """The characters of each word."""
-    return list(words.characters.tensor_split(words.ends[:-1]))

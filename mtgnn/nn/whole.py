@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from .check_model import check_encoder
 from .encoders import build_encoder
+from .modes import evaluating
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def take_encoder(
@@ -48,8 +53,18 @@ def encode(
     return out, rest
 
 
-def in_batches(sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Batches of items, the shortest first, which spares padding."""
-    order = sorted(range(len(sizes)), key=lambda i: sizes[i])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def answer_in_batches(
+    model: nn.Module,
+    items: Sequence[Item],
+    sizes: Sequence[int],
+    batch_size: int,
+    answer: Callable[[list[Item]], list[Answer]],
+) -> list[Answer]:
+    """Answers to all items, in evaluation mode; the shortest go first, which spares padding."""
+    order = sorted(range(len(items)), key=lambda i: sizes[i])
+    answers: dict[int, Answer] = {}
+    with evaluating(model), torch.no_grad():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            answers.update(zip(chosen, answer([items[i] for i in chosen]), strict=True))
+    return [answers[i] for i in range(len(items))]
