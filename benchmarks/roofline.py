@@ -26,7 +26,7 @@ import torch
 from _candidates import Candidate
 from _cases import Case, make_batches
 from _floors import Product, products
-from _record import append
+from _record import replace
 from _runner import Job, jobs, make_parser, start, work_or_run
 from _timing import alternate, environment
 from torch.profiler import ProfilerActivity, profile
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> None:
             f"\n{case.key}, peak {result['peak']:.0f} GFLOP/s\n{table(result['lines'])}", flush=True
         )
         if options.csv:
-            append(options.csv, COLUMNS, result["lines"])
+            replace(options.csv, COLUMNS, result["lines"], ["name", *SIZES])
 
 
 def main() -> None:

@@ -25,6 +25,15 @@ def test_rows_come_back(program: Program, tmp_path: Path) -> None:
         record.read(path)
 
 
+def test_rows_of_a_key_are_replaced(program: Program, tmp_path: Path) -> None:
+    record, path = program("_record"), tmp_path / "record.csv"
+    one, other, new = ({"task": k, "test": v} for k, v in (("a", "1"), ("b", "2"), ("a", "3")))
+    for rows in ([one, other], [new]):
+        record.replace(path, ("task", "test"), rows, ["task"])
+    assert record.read(path) == [other, new]
+    assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
+
+
 def test_means_need_the_same_tasks(program: Program) -> None:
     record = program("_record")
     rows = [
