@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..graph import Tasks
 from ..ops import to_device
 from .check import check_option
-from .padded import has_one_task, pick_wanted
+from .padded import has_one_task, pick_wanted, task_mask
 from .pooling import pool
 from .shared_private import SharedPrivateLSTM
 
@@ -114,7 +113,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
             )
         if has_one_task(task):
             return self._losses(out, lengths, task)
-        wanted = torch.ones(len(out), num_tasks).bool() if task is None else task.cpu()
+        wanted = task_mask(task, len(out), num_tasks)
         own, _, row, number = pick_wanted(out, wanted)
         losses = self._losses(own, lengths.cpu()[row], number)
         share = to_device(1 / wanted.sum(1)[row], out.device).to(losses.dtype)

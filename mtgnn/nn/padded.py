@@ -74,6 +74,14 @@ def has_one_task(task: Tensor | None) -> TypeGuard[Tensor]:
     return task is not None and task.dim() == 1
 
 
+def task_mask(task: Tensor | None, batch_size: int, num_tasks: int) -> Tensor:
+    """Which tasks each sequence has ``[B, K]``, boolean, on the CPU."""
+    if task is None:
+        return torch.ones(batch_size, num_tasks, dtype=torch.bool)
+    task = task.cpu()
+    return task.unsqueeze(1) == torch.arange(num_tasks) if has_one_task(task) else task
+
+
 def wanted_tasks(task: Tensor | None) -> Wanted:
     """Tasks as a plan takes them."""
     if task is None:

@@ -15,7 +15,7 @@ from .chain import Scores
 from .check import check_tasks
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
-from .padded import has_one_task
+from .padded import has_one_task, task_mask
 from .tag_scheme import AllowedTransitions
 
 
@@ -218,8 +218,7 @@ class _Groups:
         self.present = list(range(num_tasks))
         if task is None:
             return
-        task = task.cpu()
-        wanted = task.unsqueeze(1) == torch.arange(num_tasks) if self.each else task
+        wanted = task_mask(task, len(task), num_tasks)
         self.present = wanted.any(0).nonzero().flatten().tolist()
         rows = [wanted[:, k].nonzero().squeeze(1) for k in self.present]
         width = max(len(own) for own in rows)
@@ -228,7 +227,7 @@ class _Groups:
         for n, (k, own) in enumerate(zip(self.present, rows, strict=True)):
             place[own, k] = n * width + torch.arange(len(own))
         if self.each:
-            place = place.gather(1, task.unsqueeze(1)).squeeze(1)
+            place = place.gather(1, task.cpu().unsqueeze(1)).squeeze(1)
         self.index, self.place, self.number, self.wanted = (
             part.to(like.device, non_blocking=True)
             for part in (index, place, torch.tensor(self.present).unsqueeze(1), wanted)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import TaskGraph
-from ..nn.padded import has_one_task, wanted_tasks
+from ..nn.padded import has_one_task, task_mask
 from .calling import evaluating, outputs, require, same, task_graph
 
 
@@ -45,11 +45,7 @@ def assert_heard(
         >>> assert_heard(layer, *random_batch(3, 2), edges=[("a", "b")])
     """
     graph = task_graph(layer)
-    number_of = torch.arange(graph.num_tasks)
-    if task is None:
-        member = torch.ones(x.size(0), graph.num_tasks, dtype=torch.bool)
-    else:
-        member = task.cpu().unsqueeze(1) == number_of if has_one_task(task) else task.cpu()
+    member = task_mask(task, x.size(0), graph.num_tasks)
     present = set(member.any(0).nonzero().flatten().tolist())
     if edges is None:
         edges = [edge for edge in graph.edges if graph.index(edge[1]) in present]
@@ -115,22 +111,14 @@ def _check_edges(
     shape = (batch, steps, graph.num_nodes, alpha.size(-1))
     sums = alpha.new_zeros(shape).index_add(2, edge_index[1].to(alpha.device), alpha)
     hears = torch.tensor([bool(graph.incoming(node)) for node in range(graph.num_nodes)])
+    member = task_mask(task, batch, graph.num_tasks)
     for b in range(batch):
-        own = _own(graph, task, b)
+        own = member[b].nonzero().flatten().tolist()
         for node in range(graph.num_nodes):
             got = sums[b, real[b], node]
             ran = bool(hears[node]) and (node in own or bool(got.any()))
             message = f"weights into {graph.nodes[node]!r} do not sum to {int(ran)}"
             same(got, torch.full_like(got, float(ran)), message)
-
-
-def _own(graph: TaskGraph, task: Tensor | None, b: int) -> list[int]:
-    """The tasks of a sequence."""
-    wanted = wanted_tasks(task)
-    if wanted is None:
-        return list(range(graph.num_tasks))
-    own = wanted[b]
-    return [own] if isinstance(own, int) else list(own)
 
 
 def _check_mailbox(graph: TaskGraph, alpha: Tensor, real: Tensor, task: Tensor | None) -> None:
