@@ -120,6 +120,18 @@ def tagging_speed_table(rows: Sequence[Row]) -> Table:
     return [*header, "tagging, sentences/s", "× `lstm`"], lines
 
 
+def crf_table(rows: Sequence[Row]) -> Table:
+    """A line a size and kind of work."""
+    sizes, times = ("sentences", "words", "tags"), ("ms", "ms_plain", "ms_pytorch_crf")
+    lines = [
+        [row["work"], *(row[name] for name in sizes), *(row[name] or "–" for name in times)]
+        + [f"{float(row['times_faster']):.1f}"]
+        for row in rows
+    ]
+    header = ["work", *sizes, "ms", "by autograd", "pytorch-crf", "times as fast as pytorch-crf"]
+    return header, lines
+
+
 def recovery_table(rows: Sequence[Row]) -> Table:
     """A line a method of one shape and strength: AUROC and average precision with their intervals,
     the mean test accuracy of the model that was read, and how far the chosen readout is ahead."""

@@ -1,21 +1,22 @@
 """Speed of the CRF beside pytorch-crf and beside its own plain recursion, after equal values.
 
-python benchmarks/crf.py            # needs the extra "benchmarks"
+    python benchmarks/crf.py --csv crf.csv            # needs the extra "benchmarks"
 
-Prints CSV: median milliseconds of one batch, and how many times faster than pytorch-crf, whose
-runs alternate with ours.
+Median milliseconds of one batch, and how many times faster than pytorch-crf, whose runs alternate
+with ours.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
+from _runner import write_csv
+from _timing import environment
 from torch import Tensor
 from torchcrf import CRF
 
@@ -25,6 +26,7 @@ from mtgnn.nn import LinearChainCRF, chain
 SIZES = [(16, 25, 13), (32, 45, 23), (32, 45, 50), (64, 80, 23)]
 
 COLUMNS = ["work", "sentences", "words", "tags", "ms", "ms_plain", "ms_pytorch_crf", "times_faster"]
+WHERE = ["commit", "torch", "processor"]
 
 
 class Plain(LinearChainCRF):
@@ -101,15 +103,20 @@ def measure(size: tuple[int, int, int], repeats: int) -> list[list[object]]:
 
 
 def main() -> None:
-    """Measure and print as CSV."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--csv", type=Path, help="write the record here")
     options = parser.parse_args()
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    print(*COLUMNS, sep=",")
+    lines = []
     for size in SIZES:
         for row in measure(size, options.repeats):
-            writer.writerow([f"{v:.2f}" if isinstance(v, float) else v for v in row])
+            cells = [f"{v:.2f}" if isinstance(v, float) else v for v in row]
+            print(*cells, sep=",", flush=True)
+            lines.append(dict(zip(COLUMNS, cells, strict=True)) | environment("cpu"))
+    if options.csv:
+        write_csv(options.csv, COLUMNS + WHERE, lines)
 
 
 if __name__ == "__main__":

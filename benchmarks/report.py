@@ -38,6 +38,7 @@ COMMANDS = {
     "--score dot --csv benchmarks/results/tagging.csv",
     "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --csv "
     "benchmarks/results/tagging_few.csv",
+    "crf": "benchmarks/crf.py --csv benchmarks/results/crf.csv",
     "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
     "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
@@ -170,6 +171,9 @@ class Report:
 
     def tagging_speed(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.tagging_speed_table(rows))]
+
+    def crf(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(tables.crf_table(rows))]
 
     def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
         shown = {"scope": TOGETHER, "model": "complete"}
