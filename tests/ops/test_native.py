@@ -225,6 +225,44 @@ def test_a_build_in_a_new_process_is_found_by_the_next(
     assert len(list((tmp_path / "mtgnn").iterdir())) == 2
 
 
+TINY = """
+#include <Python.h>
+static PyModuleDef tiny = {PyModuleDef_HEAD_INIT, "mtgnn_native", nullptr, -1, nullptr};
+PyMODINIT_FUNC PyInit_mtgnn_native() { return PyModule_Create(&tiny); }
+"""
+AGAIN = """
+import os, pathlib, sys
+from mtgnn.ops.native import build
+build._SOURCE = pathlib.Path(sys.argv[1])
+for compiler in sys.argv[2:]:
+    os.environ["CXX"] = compiler
+    try:
+        build.compile_native()
+        print(build._built.__name__)
+    except RuntimeError as error:
+        print("cannot build" in str(error))
+"""
+
+
+def test_a_build_after_one_that_failed_is_found_by_the_next(
+    tmp_path: Path, native_loops: object
+) -> None:
+    """Two ways to fail: no answer at all, and a compiler that is killed at its work."""
+    source, killed = tmp_path / "tiny" / "module.cpp", tmp_path / "killed"
+    source.parent.mkdir()
+    source.write_text(TINY)
+    killed.write_text('#!/bin/sh\ncase "$*" in *-c*) exit 137;; *) exec c++ "$@";; esac\n')
+    killed.chmod(0o755)
+    told = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    for compilers, said in (
+        (("false", str(killed), "c++"), "True\nTrue\nmtgnn_native\n"),
+        (("false",), "mtgnn_native\n"),
+    ):
+        line = [sys.executable, "-c", AGAIN, str(source), *compilers]
+        done = subprocess.run(line, env=told, capture_output=True, text=True)
+        assert done.stdout == said, done.stderr
+
+
 def test_other_tensors_go_the_usual_way(use_native: Use) -> None:
     use_native(True)
     assert native.serves(torch.zeros(1)) and not native.serves(torch.zeros(1).bfloat16())

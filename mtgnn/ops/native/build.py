@@ -6,8 +6,10 @@ import hashlib
 import os
 import platform
 import sys
+import threading
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from subprocess import SubprocessError
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ _FLAGS = [
     *("-O3", "-march=native", "-fopenmp", "-ffast-math", "-fno-finite-math-only"),
     "-D__FAST_MATH__",
 ]
+_NAME = "mtgnn_native"  # as module.cpp says
+_lock = threading.Lock()
 _built: Any = None
 
 
@@ -39,41 +43,48 @@ def compile_native(verbose: bool = False) -> None:
         RuntimeError: If there is no compiler or ninja, or the compiler fails.
     """
     global _built
-    if _built is not None:
-        return
-    try:
-        _built = _load(verbose)
-    except (ImportError, OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"cannot build mtgnn's C++ loops, which need a C++ compiler and ninja: {error}"
-        ) from error
+    with _lock:
+        if _built is not None:
+            return
+        try:
+            _built = _load(verbose)
+        except (ImportError, OSError, RuntimeError, SubprocessError) as error:
+            raise RuntimeError(
+                f"cannot build mtgnn's C++ loops, which need a C++ compiler and ninja: {error}"
+            ) from error
 
 
 def _load(verbose: bool) -> Any:
-    """The module, built first unless it is there.
-
-    It is built in a folder of its own and moved into place when it is done. PyTorch's way, a shared
-    folder with a lock, makes all later processes wait for ever if one is killed meanwhile.
-    """
+    """The module, built first unless it is there."""
     library = _library()
-    if library.exists():
-        spec = spec_from_file_location(library.stem, library)
-        assert spec is not None and spec.loader is not None
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+    if not library.exists():
+        _build(library, verbose)
+    spec = spec_from_file_location(_NAME, library)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _build(library: Path, verbose: bool) -> None:
+    """Build it in a folder of its own and move it into place when it is done.
+
+    PyTorch's way, a shared folder with a lock, makes all later processes wait for ever if one is
+    killed meanwhile. Nor is it a Python module to PyTorch, which names what a process builds anew
+    otherwise than before: its name is the same at every attempt.
+    """
     library.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=library.parent, prefix=f"{library.stem}-") as folder:
-        module = _cpp_extension().load(
+        built = _cpp_extension().load(
             library.stem,
             [str(_SOURCE)],
             extra_cflags=_FLAGS,
             extra_ldflags=["-fopenmp"],
             build_directory=folder,
             verbose=verbose,
+            is_python_module=False,
         )
-        Path(module.__file__).replace(library)
-    return module
+        Path(built).replace(library)
 
 
 def _cpp_extension() -> Any:

@@ -33,7 +33,7 @@ void bind(py::module& module, const std::string& suffix) {
 
 }  // namespace
 
-PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
+PYBIND11_MODULE(mtgnn_native, module) {
   py::class_<Shape>(module, "Shape")
       .def(py::init([](int64_t blocks, int64_t width, int64_t hidden, int64_t heard,
                        const std::vector<std::array<int64_t, 3>>& steps) {
