@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from _record import Row, by_seed, select, spread
-from _settings import BASELINES, GRAPHS, SETTINGS, base
-from _significance import holm, wilcoxon_p
+from _settings import BASELINES, CONTROLS, GRAPHS, SETTINGS, base
+from _significance import half_width, holm, wilcoxon_p
 
 ACCURACY = (
     *("dataset", "setting", "model", "seed", "task", "reviews"),
     *("dev", "test", "epochs", "seconds", "parameters"),
 )
-BOOTSTRAP = ("dataset", "setting", "model", "against", "reviews", "difference", "low", "high")
-
-SAME = 0.02  # points; the records are rounded
+BOOTSTRAP = (
+    *("dataset", "setting", "model", "against", "reviews", "seeds"),
+    *("difference", "low", "high"),
+)
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -46,9 +49,9 @@ def points(values: dict[str, float]) -> str:
     return spread([100 * value for value in values.values()])
 
 
-def common_seeds(rows: Sequence[Row], others: Sequence[Row]) -> set[str]:
+def common_seeds(rows: Sequence[Row], others: Sequence[Row]) -> list[str]:
     """The seeds that both have."""
-    return {row["seed"] for row in rows} & {row["seed"] for row in others}
+    return sorted({row["seed"] for row in rows} & {row["seed"] for row in others}, key=int)
 
 
 def task_differences(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, float]:
@@ -66,39 +69,82 @@ def task_differences(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, fl
     return {task: value - means[1][task] for task, value in means[0].items()}
 
 
-def pairs(
-    rows: Sequence[Row], data: str
-) -> Iterator[list[tuple[str, str, str, Sequence[Row], Sequence[Row]]]]:
-    """Families of comparisons ``(setting, model, against, rows, rows of the other)``.
+class Pair(NamedTuple):
+    """Two models that are compared.
 
-    One family a setting and graph: against every baseline that was run. One family a graph for all
-    ablations: against the same model without the change. What shares no seed is left out.
+    Attributes:
+        setting: Of the first one.
+        model: The first one.
+        against: What it is compared with: a model, or, of the same model, another setting.
+        side: Setting and model of the second one.
+        own: Rows of the first one.
+        other: Rows of the second one.
+    """
+
+    setting: str
+    model: str
+    against: str
+    side: tuple[str, str]
+    own: Sequence[Row]
+    other: Sequence[Row]
+
+    @property
+    def seeds(self) -> list[str]:
+        """The seeds that both have."""
+        return common_seeds(self.own, self.other)
+
+    def by_seed(self) -> list[float]:
+        """For each seed the difference of the means over tasks, in points."""
+        own, other = by_seed(self.own), by_seed(self.other)
+        return [100 * (own[seed] - other[seed]) for seed in self.seeds]
+
+
+def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
+    """Families of comparisons.
+
+    One family a setting and graph: against every baseline that was run. Two families a graph for
+    all ablations: against the same model without the change, and against the models that tell what
+    is left of its lead. What shares no seed is left out.
     """
     rows = select(rows, dataset=data)
-    seeds: dict[tuple[str, str], set[str]] = {}
-    for row in rows:
-        seeds.setdefault((row["setting"], row["model"]), set()).add(row["seed"])
 
-    def alike(one: tuple[str, str], other: tuple[str, str]) -> bool:
-        return bool(seeds.get(one, set()) & seeds.get(other, set()))
+    def family(wanted: Sequence[tuple[str, str, str, tuple[str, str]]]) -> list[Pair]:
+        found = []
+        for setting, model, against, side in wanted:
+            own = select(rows, setting=setting, model=model)
+            other = select(rows, setting=side[0], model=side[1])
+            found.append(Pair(setting, model, against, side, own, other))
+        return [pair for pair in found if pair.seeds]
 
-    def of(setting: str, model: str) -> list[Row]:
-        return select(rows, setting=setting, model=model)
-
+    ablations = [name for name, entry in SETTINGS.items() if entry.ablation]
     for setting, entry in SETTINGS.items():
-        for model in GRAPHS:
-            others = [name for name in BASELINES if alike((setting, model), (setting, name))]
-            if not entry.ablation and others:
-                own = of(setting, model)
-                yield [(setting, model, name, own, of(setting, name)) for name in others]
+        for model in GRAPHS if not entry.ablation else ():
+            yield family([(setting, model, name, (setting, name)) for name in BASELINES])
     for model in GRAPHS:
-        usual = {name: base(name, data) for name, entry in SETTINGS.items() if entry.ablation}
-        changes = [name for name, than in usual.items() if alike((name, model), (than, model))]
-        if changes:
-            yield [
-                (name, model, usual[name], of(name, model), of(usual[name], model))
-                for name in changes
-            ]
+        usual = {name: base(name, data) for name in ablations}
+        yield family([(name, model, than, (than, model)) for name, than in usual.items()])
+        yield family(
+            [(name, model, c, (than, c)) for name, than in usual.items() for c in CONTROLS]
+        )
+
+
+def seeds_differ(rows: Sequence[Row]) -> tuple[int, int]:
+    """Of all pairs of seeds of one model: in how many p is below 0.05, and how many there are.
+
+    Args:
+        rows: Those of one data set, setting and kind of reviews.
+    """
+    p = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = select(rows, model=model)
+        seeds = sorted({row["seed"] for row in own}, key=int)
+        for pair in itertools.combinations(seeds, 2):
+            one, other = ({r["task"]: float(r["test"]) for r in select(own, seed=s)} for s in pair)
+            p.append(wilcoxon_p([one[task] - other[task] for task in one]))
+    return sum(value < 0.05 for value in p), len(p)
+
+
+HEADER = ["seeds", "points", "by seed, 95 %", "better on", "p", "p (Holm)", "reviews, 95 %"]
 
 
 def comparisons(
@@ -106,40 +152,43 @@ def comparisons(
 ) -> tuple[dict[str, Table], Table]:
     """Tables of comparisons, by setting, and that of all ablations.
 
-    A line: number of seeds, difference in points, tasks that are better, Wilcoxon's p over tasks,
-    the same after Holm's correction in the line's family, and the bootstrap's interval if it is
-    known for these seeds.
+    A line: number of seeds, difference in points with a 95 % interval over seeds, tasks that are
+    better, Wilcoxon's p over tasks, the same after Holm's correction in the line's family, and the
+    interval of the bootstrap over reviews, if it is known for these seeds. One seed alone has
+    neither p nor interval: how much seeds differ is not known.
     """
-    header = ["model", "against", "seeds", "points", "better on", "p", "p (Holm)", "95 % interval"]
     by_setting: dict[str, Table] = {}
     ablations: list[list[str]] = []
     for family in pairs(select(rows, reviews=reviews), data):
-        differences = [task_differences(own, other) for *_, own, other in family]
-        raw = [wilcoxon_p([*values.values()]) for values in differences]
-        for (setting, model, against, own, other), values, p, q in zip(
-            family, differences, raw, holm(raw), strict=True
-        ):
-            named = {"model": model, "against": against, "reviews": reviews}
-            mean = statistics.mean(values.values())
-            known = [
-                row
-                for row in select(bootstrap, dataset=data, setting=setting, **named)
-                if abs(float(row["difference"]) - mean) < SAME  # else it is of other seeds
-            ]
-            interval = f"{known[0]['low']} to {known[0]['high']}" if known else "–"
-            better = f"{sum(d > 1e-9 for d in values.values())} of {len(values)}"
-            seeds = len(common_seeds(own, other))
-            line = [
-                str(seeds),
-                f"{mean:+.1f}",
-                better,
-                f"{p:.4f}",
-                f"{q:.4f}",
-            ]
-            if SETTINGS[setting].ablation:
-                ablations.append([model, SETTINGS[setting].about, *line, interval])
+        several = [pair for pair in family if len(pair.seeds) > 1]
+        raw = [wilcoxon_p([*task_differences(pair.own, pair.other).values()]) for pair in several]
+        p = {id(pair): both for pair, *both in zip(several, raw, holm(raw), strict=True)}
+        for pair in family:
+            line = compare(pair, p.get(id(pair)), select(bootstrap, dataset=data, reviews=reviews))
+            if SETTINGS[pair.setting].ablation:
+                about = SETTINGS[pair.setting].about
+                against = "without the change" if pair.side[1] == pair.model else pair.against
+                ablations.append([pair.model, about, against, *line])
             else:
-                by_setting.setdefault(setting, (header, []))[1].append(
-                    [model, against, *line, interval]
-                )
-    return by_setting, (["model", "change", *header[2:]], ablations)
+                table = by_setting.setdefault(pair.setting, (["model", "against", *HEADER], []))
+                table[1].append([pair.model, pair.against, *line])
+    order = list(dict.fromkeys(tuple(line[:2]) for line in ablations))
+    ablations.sort(key=lambda line: order.index((line[0], line[1])))
+    return by_setting, (["model", "change", "against", *HEADER], ablations)
+
+
+def compare(pair: Pair, p: Sequence[float] | None, bootstrap: Sequence[Row]) -> list[str]:
+    """The line of a comparison, as ``HEADER`` says."""
+    values, by_seeds = task_differences(pair.own, pair.other).values(), pair.by_seed()
+    mean, half = statistics.mean(values), half_width(by_seeds)
+    over_seeds = f"{mean - half:+.1f} to {mean + half:+.1f}" if len(by_seeds) > 2 else "–"
+    named = {"setting": pair.setting, "model": pair.model, "against": pair.against}
+    known = select(bootstrap, **named, seeds=" ".join(pair.seeds)) if p else []
+    return [
+        str(len(pair.seeds)),
+        f"{mean:+.1f}",
+        over_seeds,
+        f"{sum(d > 1e-9 for d in values)} of {len(values)}",
+        *(["–", "–"] if p is None else ["< 0.0001" if v < 5e-5 else f"{v:.4f}" for v in p]),
+        f"{known[0]['low']} to {known[0]['high']}" if known else "–",
+    ]

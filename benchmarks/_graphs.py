@@ -63,17 +63,23 @@ def agreements(rows: Sequence[Row]) -> dict[str, list[float]]:
     return found
 
 
-def words_in_common(rows: Sequence[Row]) -> list[float]:
+def words_in_common(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
     """Of one setting: for any two seeds, the share of a receiver's words that both have, mean over
-    receivers. Words of different senders are different ones."""
+    receivers; and the share that one has of another receiver's. Words of different senders are
+    different ones."""
     found: dict[str, dict[str, set[tuple[str, str]]]] = {}
     for row in rows:
         own = found.setdefault(row["seed"], {}).setdefault(row["receiver"], set())
         own.add((row["sender"], row["word"]))
-    return [
-        statistics.mean(len(a[k] & b[k]) / max(len(a[k]), len(b[k])) for k in a.keys() & b.keys())
-        for a, b in itertools.combinations(found.values(), 2)
-    ]
+    own_words, others = [], []
+    for a, b in itertools.combinations(found.values(), 2):
+        share = {
+            (k, m): len(a[k] & b[m]) / max(len(a[k]), len(b[m])) for k in a for m in b if k in b
+        }
+        own_words.append(statistics.mean(v for (k, m), v in share.items() if k == m))
+        different = [v for (k, m), v in share.items() if k != m]
+        others.extend([statistics.mean(different)] if different else [])
+    return own_words, others
 
 
 def dev_accuracy(rows: Sequence[Row]) -> list[float]:

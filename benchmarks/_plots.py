@@ -75,12 +75,13 @@ def score_dots(rows: Sequence[Row], path: Path) -> None:
 
 
 def share_lines(rows: Sequence[Row], path: Path) -> bool:
-    """Test accuracy by the share of the training texts; ``False`` with one share alone."""
+    """Test accuracy by the share of the training texts, where there are three seeds or more;
+    ``False`` with one share alone."""
     series: dict[str, dict[Any, float]] = {}
     for setting, share in SHARES.items():
         for model in unique(rows, "model"):
             scores = by_seed(select(rows, setting=setting, model=model))
-            if scores:
+            if len(scores) > 2:
                 mean = 100 * sum(scores.values()) / len(scores)
                 series.setdefault(model, {})[f"{share} %"] = mean
     if len({place for values in series.values() for place in values}) < 2:

@@ -18,6 +18,7 @@ BASELINES = (
     "shared_mailbox",
 )
 GRAPHS = ("complete", "star")
+CONTROLS = ("shared_mailbox", "adversarial")  # what ablations are compared with, too
 MODELS = BASELINES + GRAPHS
 
 

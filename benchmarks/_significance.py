@@ -1,10 +1,11 @@
-"""Paired comparisons: Wilcoxon over tasks, Holm's correction, a bootstrap of clusters."""
+"""Paired comparisons: Wilcoxon over tasks, Holm's correction, intervals over seeds and reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
 
@@ -37,6 +38,14 @@ def holm(p: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p) - place) * p[i]))
         corrected[i] = least
     return corrected
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half of the 95 % interval of a mean, by Student's t; infinite for one value alone."""
+    if len(values) < 2:
+        return float("inf")
+    deviation = np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(student.ppf(0.975, len(values) - 1) * deviation)
 
 
 def cluster_bootstrap(

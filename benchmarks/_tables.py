@@ -9,8 +9,8 @@ from typing import Any
 from _comparison import Table, points, score_table
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
+from _significance import half_width
 from _tagging_scores import difference
-from scipy.stats import t as student
 
 from mtgnn import TaskGraph
 
@@ -52,6 +52,7 @@ def planted_table(rows: Sequence[Row]) -> Table:
 def rate_table(choices: dict[str, Any], data: str) -> Table:
     """The chosen learning rates: a line a model, a column a setting that they were chosen on."""
     settings: dict[str, Any] = choices.get(data, {})
+    settings = {k: v for k, v in settings.items() if any("chosen" in own for own in v.values())}
     models = list(dict.fromkeys(model for own in settings.values() for model in own))
     lines = [
         [model, *(str(own.get(model, {}).get("chosen", "–")) for own in settings.values())]
@@ -98,12 +99,10 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
         for column in ("test", "unknown_words", "dev"):
             values = [100 * float(row[column]) for row in own if row[column]]
             cells.append(spread(values, ".2f") if values else "–")
-        rates = [float(row["sentences_per_s"]) for row in own]
         ahead = difference(own, rows, counts) or "–"
         lines.append([*group, cells[0], ahead, *cells[1:], str(len(own))])
-        lines[-1].append(f"{statistics.mean(rates):,.0f}")
     header = ["corpus", "task", "model", "head", "test", "minus single", "unknown words", "dev"]
-    return [*header, "seeds", "sentences/s"], lines
+    return [*header, "seeds"], lines
 
 
 def tagging_speed_table(rows: Sequence[Row]) -> Table:
@@ -133,25 +132,30 @@ def crf_table(rows: Sequence[Row]) -> Table:
 
 
 def recovery_table(rows: Sequence[Row]) -> Table:
-    """A line a method of one shape and strength: AUROC and average precision with their intervals,
-    the mean test accuracy of the model that was read, and how far the chosen readout is ahead."""
+    """A line a method of one shape and strength: AUROC and average precision with half of their
+    intervals, the median AUROC, the mean test accuracy of the model that was read (equal weights
+    read none), and how far the chosen readout is ahead."""
     chosen = {row["seed"]: float(row["auroc"]) for row in select(rows, method=CHOSEN)}
     lines = []
     for method in unique(rows, "method"):
         every = select(rows, method=method)
         own = {name: [float(row[name]) for row in every] for name in RECOVERY}
         found = [interval(own[name]) for name in RECOVERY[:2]]
-        found.append(f"{100 * statistics.mean(own['accuracy']):.1f}")
+        found.insert(1, f"{statistics.median(own['auroc']):.3f}")
+        read = f"{100 * statistics.mean(own['accuracy']):.1f}"
+        found.append("–" if method == "uniform" else read)
         ahead = [chosen[r["seed"]] - float(r["auroc"]) for r in every if r["seed"] in chosen]
         lines.append([method, *found, interval(ahead) if ahead and method != CHOSEN else "–"])
-    return ["method", "AUROC", "average precision", "accuracy in %", f"{CHOSEN} ahead by"], lines
+    header = ["method", "AUROC, mean", "median", "average precision", "accuracy in %"]
+    return [*header, f"{CHOSEN} ahead by"], lines
 
 
 def agreement_table(rows: Sequence[Row]) -> Table:
-    """Of one setting: how much graphs agree, mean ± deviation of rank correlations."""
+    """Of one setting: how much graphs agree, rank correlations."""
     found, dev = agreements(rows), dev_accuracy(rows)
     line = [str(len(dev)), spread([100 * value for value in dev])]
-    line += [spread(values, ".2f") if values else "–" for values in found.values()]
+    # Three seeds make three pairs, which are no three observations: no spread.
+    line += [", ".join(f"{value:.2f}" for value in values) or "–" for values in found.values()]
     between = [f"{how}, two seeds" for how in COMPARED]
     return ["seeds", "dev", *between, f"{BOTH}, one seed"], [line]
 
@@ -183,8 +187,7 @@ def interval(values: Sequence[float]) -> str:
     mean = statistics.mean(values)
     if len(values) < 2:
         return f"{mean:.3f}"
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.3f} ± {half:.3f}"
+    return f"{mean:.3f} ± {half_width(values):.3f}"
 
 
 def collecting_table(rows: Sequence[Row]) -> Table:

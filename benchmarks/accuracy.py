@@ -37,7 +37,7 @@ from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
 from _record import Row, append, read, select
-from _settings import MODELS, PROTOCOLS, SETTINGS, base, seeds, tuned, unchanged
+from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
 
@@ -172,20 +172,16 @@ class Accuracy:
         recorded."""
         single = select(read(self.single), dataset=self.data) if self.study.is_there else []
         path = self.options.results / "accuracy_bootstrap.csv"
-        known = {tuple(row[key] for key in BOOTSTRAP[:5]): row for row in read(path)}
+        known = {tuple(row[key] for key in BOOTSTRAP[:6]): row for row in read(path)}
         for kind in dict.fromkeys(row["reviews"] for row in rows):
             for family in pairs(select(rows, reviews=kind), self.data):
-                for setting, model, against, own, other in family:
-                    both = {row["seed"] for row in own} & {row["seed"] for row in other}
-                    changed = SETTINGS[setting].ablation
-                    other_side = {"setting": setting, "model": against}
-                    if changed:
-                        other_side = {"setting": base(setting, self.data), "model": model}
-                    sides = {"setting": setting, "model": model}, other_side
-                    same = sorted(both, key=int)
-                    found = _reviews.interval(single, sides, same, kind, self.study.reviews)
+                for pair in family:
+                    places = (pair.setting, pair.model), pair.side
+                    sides = tuple(dict(zip(("setting", "model"), at, strict=True)) for at in places)
+                    found = _reviews.interval(single, sides, pair.seeds, kind, self.study.reviews)
                     if found is not None:
-                        key = (self.data, setting, model, against, kind)
+                        named = pair.setting, pair.model, pair.against
+                        key = (self.data, *named, kind, " ".join(pair.seeds))
                         values = (f"{100 * value:+.2f}" for value in found)
                         known[key] = dict(zip(BOOTSTRAP, (*key, *values), strict=True))
         if known:

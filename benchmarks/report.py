@@ -16,9 +16,9 @@ from pathlib import Path
 
 import _plots as plots
 import _tables as tables
-from _comparison import Table, comparisons, score_table
+from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
-from _record import Row, read, select, spread
+from _record import Row, read, select
 from _settings import SETTINGS
 from _tagging_graphs import graph_table
 from _tagging_plan import TOGETHER
@@ -51,7 +51,7 @@ COMMANDS = {
 def markdown(table: Table) -> str:
     """A table: names to the left, numbers to the right."""
     header, rows = table
-    numbers = [all(re.match(r"[-+–\d]", row[i]) for row in rows) for i in range(len(header))]
+    numbers = [all(re.match(r"[-+–<\d]", row[i]) for row in rows) for i in range(len(header))]
     rule = [" ---: " if right and i else " --- " for i, right in enumerate(numbers)]
     lines = ["| " + " | ".join(header) + " |", "|" + "|".join(rule) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
@@ -126,6 +126,10 @@ class Report:
                 for kind, (by_setting, _) in compared.items():
                     if setting in by_setting:
                         pieces += [f"Compared on {kind} reviews:", markdown(by_setting[setting])]
+                        few, every = seeds_differ(select(own, reviews=kind))
+                        pieces.append(
+                            f"Two seeds of one model have p below 0.05 in {few} of {every} pairs."
+                        )
             if setting == "headline":
                 pieces += self.headline_pictures(select(own, reviews="all"), data)
         for kind, (_, ablations) in compared.items():
@@ -217,10 +221,13 @@ class Report:
             seen = select(words, dataset=data, setting=setting)
             if seen:
                 pieces.append(markdown(tables.word_table(seen)))
-                common = words_in_common(seen)
-                if common:
-                    share = spread([100 * value for value in common], ".0f")
-                    pieces.append(f"Two seeds have {share} % of a receiver's words in common.")
+                shares = words_in_common(seen)
+                if all(shares):
+                    same, other = (100 * sum(values) / len(values) for values in shares)
+                    pieces.append(
+                        f"Two seeds have {same:.0f} % of a receiver's words in common, and "
+                        f"{other:.0f} % of two different receivers' words."
+                    )
         return pieces
 
     def collect_attention(self, rows: Sequence[Row]) -> list[str]:

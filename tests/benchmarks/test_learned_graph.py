@@ -60,8 +60,10 @@ def test_words_of_seeds_are_compared_receiver_by_receiver(program: Program) -> N
 
     rows = [*words("0", "a", "all", "wxyz"), *words("0", "b", "all", "wx")]
     rows += [*words("1", "a", "all", "xyzv"), *words("1", "b", "c", "wx")]
-    assert program("_graphs").words_in_common(rows) == [pytest.approx((3 / 4 + 0) / 2)]
-    assert program("_graphs").words_in_common(rows[:6]) == []
+    own, others = program("_graphs").words_in_common(rows)
+    assert own == [pytest.approx((3 / 4 + 0) / 2)]
+    assert others == [pytest.approx((0 + 1 / 4) / 2)]
+    assert program("_graphs").words_in_common(rows[:6]) == ([], [])
 
 
 def test_a_finished_seed_is_not_trained_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from types import ModuleType
 
@@ -62,3 +63,9 @@ def test_bootstrap_takes_equal_reviews_as_one(statistics: ModuleType) -> None:
 def test_bootstrap_needs_reviews(statistics: ModuleType) -> None:
     with pytest.raises(ValueError, match="expected as many differences"):
         statistics.cluster_bootstrap(np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def test_half_of_an_interval(statistics: ModuleType) -> None:
+    # Deviation 1, t = 4.303 of two degrees: 4.303 / √3.
+    assert statistics.half_width([1, 2, 3]) == pytest.approx(2.484, abs=1e-3)
+    assert statistics.half_width([4.0]) == math.inf
