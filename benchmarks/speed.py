@@ -25,7 +25,7 @@ seconds is the median; tokens are real words (a task's states count once, whatev
 ratio_to_loop is the loop's time over this one's (more is better), ratio_to_silent this time over
 that of the silent LSTMs (less is better). peak_mb is measured apart, see memory.py. On rows with
 FDU-MTL's lengths a call runs six batches that stand for an epoch, and T is their limit. In a record
-that is there already, the rows that are measured again are replaced.
+that is there already, the rows that are measured again on the same processor are replaced.
 """
 
 from __future__ import annotations
@@ -142,10 +142,12 @@ def growth(lines: list[dict[str, Any]]) -> str:
 
 
 def others(known: list[dict[str, str]], lines: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What a record holds of rows that were not measured now; a row's lines belong to one run."""
+    """What a record holds of rows that were not measured now, on this processor; the lines of a row
+    belong to one run."""
 
     def row(line: dict[str, Any]) -> list[str]:
-        return [line["name"].partition("/")[0], *(str(line[size]) for size in SIZES)]
+        names = (*SIZES, "processor")
+        return [line["name"].partition("/")[0], *(str(line[name]) for name in names)]
 
     now = [row(line) for line in lines]
     return [line for line in known if row(line) not in now]
