@@ -69,9 +69,10 @@ def test_a_row_measured_again_is_replaced_whole(program: Program) -> None:
     sizes: dict[str, Any] = dict.fromkeys(speed.SIZES, 2)
 
     def line(name: str, **other: Any) -> dict[str, Any]:
-        return {"name": name, **sizes, "phase": "train", **other}
+        return {"name": name, **sizes, "phase": "train", "processor": "mine", **other}
 
     known = [line("read/loop"), line("read/auto"), line("read/auto", K=3), line("star/auto")]
+    known.append(line("read/auto", processor="another"))
     written = [{key: str(value) for key, value in each.items()} for each in known]
     assert speed.others(written, [line("read/auto")]) == written[2:]
 
