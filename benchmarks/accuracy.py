@@ -41,6 +41,8 @@ from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
 
+from mtgnn.ops import keep_memory
+
 STAGES = ("budget", "tune", "run", "summary")
 
 
@@ -239,4 +241,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -51,7 +51,7 @@ from mtgnn.explain import (
     edge_ablation,
 )
 from mtgnn.nn import MultiTaskModel
-from mtgnn.ops import CONTEXTUAL
+from mtgnn.ops import CONTEXTUAL, keep_memory
 
 WORD_COLUMNS = ("dataset", "setting", "seed", "receiver", "sender", "word", "weight")
 HEARD, WORDS, MIN_COUNT = 3, 6, 20
@@ -186,4 +186,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -44,6 +44,7 @@ from mtgnn.explain import (
     profile_graph,
 )
 from mtgnn.nn import MultiTaskModel
+from mtgnn.ops import keep_memory
 
 COLUMNS = ["shape", "tasks", "groups", "strength", "method", "seed"]
 COLUMNS += ["auroc", "average_precision", "accuracy"]
@@ -217,4 +218,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -58,6 +58,8 @@ from _tagging_record import COUNTS, EDGES, SCORES, WORDS, Record
 from _tagging_scores import keep, key, pack, prediction_file, summary
 from _tagging_train import Bench, Configuration
 
+from mtgnn.ops import keep_memory
+
 
 def finish(bench: Bench, run: Run) -> None:
     """Train a run, test it, and write its rows."""
@@ -211,4 +213,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

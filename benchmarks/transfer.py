@@ -39,6 +39,8 @@ from pathlib import Path
 from _record import Row, append, by_seed, read, select, spread
 from _transfer import METHODS, Run, missing
 
+from mtgnn.ops import keep_memory
+
 COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
 DEFAULTS = {
     "planted": {
@@ -164,4 +166,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

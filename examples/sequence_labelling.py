@@ -50,6 +50,7 @@ from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit, load_model
 from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, score_spans
 from mtgnn.nn import TaggingModel
+from mtgnn.ops import keep_memory
 
 COLUMNS = [
     *("corpus", "task", "model", "head", "seed", "measure", "dev", "test", "unknown_words"),
@@ -310,4 +311,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

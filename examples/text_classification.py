@@ -32,6 +32,7 @@ from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
 from mtgnn.nn import MultiTaskModel
+from mtgnn.ops import keep_memory
 
 PARTS = ("train", "dev", "test")
 
@@ -207,4 +208,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -28,6 +28,7 @@ from mtgnn.datasets import PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit
 from mtgnn.nn import MultiTaskModel, add_task, freeze_except_task
+from mtgnn.ops import keep_memory
 
 PARTS = ("train", "dev", "test")
 
@@ -211,4 +212,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -6,6 +6,7 @@ from .device import to_device
 from .edges import Edges
 from .fused import recur_fused
 from .gpu import use_triton
+from .keep_memory import keep_memory
 from .layout import Layout
 from .mailbox import Mailbox
 from .native import compile_native
@@ -34,6 +35,7 @@ __all__ = [
     "attend",
     "compile_native",
     "fill_blocks",
+    "keep_memory",
     "kernels_ran",
     "normalise",
     "prepare",
