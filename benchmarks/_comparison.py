@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from _record import Row, by_seed, select, spread
-from _settings import BASELINES, CONTROLS, GRAPHS, SETTINGS, base
+from _settings import BASELINES, CONTROLS, GRAPHS, MODELS, SETTINGS, base
 from _significance import half_width, holm, wilcoxon_p
 
 ACCURACY = (
@@ -102,9 +102,9 @@ class Pair(NamedTuple):
 def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     """Families of comparisons.
 
-    One family a setting and graph: against every baseline that was run. Two families a graph for
-    all ablations: against the same model without the change, and against the models that tell what
-    is left of its lead. What shares no seed is left out.
+    One family a setting and graph: against every baseline that was run. One a model for all its
+    ablations, against the same model without the change, and for a graph a second one, against the
+    models that tell what is left of its lead. What shares no seed is left out.
     """
     rows = select(rows, dataset=data)
 
@@ -120,12 +120,11 @@ def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     for setting, entry in SETTINGS.items():
         for model in GRAPHS if not entry.ablation else ():
             yield family([(setting, model, name, (setting, name)) for name in BASELINES])
-    for model in GRAPHS:
+    for model in MODELS:
         usual = {name: base(name, data) for name in ablations}
         yield family([(name, model, than, (than, model)) for name, than in usual.items()])
-        yield family(
-            [(name, model, c, (than, c)) for name, than in usual.items() for c in CONTROLS]
-        )
+        others = CONTROLS if model in GRAPHS else ()
+        yield family([(name, model, c, (than, c)) for name, than in usual.items() for c in others])
 
 
 def seeds_differ(rows: Sequence[Row]) -> tuple[int, int]:

@@ -78,6 +78,8 @@ SETTINGS: dict[str, Setting] = {
     "detach": _changed("no gradient into senders", "complete", encoder={"detach": True}),
     "heads-4": _changed("four heads", encoder={"heads": 4}),
     "no-common": _changed("no part in common", common=False),
+    # Whether baselines lack but size: four times the parameters of an LSTM.
+    "wide": _changed("states of 200", "shared", "adversarial", "shared_mailbox", hidden_size=200),
     "no-concat": _changed("no messages in the output", concat_messages=False),
 }
 
