@@ -40,7 +40,10 @@ CLASSES = {ODD.get(k, task): DATA.classes[task] for k, task in enumerate(DATA.ta
 TASKS = list(CLASSES)
 TRUTH = TaskGraph(TASKS, DATA.graph.edge_index)
 GRAPH = TaskGraph.from_edges(
-    [*TaskGraph.complete(TASKS).edges, ("shared", TASKS[1]), (TASKS[2], "shared")],
+    [
+        *TaskGraph.complete(TASKS).edges,
+        *[("shared", TASKS[1]), (TASKS[2], "shared"), (TASKS[3], "shared")],
+    ],
     TASKS,
     ("shared",),
 )
@@ -391,6 +394,7 @@ def test_a_browser_shows_it_and_steps_through_sentences(
     assert probe["heard"] == [] and probe["loaded"] == [] and probe["broken"] is None
     assert probe["ready"] == "true" and probe["alone"] == 4  # none of the texts became a script
     assert probe["pictures"] >= 3 and probe["cut"] == []
+    assert ('<p class="soft">Two senders are' in done.stdout) == (name == "graph")
     sentences = content(pages[name])["sentences"]
     places = {event: (place, at, said) for event, place, at, said in probe["told"]}
     number = len(sentences)

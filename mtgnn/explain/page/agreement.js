@@ -64,6 +64,8 @@ function agreementSection() {
   });
   const about = ["Attention that does not order the senders as cutting their edges does is no explanation of what "
     + "the model gets right. Spearman's rank correlation over the senders of each receiver: 1 the same order, 0 none."];
+  const senders = data.nodes.map((_, node) => data.edges.filter((edge) => edge[1] === node).length);
+  if (senders.includes(2)) about.push("Two senders are in the same order or in the reverse one: 1 or −1, whatever was learned.");
   const key = data.clusters ? "A dot for each edge; filled: within a cluster, hollow: between clusters." : "A dot for each edge.";
   return section("Does attention say what matters?", about, html("div", { class: "row" },
     html("div", {}, plot, html("p", { class: "soft" }, key)), table));
