@@ -22,8 +22,8 @@ class Tagged:
     Attributes:
         words: Its words.
         tags: For each task, their tags.
-        messages: For each task that hears anything, and each word: who sent the strongest message
-            (a task, or a word of the star's mailbox), and its weight from 0 to 1.
+        messages: For each task that may choose whom it hears, and each word: who sent the strongest
+            message (a task, or a word of the star's mailbox), and its weight from 0 to 1.
     """
 
     words: list[str]
@@ -75,7 +75,7 @@ def strongest(
             names, own = words, weights[k, : len(words), : len(words)]
         else:
             edges = model.graph.incoming(k)
-            if not edges:
+            if len(edges) < 2:  # nobody, or always the same one
                 continue
             names = [model.graph.nodes[sender] for _, sender in edges]
             own = weights[: len(words), [edge for edge, _ in edges]]

@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "min_count": 2,
     "dropout": 0.5,
     "exchange": "read",
-    "memory": "all",
+    "memory": "current",
     "score": "additive",
     "common": True,
     "concat_messages": True,
@@ -111,7 +111,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--character-size", type=int, metavar="E", help=shown)
     add("--dropout", type=float, metavar="P", help=f"on words and states {default('dropout')}")
     add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
-    add("--memory", choices=["all", "past", "current"], help="of the star (default: all)")
+    add("--memory", choices=["all", "past", "current"], help="of the star (default: current)")
     add(
         "--score",
         choices=["additive", "dot", "static", "uniform"],

@@ -45,7 +45,8 @@ class TaggingModel(nn.Module):
         schemes: Tag schemes of tasks whose tags are spans, such as ``{"chunk": "IOB2"}``: with a
             CRF, what a scheme forbids then has probability 0. ``schemes`` of a dataset fits.
         dropout: Dropout on word vectors and on the encoder's output.
-        encoder_options: Options of a named encoder; ``bidirectional=True`` unless they say
+        encoder_options: Options of a named encoder; ``bidirectional=True`` and, of a star, which
+            then reads its shared node at the same word, ``memory="current"`` unless they say
             otherwise.
         vectors: ``[V, embedding_size]``, vectors of words to start from.
 
@@ -99,7 +100,8 @@ class TaggingModel(nn.Module):
             "dropout": dropout,
         }
         if isinstance(encoder, str):
-            encoder_options = {"bidirectional": True, **(encoder_options or {})}
+            memory = {"memory": "current"} if encoder == "star" else {}
+            encoder_options = {"bidirectional": True, **memory, **(encoder_options or {})}
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         reader = build_characters(characters, len(sentences.characters), character_size)
         self.words = WordEmbedding(

@@ -95,7 +95,7 @@ SENTENCES = [
 ]
 TAGGERS: dict[str, tuple[str, dict[str, Any]]] = {
     "tags": ("complete", {}),
-    "tags of a star": ("star", {}),
+    "tags of a star": ("star", {"memory": "all"}),
     "tags of mailboxes": ("complete", {"memory": "all"}),
 }
 
