@@ -9,6 +9,7 @@ from typing import Any
 from _comparison import Table, points, score_table
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
+from _settings import GRAPHS
 from _significance import half_width
 from _tagging_scores import difference
 
@@ -103,6 +104,19 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
         lines.append([*group, cells[0], ahead, *cells[1:], str(len(own))])
     header = ["corpus", "task", "model", "head", "test", "minus single", "unknown words", "dev"]
     return [*header, "seeds"], lines
+
+
+def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
+    """A line a graph and a task: how far it is ahead of models that share otherwise."""
+    others = [m for m in unique(rows, "model") if m not in ("single", *GRAPHS)]
+    lines = []
+    for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
+        for model in GRAPHS:
+            own = select(rows, corpus=corpus, task=task, head=head, model=model)
+            found = [difference(own, rows, counts, other) for other in others if own]
+            if any(not cell.endswith("is missing") for cell in found):
+                lines.append([corpus, task, model, head, *found])
+    return ["corpus", "task", "model", "head", *(f"minus {other}" for other in others)], lines
 
 
 def tagging_speed_table(rows: Sequence[Row]) -> Table:

@@ -162,25 +162,28 @@ def spread_or_dash(values: list[float]) -> str:
     return "–" if any(math.isnan(value) for value in values) else spread(values, ".2f")
 
 
-def difference(ours: Sequence[Row], rows: Sequence[Row], counts: Sequence[Row]) -> str:
-    """Difference to ``single`` with the same head, over the seeds that both have.
+def difference(
+    ours: Sequence[Row], rows: Sequence[Row], counts: Sequence[Row], than: str = "single"
+) -> str:
+    """Difference to another model with the same head, over the seeds that both have.
 
     Args:
         ours: The rows of a model in a task.
         rows: All rows.
         counts: The record of counts.
+        than: The other model; ``single`` would be the same in a joint run as with its own corpus.
     """
-    if ours[0]["model"] == "single":
+    if ours[0]["model"] == than:
         return ""
     others = {key(row): row for row in rows}
     pairs = []
     for row in ours:
-        corpus = row["corpus"].removeprefix(JOINT)
-        other = others.get(key({**row, "corpus": corpus, "model": "single"}))
+        corpus = row["corpus"].removeprefix(JOINT) if than == "single" else row["corpus"]
+        other = others.get(key({**row, "corpus": corpus, "model": than}))
         if other is not None:
             pairs.append((row, other))
     if not pairs:
-        return "single is missing"
+        return f"{than} is missing"
     mean = statistics.mean(100 * (float(a["test"]) - float(b["test"])) for a, b in pairs)
     of = f" ({len(pairs)} seed{'s' * (len(pairs) > 1)})" if len(pairs) < len(ours) else ""
     said = f"{mean:+.2f}{of}"

@@ -167,7 +167,10 @@ class Report:
         return [markdown(tables.transfer_table(rows)), *picture]
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
-        return [markdown(tables.tagging_table(rows, read(self.results / "tagging_counts.csv")))]
+        counts = read(self.results / "tagging_counts.csv")
+        against = tables.tagging_against_table(rows, counts)
+        pieces = [markdown(tables.tagging_table(rows, counts))]
+        return [*pieces, markdown(against)] if against[1] else pieces
 
     def tagging_few(self, rows: Sequence[Row]) -> list[str]:
         counts = read(self.results / "tagging_few_counts.csv")

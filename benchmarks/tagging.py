@@ -84,12 +84,13 @@ def finish(bench: Bench, run: Run) -> None:
             "sentences_per_s": f"{speed:.1f}",
         }
         rows.append(row)
-        print(*row.values(), f"epoch {done.best_epoch}", f"{done.seconds:.0f} s", flush=True)
     begin = {"scope": run.scope, "model": run.model, "head": run.head, "seed": str(run.seed)}
     edges, words = graph_rows(model.cpu(), bench.batches(run), begin)
     record = Record(options.csv)
     for part, own in ((COUNTS, counts), (EDGES, edges), (WORDS, words), (SCORES, rows)):
         record.add(part, own)  # the scores at the end: with them the run counts as finished
+    for row in rows:
+        print(*row.values(), f"epoch {done.best_epoch}", f"{done.seconds:.0f} s", flush=True)
 
 
 # Tuning ---------------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def results(program: Program, tmp_path: Path) -> Path:
     write(program, folder / "graphs_words.csv", words)
     tagging = {"corpus": "conll2000", "task": "chunk", "model": "star", "head": "crf", "seed": "0"}
     tagging |= {"dev": "0.93", "test": "0.9321", "unknown_words": "", "sentences_per_s": "321"}
-    write(program, folder / "tagging.csv", [tagging])
+    shared = {**tagging, "model": "shared", "test": "0.9300"}
+    write(program, folder / "tagging.csv", [shared, tagging])
     single = {**tagging, "model": "single", "test": "0.9200"}
     write(program, folder / "tagging_few.csv", [single, tagging])
     speed = {"corpus": "conll2000", "model": "star", "head": "crf"}
@@ -175,6 +176,7 @@ def test_every_record_has_its_tables_and_pictures(
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
         "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 |",
+        "| conll2000 | chunk | star | crf | +0.21 (counts are missing) |",  # minus shared
         "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing) |",  # few labels
         "| decode | 16 | 25 | 13 | 1.50 | – | 6.00 | 4.0 |",
         "| conll2000 | star | crf | 123 | 0.50 | 2,346 | 1.25 |",
