@@ -158,12 +158,13 @@ def comparisons(
     """
     by_setting: dict[str, Table] = {}
     ablations: list[list[str]] = []
+    known = select(bootstrap, dataset=data, reviews=reviews)
     for family in pairs(select(rows, reviews=reviews), data):
         several = [pair for pair in family if len(pair.seeds) > 1]
         raw = [wilcoxon_p([*task_differences(pair.own, pair.other).values()]) for pair in several]
         p = {id(pair): both for pair, *both in zip(several, raw, holm(raw), strict=True)}
         for pair in family:
-            line = compare(pair, p.get(id(pair)), select(bootstrap, dataset=data, reviews=reviews))
+            line = compare(pair, p.get(id(pair)), known)
             if SETTINGS[pair.setting].ablation:
                 about = SETTINGS[pair.setting].about
                 against = "without the change" if pair.side[1] == pair.model else pair.against

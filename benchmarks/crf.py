@@ -109,12 +109,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="write the record here")
     options = parser.parse_args()
     print(*COLUMNS, sep=",")
-    lines = []
+    lines, where = [], environment("cpu")
     for size in SIZES:
         for row in measure(size, options.repeats):
             cells = [f"{v:.2f}" if isinstance(v, float) else v for v in row]
             print(*cells, sep=",", flush=True)
-            lines.append(dict(zip(COLUMNS, cells, strict=True)) | environment("cpu"))
+            lines.append(dict(zip(COLUMNS, cells, strict=True)) | where)
     if options.csv:
         write_csv(options.csv, COLUMNS + WHERE, lines)
 

@@ -36,8 +36,8 @@ COMMANDS = {
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
     "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
     "--score dot --csv benchmarks/results/tagging.csv",
-    "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --csv "
-    "benchmarks/results/tagging_few.csv",
+    "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --heads crf --scopes conll2000 "
+    "--models single complete star --csv benchmarks/results/tagging_few.csv",
     "crf": "benchmarks/crf.py --csv benchmarks/results/crf.csv",
     "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
