@@ -90,8 +90,8 @@ class Protocol:
 
     Attributes:
         options: As those of ``examples/text_classification.py``.
-        grid: Learning rates to choose from: with ``tuning_seeds`` the whole tuning budget, the
-            same for every model.
+        grid: Learning rates to choose from, the same for every model; beyond its ends only while
+            the best one stands there.
         tuning_seeds: Seeds that the learning rates are chosen on; none of them is reported.
         base: The setting that learning rates are chosen on, for nearly all settings, and that
             ablations change.
@@ -110,7 +110,7 @@ PROTOCOLS: dict[str, Protocol] = {
             **DEFAULTS,
             "data": "fdu-mtl",
             "vectors": "train",
-            "epochs": 10,
+            "epochs": 20,
             "patience": 3,
             "clip": 1.0,
         },

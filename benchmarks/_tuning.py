@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ class Choices:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        there = path.exists()
-        self.content: dict[str, Any] = json.loads(path.read_text("utf-8")) if there else {}
+        self.content = self._read()
 
     def tries(self, data: str, setting: str, model: str) -> list[Try]:
         """What was tried: learning rate, seed, dev accuracy, epochs, seconds."""
@@ -31,13 +31,23 @@ class Choices:
     def missing(
         self, data: str, setting: str, model: str, grid: tuple[float, ...], seeds: tuple[int, ...]
     ) -> list[tuple[float, int]]:
-        """What is still to be tried."""
-        done = {(t["learning_rate"], t["seed"]) for t in self.tries(data, setting, model)}
-        return [(rate, seed) for rate in grid for seed in seeds if (rate, seed) not in done]
+        """What is still to be tried: the grid and, while the best rate is at an end of what was
+        tried, the next one beyond that end. A grid of one rate is left as it is."""
+        tries = self.tries(data, setting, model)
+        done = {(t["learning_rate"], t["seed"]) for t in tries}
+        rates = sorted(grid)
+        while True:
+            left = [(rate, seed) for rate in rates for seed in seeds if (rate, seed) not in done]
+            if left or len(grid) == 1:
+                return left
+            best = _best(tries, rates, seeds)
+            if rates[0] < best < rates[-1]:
+                return []
+            rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, 2 * rates[-1]]
 
     def add(self, data: str, setting: str, model: str, tried: Try) -> None:
         """Keep a try, in the file too."""
-        own = self.content.setdefault(data, {}).setdefault(setting, {}).setdefault(model, {})
+        own = self._reread(data, setting, model)
         own.setdefault("tried", []).append(tried)
         self._write()
 
@@ -53,14 +63,9 @@ class Choices:
         missing = self.missing(data, setting, model, grid, seeds)
         if missing:
             raise ValueError(f"{data}, {setting}, {model}: not yet tried are {missing}")
-        tries = self.tries(data, setting, model)
-
-        def dev(rate: float) -> float:
-            own = [t["dev"] for t in tries if t["learning_rate"] == rate and t["seed"] in seeds]
-            return statistics.mean(own)
-
-        rate = max(sorted(grid), key=dev)
-        own = self.content[data][setting][model]
+        tries, own = self.tries(data, setting, model), self._reread(data, setting, model)
+        rates = {t["learning_rate"] for t in tries if t["seed"] in seeds}
+        rate = _best(tries, sorted(rates), seeds)
         if own.setdefault("chosen", rate) != rate:
             raise ValueError(
                 f"{data}, {setting}, {model}: chosen was {own['chosen']}, now it would be {rate}; "
@@ -69,8 +74,31 @@ class Choices:
         self._write()
         return rate
 
+    def _read(self) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        if self.path.exists():
+            content = json.loads(self.path.read_text("utf-8"))
+        return content
+
+    def _reread(self, data: str, setting: str, model: str) -> dict[str, Any]:
+        """A model's entry, to be changed: with what other processes have written meanwhile."""
+        self.content = self._read()
+        place = self.content.setdefault(data, {}).setdefault(setting, {})
+        own: dict[str, Any] = place.setdefault(model, {})
+        return own
+
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
         part.replace(self.path)
+
+
+def _best(tries: Sequence[Try], rates: Sequence[float], seeds: Sequence[int]) -> float:
+    """Of ascending rates the one with the best mean dev accuracy, the smaller of equals."""
+
+    def dev(rate: float) -> float:
+        own = [t["dev"] for t in tries if t["learning_rate"] == rate and t["seed"] in seeds]
+        return statistics.mean(own)
+
+    return max(rates, key=dev)

@@ -7,10 +7,11 @@
 
 Four stages, by default all of them:
 
-- ``budget`` prints the hours that the other stages will take at most, from a measured epoch, or
-  from ``--epoch-seconds complete=900``.
+- ``budget`` prints the hours that the other stages will take at most (rates beyond the grid, see
+  below, are left out), from a measured epoch, or from ``--epoch-seconds complete=900``.
 - ``tune``: for every model the same grid of learning rates (``_settings.py``), on seeds that are
-  not reported. Most settings take the rates of the one that the data set's protocol names: all
+  not reported; while the best one stands at an end, the next one beyond it, by a factor of two, is
+  tried too. Most settings take the rates of the one that the data set's protocol names: all
   planted texts, a quarter of FDU-MTL's. Dev decides. Every try, and what was chosen, stands in
   ``accuracy_choices.json``.
 - ``run``: trains each model of each setting on each seed to its best epoch on dev, and then reads
@@ -36,7 +37,7 @@ import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
-from _record import Row, append, read, select
+from _record import Row, append, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -111,13 +112,15 @@ class Accuracy:
 
     def tune(self) -> None:
         """Make the tries that are missing."""
-        for run, rate in self.tries():
-            title = f"tune {run.setting} {run.model} {rate} {run.seed}"
-            _, done = self.study.train(run, rate, progress=title)
-            tried = {"learning_rate": rate, "seed": run.seed, "dev": round(done.dev_accuracy, 4)}
-            tried |= {"epochs": done.epochs, "seconds": round(done.seconds, 1)}
-            self.choices.add(self.data, run.setting, run.model, tried)
-            print(f"{title}: dev {done.dev_accuracy:.4f}", flush=True)
+        while tries := self.tries():  # what they find may ask for more
+            for run, rate in tries:
+                title = f"tune {run.setting} {run.model} {rate} {run.seed}"
+                _, done = self.study.train(run, rate, progress=title)
+                tried = {"learning_rate": rate, "seed": run.seed}
+                tried |= {"dev": round(done.dev_accuracy, 4), "epochs": done.epochs}
+                tried["seconds"] = round(done.seconds, 1)
+                self.choices.add(self.data, run.setting, run.model, tried)
+                print(f"{title}: dev {done.dev_accuracy:.4f}", flush=True)
 
     def run(self) -> None:
         """Make the runs that are missing; another process may make some of them meanwhile."""
@@ -187,8 +190,7 @@ class Accuracy:
                         values = (f"{100 * value:+.2f}" for value in found)
                         known[key] = dict(zip(BOOTSTRAP, (*key, *values), strict=True))
         if known:
-            path.unlink(missing_ok=True)
-            append(path, BOOTSTRAP, list(known.values()))
+            replace(path, BOOTSTRAP, list(known.values()), BOOTSTRAP[:6])
         return list(known.values())
 
 

@@ -40,7 +40,8 @@ class MultiTaskModel(nn.Module):
             :meth:`forward` and :class:`AdversarialLSTM`.
         embedding_size: Size E of a token's vector.
         hidden_size: Size H of a state; for a named encoder.
-        pooling: ``"last"``, ``"mean"``, ``"max"`` or ``"attention"``, see :class:`Pooling`.
+        pooling: ``"last"``, ``"mean"``, ``"max"`` or ``"attention"``, see :class:`Pooling`. But for
+            the last, the discriminator of ``encoder="adversarial"`` reads states pooled alike.
         dropout: Dropout on token vectors and on pooled states.
         embedding: ``"shared"``: one table for all tasks; ``"task"``: each its own, which makes
             ``encoder="single"`` truly separate models. That is one table of K·V rows: K times the
@@ -98,6 +99,8 @@ class MultiTaskModel(nn.Module):
             "dropout": dropout,
             "embedding": embedding,
         }
+        if encoder == "adversarial" and pooling != "attention":  # as in its paper
+            encoder_options = {"pooling": pooling, **(encoder_options or {})}
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         tables = len(self.tasks) if embedding == "task" else 1
         self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)

@@ -58,8 +58,24 @@ def test_dev_chooses_when_all_is_tried(program: Program, tmp_path: Path) -> None
             choices.choose(*place, GRID, SEEDS)
         choices.add(*place, {"learning_rate": rate, "seed": seed, "dev": dev})
         choices = program("_tuning").Choices(path)  # goes on from the file
-    assert choices.choose(*place, GRID, SEEDS) == 0.1
-    assert json.loads(path.read_text())["planted"]["headline"]["star"]["chosen"] == 0.1
+    # The best one stands at an end: what lies beyond is tried, until it does not.
+    for dev in (0.8, 0.75):
+        [(rate, _), (_, _)] = missing = choices.missing(*place, GRID, SEEDS)
+        assert rate == {0.8: 0.05, 0.75: 0.025}[dev]
+        with pytest.raises(ValueError, match="not yet tried"):
+            choices.choose(*place, GRID, SEEDS)
+        for one in missing:
+            tried = {"learning_rate": one[0], "seed": one[1], "dev": dev}
+            program("_tuning").Choices(path).add(*place, tried)  # another process
+            choices.add("planted", "headline", "shared", tried)
+    assert len(program("_tuning").Choices(path).tries(*place)) == 8  # none is lost
+    assert choices.missing(*place, GRID, SEEDS) == []
+    assert choices.missing("planted", "headline", "single", (0.1,), (7,)) == [(0.1, 7)]
+    choices.add("planted", "headline", "single", {"learning_rate": 0.1, "seed": 7, "dev": 0.1})
+    assert choices.missing("planted", "headline", "single", (0.1,), (7,)) == []
+    assert choices.choose(*place, GRID, SEEDS) == 0.05
+    assert json.loads(path.read_text())["planted"]["headline"]["star"]["chosen"] == 0.05
     choices.add(*place, {"learning_rate": 0.3, "seed": 100, "dev": 1.0})
-    with pytest.raises(ValueError, match="chosen was 0.1, now it would be 0.3"):
+    choices.add(*place, {"learning_rate": 0.6, "seed": 100, "dev": 0.1})
+    with pytest.raises(ValueError, match="chosen was 0.05, now it would be 0.3"):
         choices.choose(*place, (*GRID, 0.3), SEEDS[:1])

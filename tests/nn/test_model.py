@@ -69,6 +69,12 @@ def test_auxiliary_losses_are_the_encoder_s() -> None:
     assert torch.equal(auxiliary, torch.zeros(4)) and not plain.has_auxiliary_losses
 
 
+def test_the_discriminator_reads_what_the_heads_read() -> None:
+    for pooling, expected in (("max", "max"), ("mean", "mean"), ("attention", "last")):
+        assert model("adversarial", pooling=pooling).encoder.pooling == expected
+    assert model("adversarial", encoder_options={"pooling": "last"}).encoder.pooling == "last"
+
+
 @pytest.mark.parametrize("embedding", ["shared", "task"])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_padding_and_companions_count_for_nothing(encoder: str, embedding: str) -> None:
