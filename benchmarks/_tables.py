@@ -11,6 +11,7 @@ from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from _settings import GRAPHS
 from _significance import half_width
+from _tagging_record import scope_of
 from _tagging_scores import difference
 
 from mtgnn import TaskGraph
@@ -90,8 +91,13 @@ def finished(rows: Sequence[Row], value: Callable[[Sequence[Row]], str]) -> str:
         return "unfinished"
 
 
-def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
+def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Row]) -> Table:
     """A line a corpus, task, model and head."""
+    encoder = {
+        (row["scope"], task, row["model"], row["head"]): f"{int(row['encoder']):,}"
+        for row in sizes
+        for task in row["tasks"].split()
+    }
     groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
     lines = []
     for group in groups:
@@ -101,9 +107,10 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
             values = [100 * float(row[column]) for row in own if row[column]]
             cells.append(spread(values, ".2f") if values else "–")
         ahead = difference(own, rows, counts) or "–"
-        lines.append([*group, cells[0], ahead, *cells[1:], str(len(own))])
+        size = encoder.get((scope_of(own[0]), *group[1:]), "–")
+        lines.append([*group, cells[0], ahead, *cells[1:], str(len(own)), size])
     header = ["corpus", "task", "model", "head", "test", "minus single", "unknown words", "dev"]
-    return [*header, "seeds"], lines
+    return [*header, "seeds", "parameters of the encoder"], lines
 
 
 def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from _comparison import Table
+from _graphs import as_graph, mean_graph
 from _record import Row, select, spread
 
+from mtgnn import TaskGraph
 from mtgnn.data import TokenBatch
 from mtgnn.explain import EdgeByWord, EdgeMean, WordWeights, collect_attention, edge_ablation
 from mtgnn.nn import GraphLSTM, TaggingModel
@@ -83,11 +86,22 @@ def graph_table(rows: Sequence[Row], words: Sequence[Row]) -> Table:
 
 
 def common_words(rows: Sequence[Row], number: int = 4) -> str:
-    """The words that most seeds name, at least two where there are several seeds."""
+    """The words that most seeds name, at least two where there are several seeds, with the mean
+    weight there."""
     seeds = {row["seed"] for row in rows}
     counts: dict[str, list[float]] = {}
     for row in rows:
         counts.setdefault(row["word"], []).append(float(row["weight"]))
     often = [word for word, own in counts.items() if len(own) >= min(2, len(seeds))]
     often.sort(key=lambda word: (-len(counts[word]), -sum(counts[word])))
-    return ", ".join(f"`{word}`" for word in often[:number]) or "–"
+    told = [f"`{word}` {statistics.mean(counts[word]):.2f}" for word in often[:number]]
+    return ", ".join(told) or "–"
+
+
+def mean_graphs(rows: Sequence[Row]) -> dict[str, TaskGraph]:
+    """Of one model: its edges weighed by attention, and by the rise of the loss; means of seeds."""
+    seeds = [select(rows, seed=seed) for seed in dict.fromkeys(row["seed"] for row in rows)]
+    return {
+        name: mean_graph([as_graph([{**row, "weight": row[of]} for row in own]) for own in seeds])
+        for name, of in (("attention", "attention"), ("rise of the loss, nats", "change"))
+    }

@@ -31,6 +31,7 @@ class Part(NamedTuple):
 SCORES = Part("", KEY, COLUMNS[len(KEY) :])
 COUNTS = Part("_counts", KEY, ("sentences", "counts"))
 EDGES = Part("_graphs", EDGE, ("attention", "change", "error"))
+SIZES = Part("_sizes", ("scope", "tasks", "model", "head"), ("encoder", "parameters"))
 WORDS = Part("_words", (*EDGE, "word"), ("weight", "occurrences"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from _record import Row, spread
+from _significance import half_width
 from numpy.typing import NDArray
 
 from mtgnn.data import NO_LABEL, read_spans
@@ -165,7 +166,8 @@ def spread_or_dash(values: list[float]) -> str:
 def difference(
     ours: Sequence[Row], rows: Sequence[Row], counts: Sequence[Row], than: str = "single"
 ) -> str:
-    """Difference to another model with the same head, over the seeds that both have.
+    """Difference to another model with the same head, over the seeds that both have: the mean, its
+    interval over sentences, and of three seeds and more half of that over seeds.
 
     Args:
         ours: The rows of a model in a task.
@@ -184,12 +186,14 @@ def difference(
             pairs.append((row, other))
     if not pairs:
         return f"{than} is missing"
-    mean = statistics.mean(100 * (float(a["test"]) - float(b["test"])) for a, b in pairs)
-    of = f" ({len(pairs)} seed{'s' * (len(pairs) > 1)})" if len(pairs) < len(ours) else ""
-    said = f"{mean:+.2f}{of}"
+    by_seed = [100 * (float(a["test"]) - float(b["test"])) for a, b in pairs]
+    said = f"{statistics.mean(by_seed):+.2f}"
+    seeds = f"{len(pairs)} seed{'s' * (len(pairs) > 1)}"
+    if len(pairs) > 2:
+        seeds += f" ± {half_width(by_seed):.2f}"
     known = {key(row): row for row in counts}
     sides = [[known.get(key(row)) for row in side] for side in zip(*pairs, strict=True)]
     if None in chain(*sides):
-        return f"{said} (counts are missing)"
+        return f"{said} (counts are missing); {seeds}"
     low, high = interval(*(np.stack([unpack(row) for row in side if row]) for side in sides))
-    return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]; {seeds}"

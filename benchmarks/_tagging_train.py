@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as L
 import torch
 from _examples import group_rates
+from _record import Row
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
 from _tagging_plan import Run, levels
@@ -90,6 +91,14 @@ class Bench:
             dropout=dropout,
             encoder_options=encoder.get(run.model),
         )
+
+    def size(self, run: Run) -> Row:
+        """How many parameters a run's encoder has, and its model: with words and heads."""
+        model = self.build(run, 0.0)
+        told = {"scope": run.scope, "tasks": " ".join(run.tasks), "model": run.model}
+        for name, part in (("encoder", model.encoder), ("parameters", model)):
+            told[name] = str(sum(parameter.numel() for parameter in part.parameters()))
+        return {**told, "head": run.head}
 
     def train(self, run: Run, chosen: Configuration) -> tuple[TaggingModel, FitResult]:
         """Train to the best epoch: that with the best mean over tasks of the dev scores."""

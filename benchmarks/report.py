@@ -20,7 +20,7 @@ from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select
 from _settings import SETTINGS
-from _tagging_graphs import graph_table
+from _tagging_graphs import graph_table, mean_graphs
 from _tagging_plan import TOGETHER
 from _tuning import Choices
 
@@ -167,14 +167,17 @@ class Report:
         return [markdown(tables.transfer_table(rows)), *picture]
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
-        counts = read(self.results / "tagging_counts.csv")
-        against = tables.tagging_against_table(rows, counts)
-        pieces = [markdown(tables.tagging_table(rows, counts))]
-        return [*pieces, markdown(against)] if against[1] else pieces
+        return self.tags(rows, "tagging")
 
     def tagging_few(self, rows: Sequence[Row]) -> list[str]:
-        counts = read(self.results / "tagging_few_counts.csv")
-        return [markdown(tables.tagging_table(rows, counts))]
+        return self.tags(rows, "tagging_few")
+
+    def tags(self, rows: Sequence[Row], name: str) -> list[str]:
+        """The tables of a record of ``tagging.py``: all models, and graphs against the others."""
+        counts, sizes = (read(self.results / f"{name}_{part}.csv") for part in ("counts", "sizes"))
+        against = tables.tagging_against_table(rows, counts)
+        pieces = [markdown(tables.tagging_table(rows, counts, sizes))]
+        return [*pieces, markdown(against)] if against[1] else pieces
 
     def tagging_speed(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.tagging_speed_table(rows))]
@@ -188,7 +191,12 @@ class Report:
         if not own:
             return [f"*Not run yet:* `python {COMMANDS['tagging_graphs']}`"]
         words = select(read(self.results / "tagging_words.csv"), **shown)
-        return [markdown(graph_table(own, words))]
+        picture = self.picture(
+            "tagging-graphs",
+            "Who listens to whom",
+            lambda path: plots.task_graphs(mean_graphs(own), path),
+        )
+        return [markdown(graph_table(own, words)), *picture]
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
         pieces = []

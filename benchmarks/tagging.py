@@ -32,8 +32,9 @@ Beside the record stand, as ``…_counts.csv``, what was right in each test sent
 intervals of differences to ``single``: a paired bootstrap over sentences, of means over seeds; as
 ``…_graphs.csv`` the edges of each graph model on the test parts (mean attention; by how much the
 loss of a receiver's sentence rises without the edge, in nats, and the standard error of that); as
-``…_words.csv``, of scores that see words, the words at which a task listens most to each sender;
-and as ``…_settings.json`` the options of each scope: runs with others go into another record.
+``…_words.csv``, of scores that see words, the words at which a task listens most to each sender; as
+``…_sizes.csv`` how many parameters models have; and as ``…_settings.json`` the options of each
+scope: runs with others go into another record.
 
 Rows are written when a run is finished, and runs whose rows are there are not run again. Tags of
 test sentences are kept in ``--out``.
@@ -54,7 +55,7 @@ from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
 from _tagging_graphs import graph_rows
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
-from _tagging_record import COUNTS, EDGES, SCORES, WORDS, Record
+from _tagging_record import COUNTS, EDGES, SCORES, SIZES, WORDS, Record
 from _tagging_scores import keep, key, pack, prediction_file, summary
 from _tagging_train import Bench, Configuration
 
@@ -196,7 +197,7 @@ def main() -> None:
     if not options.summary:
         record.check_settings(options)
         done = {key(row) for row in record.read(SCORES)}
-        every = runs(options.scopes, options.models, options.heads, options.seeds)
+        every = list(runs(options.scopes, options.models, options.heads, options.seeds))
         left = [run for run in every if not {key(k) for k in run.keys} <= done]
         bench = Bench(options)
         if left:
@@ -204,6 +205,7 @@ def main() -> None:
         if options.estimate:
             return
         record.keep_settings(options)
+        record.add(SIZES, [bench.size(run) for run in every if run.seed == options.seeds[0]])
         start = time.perf_counter()
         for number, run in enumerate(left, 1):
             finish(bench, run)

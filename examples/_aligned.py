@@ -85,9 +85,22 @@ def strongest(
     return heard
 
 
-def show(sentence: Tagged, width: int) -> str:
-    """Words above their tags, and below these the strongest messages."""
-    rows: Rows = [("", sentence.words)]
+def only_senders(model: TaggingModel) -> str:
+    """Which tasks hear one sender alone, whose message is the strongest at every word."""
+    if not isinstance(model.encoder, GraphLSTM) or model.encoder.memory != "current":
+        return ""
+    told = []
+    for k, task in enumerate(model.tasks):
+        senders = [model.graph.nodes[sender] for _, sender in model.graph.incoming(k)]
+        if len(senders) == 1:
+            told.append(f"{task} hears {senders[0]}")
+    return f"At every word {', '.join(told)}, and nobody else." if told else ""
+
+
+def show(sentence: Tagged, number: int, width: int) -> str:
+    """Words beside the number of the sentence, above their tags, and below these the strongest
+    messages."""
+    rows: Rows = [(f"{number}.", sentence.words)]
     for task, tags in sentence.tags.items():
         rows.append((task, tags))
         if task in sentence.messages:

@@ -106,12 +106,16 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
 
 
 def update_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path: Path) -> None:
-    """Write rows of models and seeds; those of others that the file holds already are kept."""
-    new = {(row["model"], str(row["seed"])) for row in rows}
+    """Write rows of models, heads and seeds; those of others that the file holds are kept."""
+
+    def run(row: Mapping[str, object]) -> tuple[str, ...]:
+        return tuple(str(row.get(name)) for name in ("model", "head", "seed"))
+
+    new = {run(row) for row in rows}
     kept: list[dict[str, str]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if (row["model"], row["seed"]) not in new]
+            kept = [row for row in csv.DictReader(file) if run(row) not in new]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)

@@ -17,8 +17,9 @@ With
     python examples/sequence_labelling.py --checkpoint runs/planted-sentences/complete/best.ckpt
 
 goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict sentences.txt``, which shows
-words, tags and, of a graph, the strongest message at each word: the sending task, or the word of
-the star's mailbox, with its share of the attention.
+words, tags and, of a graph, the strongest message at each word: the sending task or, with
+``--memory all``, the word of the star's mailbox, with its share of the attention. Where a task has
+one sender, as in any other star, that is said once.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from _aligned import show, tag
+from _aligned import only_senders, show, tag
 from _corpora import Corpus, read_corpus
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
 from _tagging_options import read_options
+from _tagging_report import COLUMNS, Result, csv_rows, measure, score_of, summary
 
 from mtgnn import TaskGraph
 from mtgnn.data import (
@@ -47,36 +48,10 @@ from mtgnn.data import (
     tokenize,
 )
 from mtgnn.explain import average_attention, plot_task_graphs
-from mtgnn.lightning import FitResult, MultiTaskDataModule, fit, load_model
+from mtgnn.lightning import MultiTaskDataModule, fit, load_model
 from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, score_spans
 from mtgnn.nn import TaggingModel
 from mtgnn.ops import keep_memory
-
-COLUMNS = [
-    *("corpus", "task", "model", "head", "seed", "measure", "dev", "test", "unknown_words"),
-    *("sentences_per_s", "epochs", "best_epoch", "seconds", "parameters"),
-]
-
-
-@dataclass
-class Result:
-    """One trained model and its scores on the test sentences."""
-
-    model: str
-    fit: FitResult
-    parameters: int
-    sentences_per_s: float
-    accuracy: dict[str, TokenScore] = field(default_factory=dict)
-    spans: dict[str, SpanScores] = field(default_factory=dict)
-
-    def score(self, task: str) -> float:
-        """F1 where the tags are spans, else accuracy."""
-        return score_of(task, self.accuracy, self.spans)
-
-
-def score_of(task: str, accuracy: dict[str, TokenScore], spans: dict[str, SpanScores]) -> float:
-    """F1 where the tags are spans, else accuracy."""
-    return spans[task].overall.f1 if task in spans else accuracy[task].accuracy
 
 
 def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
@@ -207,52 +182,6 @@ def compare(options: dict[str, Any]) -> None:
     print(f"In {out}/: {', '.join(written)}, MODEL/csv and MODEL/tensorboard (logs)")
 
 
-def summary(results: list[Result], corpus: Corpus) -> str:
-    """A row a model: test scores, speed of training, size."""
-    tasks = [f"{task} {measure(task, corpus)}" for task in corpus.classes]
-    header = ["test", *tasks, "best epoch", "seconds", "sentences/s", "parameters"]
-    rows = [
-        [
-            result.model,
-            *(percent(result.score(task)) for task in corpus.classes),
-            f"{result.fit.best_epoch} of {result.fit.epochs}",
-            f"{result.fit.seconds:.0f}",
-            f"{result.sentences_per_s:,.0f}",
-            f"{result.parameters:,}",
-        ]
-        for result in results
-    ]
-    return table(header, rows)
-
-
-def measure(task: str, corpus: Corpus) -> str:
-    """What a task is scored by."""
-    return "F1" if task in corpus.schemes else "accuracy"
-
-
-def csv_rows(
-    result: Result, options: dict[str, Any], corpus: Corpus
-) -> Iterator[dict[str, object]]:
-    """A row a task."""
-    for task in corpus.classes:
-        yield {
-            "corpus": "+".join(options["data"]),
-            "task": task,
-            "model": result.model,
-            "head": "crf" if options["crf"] else "softmax",
-            "seed": options["seed"],
-            "measure": measure(task, corpus),
-            "dev": f"{result.fit.dev_score_by_task[task]:.4f}",
-            "test": f"{result.score(task):.4f}",
-            "unknown_words": f"{result.accuracy[task].unknown_accuracy:.4f}",
-            "sentences_per_s": f"{result.sentences_per_s:.1f}",
-            "epochs": result.fit.epochs,
-            "best_epoch": result.fit.best_epoch,
-            "seconds": f"{result.fit.seconds:.1f}",
-            "parameters": result.parameters,
-        }
-
-
 def draw_graph(model: TaggingModel, corpus: Corpus, options: dict[str, Any], path: Path) -> None:
     """Draw who listened to whom on the dev sentences, beside the truth where it is known."""
     dev = EncodedSentences(corpus.parts["dev"], model.sentences, by_task=True)
@@ -293,8 +222,11 @@ def predict(options: dict[str, Any]) -> None:
     if not sentences:
         raise SystemExit(f"expected a sentence a line, got none in {options['predict']}")
     width = shutil.get_terminal_size((100, 24)).columns
-    tagged = tag(load(options), sentences, options["batch_size"])
-    print("\n\n".join(show(sentence, width) for sentence in tagged))
+    model = load(options)
+    parts = [only_senders(model)]
+    for number, sentence in enumerate(tag(model, sentences, options["batch_size"]), 1):
+        parts.append(show(sentence, number, width))
+    print("\n\n".join(part for part in parts if part))
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
 class ColumnCorpus(InMemoryDataset):
     """The tagged sentences in files with one word a line, in columns.
 
-    Files are UTF-8. A line ends at ``\\n`` (or ``\\r\\n``). Lines that are empty or hold only white
-    space (and the line ``-DOCSTART- …``) stand between sentences. All lines have the same number
-    of columns. An item is ``Data(words=[…], tags={task: […]})``; test items say in ``leaked``
-    whether the train file has the same words in a sentence. The files are read anew each time, so
-    that editing them is enough.
+    Files are UTF-8. A line ends at ``\\n`` (or ``\\r\\n``). Lines that are empty, hold only white
+    space or begin with the word ``-DOCSTART-`` stand between sentences. All others have the same
+    number of columns. An item is ``Data(words=[…], tags={task: […]})``; test items say in
+    ``leaked`` whether the train file has the same words in a sentence. The files are read anew
+    each time, so that editing them is enough.
 
     Args:
         root: The folder.
@@ -35,7 +35,7 @@ class ColumnCorpus(InMemoryDataset):
         repair: False (default): ill-formed tags are an error that says where. True: they are read
             as the official scorer reads them, see :func:`~mtgnn.data.read_spans`.
         word: Column of the word.
-        separator: What stands between columns, such as a tab; by default any white space.
+        separator: What stands between columns, such as a tab; by default blanks and tabs.
         comment: What comment lines begin with, if there are any; they stand before the first word
             of a sentence. (Without it a word may begin with ``#``.)
         missing: The mark of a word without a label, if there is one, such as ``"_"``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -39,12 +40,13 @@ def read_blocks(
 ) -> Iterator[list[tuple[int, str]]]:
     """The lines of each sentence with their numbers.
 
-    Lines that are empty or hold only white space stand between sentences. Lines that begin with
-    ``comment`` are left out before the first word of a sentence, and are words after it.
+    Lines that are empty or hold only white space stand between sentences, and so do those that
+    begin with the word ``-DOCSTART-``. Lines that begin with ``comment`` are left out before the
+    first word of a sentence, and are words after it.
     """
     block: list[tuple[int, str]] = []
     for number, line in read_lines(content, where):
-        if not line.strip():
+        if not line.strip() or line.split(maxsplit=1)[0] == DOCUMENT:
             if block:
                 yield block
             block = []
@@ -70,7 +72,7 @@ def read_columns(
         where: Its name, for error messages.
         columns: Column of each task, counted from 0.
         word: Column of the word.
-        separator: What stands between columns; None for any white space.
+        separator: What stands between columns; None for blanks and tabs.
         comment: What comment lines begin with, if there are any.
         missing: The mark of a word without a label, if there is one.
 
@@ -83,7 +85,7 @@ def read_columns(
         words: list[str] = []
         tags: Tags = {task: [] for task in columns}
         for number, line in block:
-            cells = line.split(separator)
+            cells = _cells(line, separator)
             width = width or len(cells)
             if len(cells) != width or width < needed:
                 raise ValueError(
@@ -96,8 +98,12 @@ def read_columns(
             words.append(cells[word])
             for task, n in columns.items():
                 tags[task].append(None if cells[n] == missing else cells[n])
-        if words != [DOCUMENT]:
-            yield Sentence(words, tags, block[0][0])
+        yield Sentence(words, tags, block[0][0])
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    # Not all white space: a no-break space stands within words.
+    return line.split(separator) if separator else re.split("[ \t]+", line.strip(" \t"))
 
 
 def in_scheme(

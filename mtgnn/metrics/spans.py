@@ -41,12 +41,12 @@ class SpanScores(NamedTuple):
 
 
 def score_spans(predicted: Iterable[Sequence[str]], true: Iterable[Sequence[str]]) -> SpanScores:
-    """Precision, recall and F1 of tagged sentences, exactly as ``conlleval`` gives them.
+    """Precision, recall and F1 of tagged sentences, of IOB tags exactly as by ``conlleval``.
 
     A predicted span is right where a true one has the same first word, last word and type. Ill-
     formed tags are read as the official scorer reads them, see :func:`~mtgnn.data.read_spans`, and
-    so IOB1, IOB2, IOBES and BILOU give the same scores. (A type holds all that comes after the
-    first hyphen, where ``conlleval`` would stop at the next one.)
+    so IOB1, IOB2, IOBES and BILOU give the same scores. (``conlleval`` itself takes ``E-X B-X`` for
+    one span.)
 
     Args:
         predicted: Predicted tags of each sentence.

@@ -61,7 +61,7 @@ def results(program: Program, tmp_path: Path) -> Path:
     write(program, folder / "accuracy.csv", rows)
     choices = program("_tuning").Choices(folder / "accuracy_choices.json")
     place = ("fdu-mtl", "headline", "star")
-    for rate, dev in ((0.001, 0.8), (0.002, 0.9)):
+    for rate, dev in ((0.001, 0.8), (0.002, 0.9), (0.004, 0.7)):
         choices.add(*place, {"learning_rate": rate, "seed": 100, "dev": dev})
     choices.choose(*place, (0.001, 0.002), (100,))
     interval = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}
@@ -126,6 +126,9 @@ def results(program: Program, tmp_path: Path) -> Path:
     tagging |= {"dev": "0.93", "test": "0.9321", "unknown_words": "", "sentences_per_s": "321"}
     shared = {**tagging, "model": "shared", "test": "0.9300"}
     write(program, folder / "tagging.csv", [shared, tagging])
+    size = {"scope": "conll2000", "tasks": "pos chunk", "model": "star", "head": "crf"}
+    sizes = [{**size, "encoder": "12345", "parameters": "98765"}]
+    write(program, folder / "tagging_sizes.csv", sizes)
     single = {**tagging, "model": "single", "test": "0.9200"}
     write(program, folder / "tagging_few.csv", [single, tagging])
     speed = {"corpus": "conll2000", "model": "star", "head": "crf"}
@@ -175,12 +178,12 @@ def test_every_record_has_its_tables_and_pictures(
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
-        "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 |",
-        "| conll2000 | chunk | star | crf | +0.21 (counts are missing) |",  # minus shared
-        "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing) |",  # few labels
+        "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 12,345 |",
+        "| conll2000 | chunk | star | crf | +0.21 (counts are missing); 1 seed |",  # minus shared
+        "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing); 1 seed |",  # few
         "| decode | 16 | 25 | 13 | 1.50 | – | 6.00 | 4.0 |",
         "| conll2000 | star | crf | 123 | 0.50 | 2,346 | 1.25 |",
-        "| joint | complete | crf | chunk | pos | 0.50 ± 0.35 | 4.00 ± 1.41 | `in` |",
+        "| joint | complete | crf | chunk | pos | 0.50 ± 0.35 | 4.00 ± 1.41 | `in` 0.75 |",
         # Ranks 1, 2, 3 and 2, 1, 3; both readouts of a seed are the same. Profiles: by numpy.
         "| 2 | 81.0 ± 0.0 | 0.50 | 0.50 | -0.25 | 1.00, 1.00 |",
         "| dvd | toys 3.500, books 1.500, music 1.500 | toys 3.500, books 1.500, music 1.500 |",
@@ -195,7 +198,7 @@ def test_every_record_has_its_tables_and_pictures(
     images = {path.name for path in (page.parent / "images").iterdir()}
     recovered = {f"recovery-groups-{strength}.png" for strength in ("0.5", "1.0")}
     accuracy = {"fdu-mtl-models.png", "fdu-mtl-tasks.png", "fdu-mtl-shares.png"}
-    graphs = {"graphs-fdu-mtl-score-additive.png"}
+    graphs = {"graphs-fdu-mtl-score-additive.png", "tagging-graphs.png"}
     assert images == {"planted.png", "transfer.png"} | recovered | accuracy | graphs
     for name in images:
         assert f"](images/{name})" in text

@@ -226,6 +226,18 @@ def test_goes_on_where_it_was(
         if row["task"] == "pos":
             assert float(row["test"]) == pytest.approx(counts[0] / counts[1], abs=1e-5)
 
+    sizes = program("_record").read(tmp_path / "record_sizes.csv")
+    assert [(r["tasks"], r["model"]) for r in sizes] == [
+        ("pos", "single"),
+        ("chunk", "single"),
+        ("pos chunk", "complete"),
+    ]
+    # Two directions of an LSTM with inputs of 8 + 4 and states of 6; by hand.
+    size = 2 * 4 * 6 * (12 + 6 + 2)
+    assert [int(r["encoder"]) for r in sizes[:2]] == [size, size]
+    assert int(sizes[2]["encoder"]) > 2 * size
+    assert all(int(r["parameters"]) > int(r["encoder"]) for r in sizes)
+
     # A run that was cut off is made again, and comes out the same; what is there stays.
     lines = record.read_text().splitlines(keepends=True)
     record.write_text("".join(lines[:-1]))
@@ -239,7 +251,7 @@ def test_goes_on_where_it_was(
     said = capsys.readouterr().out
     assert record.read_text() == before and "conll2000, chunk" in said
     [line] = [t for t in said.split("conll2000, chunk")[1].splitlines() if "complete" in t]
-    assert f"{100 * float(rows[3]['test']):.2f}" in line and line.endswith("]")
+    assert f"{100 * float(rows[3]['test']):.2f}" in line and line.endswith("]; 1 seed")
     other = [*some[2:], "--hidden-size", "7"]
     with pytest.raises(SystemExit, match="of conll2000 with hidden_size 6 .now 7."):
         start(program, monkeypatch, tmp_path, "--scopes", "conll2000", "wnut17", *other)
@@ -275,6 +287,15 @@ def test_edges_and_words_of_graphs_stand_beside_the_record(
         assert any(float(row["change"]) > 0.001 for row in own)
     assert {row["model"] for row in edges} == {"complete", "star"}
     assert {row["model"] for row in words} == {"complete"} and words
+    means = graphs.mean_graphs([row for row in edges if row["model"] == "complete"])
+    for name, column in (("attention", "attention"), ("rise of the loss, nats", "change")):
+        both = [
+            float(row[column])
+            for row in edges
+            if (row["sender"], row["receiver"], row["model"]) == ("pos", "ner", "complete")
+        ]
+        place = means[name].edges.index(("pos", "ner"))
+        assert float(means[name].edge_weight[place]) == pytest.approx(sum(both) / 2, abs=1e-6)
     header, table = graphs.graph_table(edges, words)
     assert len(table) == len(pairs) + len(tasks) and {len(row) for row in table} == {len(header)}
     again = len(edges), len(words)
@@ -297,6 +318,22 @@ def test_a_mailbox_of_one_sender_has_effects_and_no_attention(
     assert not (tmp_path / "record_words.csv").exists()
 
 
+def test_a_difference_says_how_seeds_differ(program: Program) -> None:
+    scores = program("_tagging_scores")
+    same = {"corpus": "conll2000", "task": "pos", "head": "crf"}
+    rows = [
+        {**same, "model": model, "seed": str(seed), "test": str(test)}
+        for model, tests in (("single", (0.5, 0.5, 0.5)), ("star", (0.51, 0.52, 0.53, 0.9)))
+        for seed, test in enumerate(tests)
+    ]
+    own = rows[3:]
+    # Of the seeds that both have: 1, 2 and 3 points; t = 4.303 of three, deviation 1.
+    expected = "+2.00 (counts are missing); 3 seeds ± 2.48"
+    assert scores.difference(own, rows, []) == expected
+    assert scores.difference(own[:2], rows, []) == "+1.50 (counts are missing); 2 seeds"
+    assert scores.difference(own[:1], rows, []) == "+1.00 (counts are missing); 1 seed"
+
+
 def test_counts_come_back_from_the_record(program: Program) -> None:
     scores = program("_tagging_scores")
     counts = np.random.default_rng(0).integers(0, 400, (50, 3))
@@ -311,8 +348,9 @@ def test_words_in_common(program: Program) -> None:
         for seed, own in seeds.items()
         for word, weight in own.items()
     ]
-    assert graphs.common_words(rows) == "`a`, `of`"
-    assert graphs.common_words(rows[:3]) == "`the`, `of`, `a`" and graphs.common_words([]) == "–"
+    assert graphs.common_words(rows) == "`a` 0.60, `of` 0.40"
+    assert graphs.common_words(rows[:3]) == "`the` 0.90, `of` 0.50, `a` 0.40"
+    assert graphs.common_words([]) == "–"
 
 
 def test_dev_chooses_the_configuration(program: Program, tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def test_white_space_lines_and_documents_are_breaks(blank: bytes, end: bytes) ->
     assert [sentence.words for sentence in sentences] == [["A"], ["B"]]
 
 
+@pytest.mark.parametrize("mark", [b"-DOCSTART-", b"-DOCSTART- O", b"-DOCSTART- -X- -X- O"])
+def test_documents_end_sentences_whatever_stands_beside_the_mark(mark: bytes) -> None:
+    sentences = read(mark + b"\nA DT O\n" + mark + b"\nB DT O\nC DT O\n\n" + mark)
+    assert [sentence.words for sentence in sentences] == [["A"], ["B", "C"]]
+
+
 def test_only_a_line_feed_ends_a_line() -> None:
     content = "\ufeffa\x85b\tNN\tO\r\nc\u2028\tNN\tO\r\n\r\nd e\tNN\tO".encode()
     assert [sentence.words for sentence in read(content, separator="\t")] == [
@@ -39,6 +45,8 @@ def test_only_a_line_feed_ends_a_line() -> None:
 
 def test_separators() -> None:
     assert read(b"a \t NN  O\n")[0].words == ["a"]
+    assert read(b" a \t NN  O \t\n")[0].tags == {"pos": ["NN"], "ner": ["O"]}
+    assert read("New\xa0York NN O\n".encode())[0].words == ["New\xa0York"]
     assert read(b"a b\tNN\tO\n", separator="\t")[0].words == ["a b"]
     with pytest.raises(ValueError, match="line 1: expected 3 columns, got 1: 'a NN O'"):
         read(b"a NN O\n", separator="\t")
