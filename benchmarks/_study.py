@@ -18,11 +18,11 @@ from _examples import (
     is_right,
     kinds,
     read_texts,
-    start_vectors,
 )
 from _reviews import Reviews
 from _settings import PROTOCOLS, SETTINGS, SMALLEST_BATCH, fraction
 from _training import train
+from _word_vectors import kept_vectors
 from torch import Tensor
 
 from mtgnn.data import EncodedTexts, Vocabulary
@@ -89,18 +89,7 @@ class Study:
     @cached_property
     def vectors(self) -> Tensor | None:
         """Word vectors, the same for all models and seeds; trained ones are kept in a file."""
-        if self.options["vectors"] is None:
-            return None
-        path = self.out / f"vectors-{self.data}-{self.options['embedding_size']}.pt"
-        if not path.exists():
-            options = {**self.options, "seed": 0}
-            vectors = start_vectors(options, self.of(0), self.words(0))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(vectors, path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
-        vectors = torch.load(path, weights_only=True)
-        assert isinstance(vectors, Tensor)
-        return vectors
+        return kept_vectors(self.out, self.options, self.of(0), self.words(0))
 
     def run_options(self, run: Run) -> dict[str, Any]:
         """Everything that decides how a run goes, but its learning rate."""

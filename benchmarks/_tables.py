@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from _comparison import Table, points, score_table
@@ -66,29 +66,6 @@ def rate_table(choices: dict[str, Any], data: str) -> Table:
 def fdu_table(rows: Sequence[Row]) -> Table:
     """The first runs on FDU-MTL."""
     return score_table([row for row in rows if row["task"] != "mean"])
-
-
-def transfer_table(rows: Sequence[Row]) -> Table:
-    """A line a method, a column a number of labels and kind of reviews."""
-    columns = [(k, n) for k in unique(rows, "reviews") for n in unique(rows, "labels")]
-    lines = []
-    for method in unique(rows, "method"):
-        line = [method]
-        for kind, labels in columns:
-            own = select(rows, method=method, reviews=kind, labels=labels)
-            line.append(finished(own, lambda some: points(by_seed(some))))
-        lines.append(line)
-    return ["method", *(f"{labels} labels, {kind}" for kind, labels in columns)], lines
-
-
-def finished(rows: Sequence[Row], value: Callable[[Sequence[Row]], str]) -> str:
-    """A value, or why there is none."""
-    if not rows:
-        return "–"
-    try:
-        return value(rows)
-    except ValueError:  # not the same tasks for all seeds
-        return "unfinished"
 
 
 def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Row]) -> Table:

@@ -1,51 +1,44 @@
-"""The methods of ``transfer.py``: what is trained on the other tasks, and what on the new one."""
+"""A seed of ``transfer.py``: models of the other tasks, and what a new task makes of them."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from _by_task import PARTS, TextsByTask, draw
-from _examples import is_right, kinds, start_vectors
-from _settings import SMALLEST_BATCH
+from _examples import is_right, kinds
+from _settings import PROTOCOLS, SMALLEST_BATCH
 from _training import train as fit_to_dev
+from _transfer_methods import METHODS, Method, freeze_for
+from _tuning import Choices
+from _word_vectors import kept_vectors
 from torch import Tensor
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks
-from mtgnn.nn import (
-    MultiTaskModel,
-    add_task,
-    build_encoder,
-    edge_logit_group,
-    freeze,
-    freeze_except_task,
-    unfreeze,
-)
+from mtgnn.nn import MultiTaskModel, add_task
 
-GRAPH: dict[str, Any] = {"common": True, "concat_messages": True}
-COMPLETE: dict[str, Any] = {**GRAPH, "score": "static"}
-MAILBOX: dict[str, Any] = {**GRAPH, "memory": "all"}
-# Encoder, its options, and whether everything is trained on the new task.
-METHODS: dict[str, tuple[str, dict[str, Any], bool]] = {
-    "scratch": ("single", {}, True),
-    "complete": ("complete", COMPLETE, False),
-    "complete-own": ("complete", {**GRAPH, "score_owner": "receiver"}, False),
-    "complete-mailbox": ("complete", MAILBOX, False),
-    "star": ("star", GRAPH, False),
-    "shared_private": ("shared_private", {}, False),
-    "adversarial": ("adversarial", {}, False),
-    "shared": ("shared", {}, False),
-    "complete-tuned": ("complete", COMPLETE, True),
-    "star-tuned": ("star", GRAPH, True),
-}
-# Options that say nothing of how a model of the other tasks is trained.
-ELSEWHERE = ("accelerator", "csv", "labels", "methods", "out", "root", "seeds", "source", "tasks")
+CHOICES = Path(__file__).parent / "results" / "accuracy_choices.json"
+# Options that say nothing of what a result is.
+ELSEWHERE = (
+    *("accelerator", "csv", "labels", "methods", "out", "root", "seeds", "source", "tasks"),
+    "threads",
+)
+# Of the rest, those that say nothing of how a model of the other tasks is trained.
+ADAPTING = ("adapt_epochs", "adapt_learning_rate", "adapt_patience", "updates")
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What decides how results come out, but for rates that were chosen elsewhere."""
+    return {k: v for k, v in sorted(vars(options).items()) if k not in ELSEWHERE}
 
 
 class Run:
@@ -61,15 +54,14 @@ class Run:
         self.texts = read_texts(options, seed)
         self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
-        settings = {k: v for k, v in vars(options).items() if k not in ELSEWHERE}
+        settings = {k: v for k, v in settings_of(options).items() if k not in ADAPTING}
         # Models of other settings stand elsewhere, and are never taken for these.
         self.settings = f"{options.data}-{zlib.crc32(repr(sorted(settings.items())).encode()):08x}"
 
     @cached_property
     def vectors(self) -> Tensor | None:
         """Word vectors to start from; labels are not needed for them."""
-        options = {**vars(self.options), "seed": self.seed}
-        return start_vectors(options, self.texts, self.vocabulary)
+        return kept_vectors(self.options.out, vars(self.options), self.texts, self.vocabulary)
 
     def others(self, task: str) -> list[str]:
         """The tasks that are not left out together with ``task``."""
@@ -77,35 +69,38 @@ class Run:
         fold = self.tasks.index(task) // size
         return [name for number, name in enumerate(self.tasks) if number // size != fold]
 
-    def adapt(self, method: str, task: str, labels: str) -> dict[str, float]:
+    def adapt(self, name: str, task: str, labels: str) -> dict[str, float]:
         """Test accuracy on all reviews of ``task``, and on those that are not leaked."""
-        number = 0 if method == "scratch" else len(self.others(task))  # a new task is the last one
+        method, options = METHODS[name], self.options
+        number = len(self.others(task)) if method.pretrained else 0  # a new task is the last one
         train = draw(self.texts.of("train", task, number), labels, self.seed)
         dev = self.texts.of("dev", task, number)
-        # Few texts in small batches, so that an epoch has several updates.
-        size = min(self.options.batch_size, max(4, len(train) // 6))
+        # Few texts in small batches and several times an epoch: dev is read after some updates.
+        size = min(options.batch_size, max(4, len(train) // 6))
+        train = train * max(1, math.ceil(options.updates * size / len(train)))
+        # No decay: the numbers of edges into other tasks have no gradient, and shall stay.
+        how = {"epochs": options.adapt_epochs, "patience": options.adapt_patience}
+        how |= {"batch_size": size, "weight_decay": 0.0}
         best: tuple[float, MultiTaskModel] | None = None
-        for rate in self.options.learning_rate:
+        for rate in options.adapt_learning_rate:
             model = self.start(method, task)
-            score = self.fit(model, train, dev, rate, size)
+            score = self.fit(model, train, dev, {**how, "learning_rate": rate})
             if best is None or score > best[0]:
                 best = score, model
         assert best is not None
-        return accuracy(best[1], self.texts.of("test", task, number), self.options)
+        return accuracy(best[1], self.texts.of("test", task, number), options)
 
-    def start(self, method: str, task: str) -> MultiTaskModel:
+    def start(self, method: Method, task: str) -> MultiTaskModel:
         """The model to adapt: with what is not to be trained frozen."""
-        encoder, options, tuned = METHODS[method]
-        if method == "scratch":
-            return self.build(encoder, options, [task])
-        model = self.pretrained(encoder, options, task)
+        if not method.pretrained:
+            return self.build(method, [task])
+        model = self.pretrained(method, task)
         torch.manual_seed(self.seed)
         model = add_task(model, task, self.classes[task])
-        if not tuned:
-            freeze_others(model, task)
+        freeze_for(model, task, method.trained)
         return model
 
-    def build(self, encoder: str, options: dict[str, Any], tasks: Sequence[str]) -> MultiTaskModel:
+    def build(self, method: Method, tasks: Sequence[str]) -> MultiTaskModel:
         """A fresh model."""
         torch.manual_seed(self.seed)
         classes = {task: self.classes[task] for task in tasks}
@@ -113,18 +108,27 @@ class Run:
         return MultiTaskModel(
             self.vocabulary,
             classes,
-            encoder,
+            method.encoder,
             embedding_size=size,
             hidden_size=self.options.hidden_size,
             dropout=self.options.dropout,
-            encoder_options=options,
+            encoder_options=method.options,
             vectors=self.vectors,
         )
 
-    def pretrained(self, encoder: str, options: dict[str, Any], task: str) -> MultiTaskModel:
+    def rate(self, method: Method) -> float:
+        """The rate for a model of the other tasks: that which ``accuracy.py`` chose for it."""
+        if self.options.learning_rate is not None:
+            return float(self.options.learning_rate)
+        data = self.options.data
+        own = Choices(CHOICES).content.get(data, {}).get(PROTOCOLS[data].base, {})
+        return float(own.get(method.encoder, {}).get("chosen", PROTOCOLS[data].grid[1]))
+
+    def pretrained(self, method: Method, task: str) -> MultiTaskModel:
         """A model of all tasks but those that are left out, from the file if it is there."""
-        name = "-".join([encoder, *(f"{key}={value}" for key, value in options.items())])
-        others = self.others(task)
+        others, rate = self.others(task), self.rate(method)
+        told = [f"{key}={value}" for key, value in method.options.items()]
+        name = "-".join([method.encoder, *told, f"rate={rate}"])
         left_out = "+".join(name for name in self.tasks if name not in others)
         path = self.options.out / self.settings / f"{name}-without-{left_out}-{self.seed}.pt"
         if not path.exists():
@@ -134,16 +138,12 @@ class Run:
             )
             # With a share of the texts as many updates as with all of them.
             size = max(SMALLEST_BATCH, round(self.options.batch_size * self.options.share))
-            best: tuple[float, MultiTaskModel] | None = None
-            for rate in self.options.learning_rate:
-                model = self.build(encoder, options, others)
-                score = self.fit(model, train, dev, rate, size)
-                if best is None or score > best[0]:
-                    best = score, model
-            assert best is not None
+            model = self.build(method, others)
+            self.fit(model, train, dev, {"batch_size": size, "learning_rate": rate})
             path.parent.mkdir(parents=True, exist_ok=True)
-            best[1].cpu().save(path.with_suffix(".part"))
-            path.with_suffix(".part").replace(path)
+            part = path.with_suffix(f".{os.getpid()}")  # another process may be at it too
+            model.cpu().save(part)
+            part.replace(path)
         return MultiTaskModel.load(path).train()
 
     def known(self, part: str, task: str, number: int) -> list[Data]:
@@ -154,23 +154,11 @@ class Run:
         return draw(items, str(round(self.options.share * len(items))), self.seed)
 
     def fit(
-        self, model: MultiTaskModel, train: list[Data], dev: list[Data], rate: float, size: int
+        self, model: MultiTaskModel, train: list[Data], dev: list[Data], how: dict[str, Any]
     ) -> float:
         """Train to the best epoch on dev; its accuracy there."""
-        own = {"seed": self.seed, "batch_size": size, "learning_rate": rate, "patience": None}
-        return fit_to_dev(model, train, dev, vars(self.options) | own).dev_accuracy
-
-
-def freeze_others(model: MultiTaskModel, task: str) -> None:
-    """Freeze all but a task's node and head, and the scores of edges into it."""
-    logits = edge_logit_group(model)
-    if logits is None:
-        freeze_except_task(model, task)
-        return
-    # Logits of edges are one parameter. Where only this task's texts are read, those of the edges
-    # into other tasks have no part in what it computes.
-    freeze(model)
-    unfreeze(model, [f"nodes.{task}", f"heads.{task}", logits])
+        options = {**vars(self.options), **how, "seed": self.seed}
+        return fit_to_dev(model, train, dev, options).dev_accuracy
 
 
 def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:
@@ -188,13 +176,3 @@ def accuracy(
     texts = EncodedTexts(items, model.vocabulary, options.max_length)
     right = is_right(model, texts, options.batch_size, options.accelerator)
     return {kind: float(right[counted].float().mean()) for kind, counted in kinds(items).items()}
-
-
-def missing(method: str) -> str | None:
-    """Why a method cannot be run here; ``None`` if it can."""
-    try:
-        encoder, options, _ = METHODS[method]
-        build_encoder(encoder, 2, 2, 2, **options)
-    except ValueError as error:
-        return str(error)
-    return None

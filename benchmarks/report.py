@@ -22,6 +22,7 @@ from _record import Row, read, select
 from _settings import SETTINGS
 from _tagging_graphs import graph_table, mean_graphs
 from _tagging_plan import TOGETHER
+from _transfer_tables import transfer_against_table, transfer_table
 from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +33,9 @@ COMMANDS = {
     "planted": "benchmarks/planted.py --csv benchmarks/results/planted.csv",
     "accuracy": "benchmarks/accuracy.py --data planted --results benchmarks/results",
     "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
-    "transfer": "benchmarks/transfer.py --csv benchmarks/results/transfer.csv",
+    "transfer": "benchmarks/transfer.py --data fdu-mtl --root PLACE "
+    "--csv benchmarks/results/transfer.csv",
+    "transfer_planted": "benchmarks/transfer.py --csv benchmarks/results/transfer_planted.csv",
     "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
     "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
     "--score dot --csv benchmarks/results/tagging.csv",
@@ -151,6 +154,13 @@ class Report:
         ]
 
     def transfer(self, rows: Sequence[Row]) -> list[str]:
+        return self.transferred(rows, "transfer")
+
+    def transfer_planted(self, rows: Sequence[Row]) -> list[str]:
+        return self.transferred(rows, "transfer_planted")
+
+    def transferred(self, rows: Sequence[Row], name: str) -> list[str]:
+        """The tables and the picture of a record of ``transfer.py``."""
         every = select(rows, reviews="all")
         order = sorted(tables.unique(every, "labels"), key=lambda n: float(n.replace("all", "inf")))
         series: dict[str, dict[str, float]] = {}
@@ -160,11 +170,13 @@ class Report:
                 if values:
                     series.setdefault(method, {})[labels] = 100 * sum(values) / len(values)
         picture = self.picture(
-            "transfer",
+            name,
             "Transfer by the number of labels",
             lambda path: plots.lines(series, "labels", "test accuracy in %", path),
         )
-        return [markdown(tables.transfer_table(rows)), *picture]
+        against = transfer_against_table(rows)
+        pieces = [markdown(transfer_table(rows)), *picture]
+        return [*pieces, markdown(against)] if against[1] else pieces
 
     def tagging(self, rows: Sequence[Row]) -> list[str]:
         return self.tags(rows, "tagging")

@@ -2,69 +2,90 @@
 
 Methods, each at every number of labels:
 
-- ``complete``, ``star``: a graph over the other tasks is trained; ``add_task``; all is frozen but
-  the new node and head and, in the complete graph, the numbers that weigh the edges into it.
-- ``complete-mailbox``: the same with a complete graph whose tasks read whole texts.
-- ``complete-own``: a complete graph whose weights depend on the word; every task has score
-  parameters of its own, and those of the new one are trained with it.
-- ``complete-tuned``, ``star-tuned``: the same start, and nothing is frozen.
+- ``scratch``: an LSTM and head, trained on the new task alone; ``star-scratch``: the same with a
+  star graph of one task, which tells what its reading of whole texts brings.
+- ``star``: a star graph over the other tasks is trained; ``add_task``; all is frozen but the new
+  node and head. ``star-head``: but the new head, so that the new node is the part that all nodes
+  have in common. ``star-tuned``: nothing is frozen.
+- ``complete-mailbox``, ``complete``, ``complete-tuned``: the same with complete graphs, whose
+  tasks read whole texts or (the last two) word by word; the numbers that weigh the edges into the
+  new node learn too. ``complete-own``: weights depend on the word; every task has score parameters
+  of its own, and those of the new one are trained.
 - ``shared_private``, ``adversarial``: the literature's transfer: the shared extractor is frozen, a
-  new private LSTM and head are trained. ``shared``: a frozen LSTM that all share, and a new head.
-- ``scratch``: an LSTM and head of its own, trained on the task alone.
+  new private LSTM and head are trained. ``shared``: a frozen LSTM that all share, and a new head;
+  ``shared-tuned``: nothing is frozen.
 
 ``--leave-out`` is how many tasks are left out at a time, ``--share`` the share of the other tasks'
 training texts that is learned from: four at a time and a quarter for FDU-MTL, so that a seed takes
 hours and not days. The new task has as many labels as ``--labels`` says, up to all.
 
-All see the same labelled texts (balanced, the smaller sets within the larger ones), the same
-vocabulary (of all training texts; labels are not needed for it), word vectors, sizes, batches and
-epochs. The task's dev texts choose the epoch and, where several are given, the learning rate; only
-then are its test texts read, once. The dev set has its full size at every number of labels: what is
-compared is training, not tuning, on few labels.
+Models of the other tasks train as in ``accuracy.py``, with the rates that it chose. Adapting is
+the same for all methods: few texts are read several times an epoch, so that it has at least
+``--updates`` updates, and the task's dev texts choose the epoch and one of
+``--adapt-learning-rate``; only then are its test texts read, once. All see the same labelled texts
+(balanced, the smaller sets within the larger ones), vocabulary and word vectors; these come from
+the training and unlabelled texts of all tasks, also the new one: they need no labels. The dev set
+has its full size at every number of labels: what is compared is training, not tuning, on few
+labels.
 
-    python benchmarks/transfer.py --csv benchmarks/results/transfer.csv
-    python benchmarks/transfer.py --data fdu-mtl --root data/fdu-mtl --vectors train
+    python benchmarks/transfer.py
+    python benchmarks/transfer.py --data fdu-mtl --root data/fdu-mtl
 
 Finished rows in the CSV file are kept and not run again, and trained models of the other tasks are
-kept in ``--out``, so a run that was cut off goes on where it was.
+kept in ``--out``, so a run that was cut off goes on where it was. Beside the record stand its
+settings: runs with others go into another record.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from _record import Row, append, by_seed, read, select, spread
-from _transfer import METHODS, Run, missing
+from _settings_file import keep_settings
+from _transfer import Run, settings_of
+from _transfer_methods import METHODS, missing
 
 from mtgnn.ops import keep_memory
 
 COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
+SLOW = ("complete", "complete-own", "complete-tuned")  # hours a seed on FDU-MTL
 DEFAULTS = {
     "planted": {
+        "csv": Path("transfer_planted.csv"),
+        "methods": list(METHODS),
         "labels": ["all", "50", "20"],
+        "vectors": None,
         "leave_out": 1,
         "share": 1.0,
         "hidden_size": 50,
         "embedding_size": 50,
         "epochs": 30,
+        "patience": None,
         "batch_size": 32,
-        "learning_rate": [5e-3],
+        "learning_rate": 5e-3,
+        "adapt_learning_rate": [2e-3, 1e-2],
         "weight_decay": 3e-4,
         "clip": 1.0,
         "min_count": 1,
     },
     "fdu-mtl": {
+        "csv": Path("transfer.csv"),
+        "methods": [name for name in METHODS if name not in SLOW],
         "labels": ["all", "200", "50", "20"],
+        "vectors": "train",
         "leave_out": 4,
         "share": 0.25,
         "hidden_size": 100,
         "embedding_size": 100,
-        "epochs": 15,
+        "epochs": 20,
+        "patience": 3,
         "batch_size": 64,
-        "learning_rate": [1e-3],
+        "adapt_learning_rate": [1e-3, 4e-3],
         "weight_decay": 0.0,
         "clip": 1.0,
         "min_count": 2,
@@ -94,20 +115,29 @@ def cell(rows: list[Row], **wanted: str) -> str:
         return "unfinished"
 
 
-def read_options() -> argparse.Namespace:
+def labels(text: str) -> str:
+    """A number of labels, or ``all``."""
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a number of labels or all, got {text!r}")
+    return text
+
+
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line, with defaults that depend on the data."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add("--data", choices=list(DEFAULTS), default="planted")
     add("--root", default="data/fdu-mtl", help="where FDU-MTL is, or goes")
     add("--source", help="where FDU-MTL's files come from")
-    add("--csv", type=Path, default=Path("transfer.csv"), help="the record")
+    add("--csv", type=Path, help="the record")
     add("--out", type=Path, default=Path("runs/transfer"), help="for trained models")
-    add("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    add("--tasks", nargs="+", metavar="TASK", help="which to leave out, one at a time (all)")
+    add("--methods", nargs="+", choices=list(METHODS), help="(of FDU-MTL those that are cheap)")
+    add("--tasks", nargs="+", metavar="TASK", help="which to adapt to (all)")
     add("--leave-out", type=int, metavar="N", help="how many tasks at a time")
     add("--share", type=float, help="of the other tasks' training texts")
-    add("--labels", nargs="+", metavar="N|all")
+    add("--labels", nargs="+", type=labels, metavar="N|all")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--vectors", metavar="train|FILE", help="word vectors to start from")
     add("--max-length", type=int, default=256)
@@ -115,14 +145,22 @@ def read_options() -> argparse.Namespace:
     add("--hidden-size", type=int)
     add("--embedding-size", type=int)
     add("--dropout", type=float, default=0.2)
-    add("--epochs", type=int)
     add("--batch-size", type=int)
-    add("--learning-rate", type=float, nargs="+", help="several: dev chooses")
-    add("--weight-decay", type=float)
     add("--clip", type=float)
+    add("--threads", type=int, help="(torch's choice)")
     add("--accelerator", default="auto")
     add("--quick", action="store_true", help="a few planted sentences: a look at the output")
-    options = parser.parse_args()
+    add = parser.add_argument_group("models of the other tasks").add_argument
+    add("--epochs", type=int)
+    add("--patience", type=int)
+    add("--learning-rate", type=float, help="(of FDU-MTL what accuracy.py chose)")
+    add("--weight-decay", type=float)
+    add = parser.add_argument_group("adapting to the new one").add_argument
+    add("--adapt-epochs", type=int, default=20)
+    add("--adapt-patience", type=int, default=5)
+    add("--adapt-learning-rate", type=float, nargs="+", help="several: dev chooses")
+    add("--updates", type=int, default=30, help="at least so many an epoch")
+    options = parser.parse_args(arguments)
     for name, value in DEFAULTS[options.data].items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -134,35 +172,55 @@ def read_options() -> argparse.Namespace:
     return options
 
 
+def possible(methods: Sequence[str]) -> list[str]:
+    """The methods that can be run here; of others it is said why not."""
+    reasons = {method: missing(method) for method in methods}
+    for method, reason in reasons.items():
+        if reason:
+            print(f"{method} is skipped: {reason}")
+    return [method for method, reason in reasons.items() if not reason]
+
+
+def finished(path: Path) -> set[tuple[str, ...]]:
+    """The runs that are in the record; another process may add some meanwhile."""
+    return {tuple(row[name] for name in COLUMNS[:4]) for row in read(path)}
+
+
+def adapt_all(run: Run, methods: Sequence[str], tasks: Sequence[str]) -> None:
+    """Make all runs of a seed that are missing."""
+    options = run.options
+    for task in tasks:
+        for method in methods:
+            for number in options.labels:
+                key = (task, method, number, str(run.seed))
+                if key in finished(options.csv):
+                    continue
+                start = time.perf_counter()
+                scores = run.adapt(method, task, number)
+                named = dict(zip(COLUMNS[:4], key, strict=True))
+                rows = [
+                    {**named, "reviews": reviews, "test": f"{score:.4f}"}
+                    for reviews, score in scores.items()
+                ]
+                append(options.csv, COLUMNS, rows)
+                took = time.perf_counter() - start
+                print(*key, rows[0]["test"], f"{took:.0f} s", flush=True)
+
+
 def main() -> None:
     options = read_options()
     logging.basicConfig(format="%(message)s")
-    methods = []
-    for method in options.methods:
-        reason = missing(method)
-        if reason:
-            print(f"{method} is skipped: {reason}")
-        else:
-            methods.append(method)
-    rows = read(options.csv)
-    done = {(row["task"], row["method"], row["labels"], row["seed"]) for row in rows}
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    methods = possible(options.methods)
+    keep_settings(options.csv, settings_of(options))
     for seed in options.seeds:
         run = Run(options, seed)
-        for task in options.tasks or run.tasks:
-            for method in methods:
-                for labels in options.labels:
-                    if (task, method, labels, str(seed)) in done:
-                        continue
-                    scores = run.adapt(method, task, labels)
-                    values = {"task": task, "method": method, "labels": labels, "seed": str(seed)}
-                    new = [
-                        {**values, "reviews": reviews, "test": f"{score:.4f}"}
-                        for reviews, score in scores.items()
-                    ]
-                    append(options.csv, COLUMNS, new)
-                    rows += new
-                    print(*values.values(), new[0]["test"], flush=True)
-    print(summary(rows, options.labels))
+        unknown = sorted(set(options.tasks or ()) - set(run.tasks))
+        if unknown:
+            raise SystemExit(f"expected tasks among {run.tasks}, got {unknown}")
+        adapt_all(run, methods, options.tasks or run.tasks)
+    print(summary(read(options.csv), options.labels))
 
 
 if __name__ == "__main__":

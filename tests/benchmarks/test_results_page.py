@@ -90,6 +90,13 @@ def results(program: Program, tmp_path: Path) -> Path:
     every = itertools.product(TASKS[:2], ("scratch", "star"), ("all", "20"), "01", ("all",))
     transfer = [dict(zip(keys, (*row, "0.625"), strict=True)) for row in every]
     write(program, folder / "transfer.csv", transfer[:-1])  # one run is still to come
+    planted_transfer = [
+        dict(zip(keys, (task, method, "20", seed, "all", str(0.5 + lift)), strict=True))
+        for task, ahead in zip(TASKS, (0.01, 0.02, 0.03, 0.04, -0.05), strict=True)
+        for seed, more in (("0", 0.01), ("1", 0.02), ("2", 0.03))
+        for method, lift in (("shared", 0), ("scratch", 0), ("star", ahead + more))
+    ]
+    write(program, folder / "transfer_planted.csv", planted_transfer)
     recovery = [
         {
             "shape": "groups",
@@ -178,6 +185,9 @@ def test_every_record_has_its_tables_and_pictures(
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
+        "| 20 | all | scratch | 1 | +0.0 | 0 of 2 | 1.0000 | 1.0000 |",
+        # Mean +1, +2, +3 by seed: t = 4.303. Four tasks up by 3 to 6, one down by 3: exact p.
+        "| 20 | all | shared | 3 | +3.0 ± 2.5 | 4 of 5 | 0.1875 | 0.3750 |",
         "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 12,345 |",
         "| conll2000 | chunk | star | crf | +0.21 (counts are missing); 1 seed |",  # minus shared
         "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing); 1 seed |",  # few
@@ -199,7 +209,10 @@ def test_every_record_has_its_tables_and_pictures(
     recovered = {f"recovery-groups-{strength}.png" for strength in ("0.5", "1.0")}
     accuracy = {"fdu-mtl-models.png", "fdu-mtl-tasks.png", "fdu-mtl-shares.png"}
     graphs = {"graphs-fdu-mtl-score-additive.png", "tagging-graphs.png"}
-    assert images == {"planted.png", "transfer.png"} | recovered | accuracy | graphs
+    assert (
+        images
+        == {"planted.png", "transfer.png", "transfer_planted.png"} | recovered | accuracy | graphs
+    )
     for name in images:
         assert f"](images/{name})" in text
         assert (page.parent / "images" / name).read_bytes().startswith(b"\x89PNG")

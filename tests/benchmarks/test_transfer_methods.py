@@ -30,8 +30,13 @@ def run(program: Program, tmp_path: Path) -> Any:
         "embedding_size": 4,
         "dropout": 0.2,
         "epochs": 1,
+        "patience": None,
         "batch_size": 32,
-        "learning_rate": [0.01],
+        "learning_rate": 0.01,
+        "adapt_epochs": 1,
+        "adapt_patience": None,
+        "adapt_learning_rate": [0.01, 0.02],
+        "updates": 3,
         "weight_decay": 1e-3,
         "clip": 1.0,
         "accelerator": "cpu",
@@ -39,30 +44,140 @@ def run(program: Program, tmp_path: Path) -> Any:
     return program("_transfer").Run(argparse.Namespace(**options), 100)
 
 
+def adapted(program: Program, run: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
+    """A model that was adapted to b1, and its parameters before."""
+    fit, before = run.fit, {}
+
+    def spy(model: Any, train: Any, dev: Any, how: Any) -> float:
+        if "b1" in model.tasks:
+            before.clear()
+            before.update({n: value.clone() for n, value in model.state_dict().items()})
+            run.last = model
+        return fit(model, train, dev, how)
+
+    run.fit, run.options.adapt_learning_rate = spy, [0.01]
+    run.adapt(name, "b1", "8")
+    return run.last, before
+
+
 @pytest.mark.parametrize(
-    "method", ["complete", "complete-mailbox", "complete-own", "star", "shared_private"]
+    "name", ["complete", "complete-mailbox", "complete-own", "star", "star-head", "shared_private"]
 )
-def test_what_others_know_stays(program: Program, run: Any, method: str) -> None:
-    model = run.start(method, "b1")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    last = len(run.tasks) - 1
-    train, dev = (run.texts.of(part, "b1", last) for part in ("train", "dev"))
-    run.fit(model, train, dev, 0.01, 8)
+def test_what_others_know_stays(program: Program, run: Any, name: str) -> None:
+    model, before = adapted(program, run, name)
     changed = {n for n, value in model.state_dict().items() if not value.equal(before[n])}
-    assert any("b1" in name for name in changed)
-    others = {name for name in changed if "b1" not in name}
-    assert all("logit" in name for name in others)
-    assert bool(others) == (method in ("complete", "complete-mailbox"))
+    assert any("heads" in one for one in changed) and any("b1" in one for one in changed)
+    assert any("nodes.b1" in one for one in changed) == (name != "star-head")
+    others = {one for one in changed if "b1" not in one}
+    assert bool(others) == (name in ("complete", "complete-mailbox"))
+    assert all("logit" in one for one in others)
+    senders = len(run.tasks) - 1
+    for one in others:  # edges into the new task come last
+        assert model.state_dict()[one][:-senders].equal(before[one][:-senders])
 
 
-def test_trained_models_are_kept_apart(run: Any) -> None:
-    for method in ("complete", "complete-own", "star"):
-        run.start(method, "a1")
+@pytest.mark.parametrize("name", ["star-tuned", "shared-tuned", "star-scratch", "scratch"])
+def test_where_nothing_is_frozen_all_learns(program: Program, run: Any, name: str) -> None:
+    model, before = adapted(program, run, name)
+    unchanged = {n for n, value in model.state_dict().items() if value.equal(before[n])}
+    b1 = [n for n in unchanged if "b1" in n or "virtual" in n or ".lstm" in n]
+    assert b1 == [] and "embedding.weight" not in unchanged
+    assert len(model.tasks) == (1 if name.endswith("scratch") else len(run.tasks))
+
+
+def test_few_texts_are_read_several_times_an_epoch(program: Program, run: Any) -> None:
+    seen: list[tuple[int, Any]] = []
+    run.fit = lambda model, train, dev, how: seen.append((len(train), how)) or 0.5
+    run.options.updates = 10
+    run.adapt("scratch", "b1", "8")
+    run.adapt("scratch", "b1", "all")
+    every = len(run.texts.of("train", "b1", 0))
+    size = max(4, every // 6)
+    assert [number for number, _ in seen] == [40, 40, *[-(-10 * size // every) * every] * 2]
+    assert [how["learning_rate"] for _, how in seen] == [0.01, 0.02] * 2
+    assert [how["batch_size"] for _, how in seen] == [4, 4, size, size]
+    assert {how["weight_decay"] for _, how in seen} == {0.0}
+
+
+def test_trained_models_are_kept_apart(program: Program, run: Any) -> None:
+    methods = program("_transfer_methods").METHODS
+    for name in ("complete", "complete-own", "star"):
+        run.start(methods[name], "a1")
     files = sorted(run.options.out.rglob("*.pt"))
     assert len(files) == 3
     written = [path.stat().st_mtime_ns for path in files]
-    run.start("star-tuned", "a1")  # starts from what "star" starts from
+    run.start(methods["star-tuned"], "a1")  # starts from what "star" starts from
+    run.options.adapt_epochs = 7  # says nothing of that
+    again = program("_transfer").Run(run.options, 100)
+    again.start(methods["star-head"], "a1")
     assert [path.stat().st_mtime_ns for path in sorted(run.options.out.rglob("*.pt"))] == written
+    run.options.learning_rate = 0.02
+    run.start(methods["star"], "a1")
+    assert len(list(run.options.out.rglob("*.pt"))) == 4
+
+
+def test_rates_are_those_that_accuracy_chose(program: Program, run: Any) -> None:
+    methods = program("_transfer_methods").METHODS
+    assert run.rate(methods["star"]) == 0.01  # as was said
+    run.options.learning_rate, run.options.data = None, "fdu-mtl"
+    choices = program("_tuning").Choices(program("_transfer").CHOICES).content
+    for encoder, own in choices["fdu-mtl"]["quarter"].items():
+        if encoder in methods and "chosen" in own:
+            assert run.rate(methods[encoder]) == own["chosen"]
+
+
+def test_a_record_has_results_of_one_kind(program: Program, tmp_path: Path) -> None:
+    keep, record = program("_settings_file").keep_settings, tmp_path / "deep" / "record.csv"
+    keep(record, {"epochs": 3, "rates": (0.1, 0.2)})
+    keep(record, {"epochs": 4, "rates": (0.1, 0.2)})  # there are no results yet
+    program("_record").append(record, ("test",), [{"test": "1"}])
+    keep(record, {"epochs": 4, "rates": (0.1, 0.2)})
+    with pytest.raises(SystemExit, match=r"results with epochs 4 .now 5.: choose another --csv"):
+        keep(record, {"epochs": 5, "rates": (0.1, 0.2)})
+    (tmp_path / "deep" / "record_settings.json").unlink()
+    with pytest.raises(SystemExit, match="does not say of what settings"):
+        keep(record, {"epochs": 4, "rates": (0.1, 0.2)})
+
+
+def test_the_program_goes_on_where_it_was(
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    transfer, record = program("transfer"), tmp_path / "record.csv"
+    some = [
+        "--quick",
+        "--csv",
+        str(record),
+        "--out",
+        str(tmp_path),
+        "--seeds",
+        "0",
+        "--tasks",
+        "a1",
+    ]
+    some += ["--hidden-size", "4", "--embedding-size", "4", "--epochs", "1", "--adapt-epochs", "1"]
+    some += ["--updates", "2", "--labels", "8", "--accelerator", "cpu", "--methods"]
+    for methods in (["scratch"], ["scratch", "star"]):
+        monkeypatch.setattr("sys.argv", ["transfer.py", *some, *methods])
+        transfer.main()
+    rows = program("_record").read(record)
+    assert [(row["task"], row["method"], row["labels"]) for row in rows] == [
+        ("a1", "scratch", "8"),
+        ("a1", "star", "8"),
+    ]
+    assert capsys.readouterr().out.count("a1 scratch 8 0 ") == 1
+    for wrong, said in (
+        (["--labels", "some"], "a number of labels or all, got 'some'"),
+        (["--leave-out", "0"], "--leave-out of at least 1"),
+    ):
+        with pytest.raises(SystemExit):
+            transfer.read_options(wrong)
+        assert said in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["transfer.py", *some, "scratch", "--tasks", "x"])
+    with pytest.raises(SystemExit, match="expected tasks among"):
+        transfer.main()
 
 
 def test_draws_are_balanced_and_nested(program: Program) -> None:
@@ -78,7 +193,7 @@ def test_draws_are_balanced_and_nested(program: Program) -> None:
     assert [item.text for item in draw(items, "5", seed=1)] == [item.text for item in five]
 
 
-def test_tasks_left_out_together_share_a_model(run: Any) -> None:
+def test_tasks_left_out_together_share_a_model(program: Program, run: Any) -> None:
     run.options.leave_out, run.options.share = 2, 0.5
     first, *_, last = run.tasks
     assert run.others(first) == run.others(run.tasks[1]) == run.tasks[2:]
@@ -87,6 +202,7 @@ def test_tasks_left_out_together_share_a_model(run: Any) -> None:
     assert len(known) == round(len(every) / 2) and {int(item.task) for item in known} == {3}
     assert len(run.known("dev", last, 0)) == len(run.texts.of("dev", last, 0))
     for task in run.tasks[:2]:
-        assert run.start("star", task).tasks == (*run.tasks[2:], task)
+        star = program("_transfer_methods").METHODS["star"]
+        assert run.start(star, task).tasks == (*run.tasks[2:], task)
     assert len(list(run.options.out.rglob("*.pt"))) == 1
     assert 0 <= run.adapt("star", first, "8")["all"] <= 1

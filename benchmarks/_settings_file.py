@@ -1,0 +1,34 @@
+"""The settings of a record, in a file beside it: results of others never come into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from _record import read
+
+
+def settings_file(record: Path) -> Path:
+    """Where a record's settings stand."""
+    return record.with_name(f"{record.stem}_settings.json")
+
+
+def keep_settings(record: Path, settings: Mapping[str, Any]) -> None:
+    """Write down the settings of a record.
+
+    Raises:
+        SystemExit: If it has rows of others, or nobody knows of which.
+    """
+    path, own = settings_file(record), json.loads(json.dumps(settings))
+    if read(record):
+        if not path.exists():
+            raise SystemExit(f"{record} has rows, and {path} does not say of what settings")
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in {**kept, **own} if kept.get(name) != own.get(name)]
+        if other:
+            said = ", ".join(f"{n} {kept.get(n)} (now {own.get(n)})" for n in other)
+            raise SystemExit(f"{record} has results with {said}: choose another --csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")
