@@ -3,9 +3,9 @@
     python benchmarks/memory.py --csv memory.csv [--rows mutual] [--device cuda]
 
 What is held before (parameters, inputs, the libraries) is taken off, so the figures are what a
-pass needs beyond it. On a CPU this is resident memory, with what the allocator keeps for itself;
-on a GPU it is what torch allocated. FDU-MTL rows run their batches one after the other, and the
-figure is that of the largest.
+pass needs beyond it; values are checked before, on a small batch. On a CPU this is resident memory,
+with what the allocator keeps for itself; on a GPU it is what torch allocated. FDU-MTL rows run
+their batches one after the other, and the figure is that of the largest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from _candidates import Candidate, Skipped, names_of
+from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
 from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
 from _timing import Peak, environment
@@ -25,7 +25,11 @@ WHERE = ["commit", "torch", "processor"]
 
 
 def measure(case: Case, job: Job) -> dict[str, Any]:
-    """Peaks in MB of ``forward`` and ``train``, or why it was ``skipped``."""
+    """Peaks in MB of ``forward`` and ``train``, or why it was ``skipped``.
+
+    Raises:
+        AssertionError: If a few short sequences give other values than the reference.
+    """
     device = job["device"]
     try:
         candidate = Candidate(case, job["candidate"], device)
@@ -33,6 +37,7 @@ def measure(case: Case, job: Job) -> dict[str, Any]:
         return {"skipped": str(reason)}
     # What a library sets up at its first call is nobody's peak.
     small = make_batches(replace(case, B=2, T=2, batches=""), device, [])
+    check(case, [candidate], small)
     batches = make_batches(case, device, job["shapes"])
     for train in (False, True):
         candidate.call(small, train)()

@@ -124,21 +124,21 @@ def table(result: dict[str, Any]) -> str:
 def growth(lines: list[dict[str, Any]]) -> str:
     """Time of the star over K, against the fewest tasks; both in units of the silent LSTMs of the
     same process, whose work does not depend on K."""
-    mine = [
-        line
-        for line in lines
-        if line["name"] == "star-tasks/auto"
-        and line["phase"] == "train"
-        and line["ratio_to_silent"] is not None
-    ]
-    if len(mine) < 2:
-        return ""
-    first = mine[0]
-    parts = [
-        f"K={line['K']}: {line['ratio_to_silent'] / first['ratio_to_silent']:.2f}"
-        for line in mine[1:]
-    ]
-    return f"\nstar, training time against K={first['K']}: {', '.join(parts)}\n"
+    said = []
+    for candidate in ("auto", "native"):
+        mine = [
+            line
+            for line in lines
+            if line["name"] == f"star-tasks/{candidate}"
+            and line["phase"] == "train"
+            and line["ratio_to_silent"] is not None
+        ]
+        if len(mine) > 1:
+            first = mine[0]["ratio_to_silent"]
+            parts = [f"K={line['K']}: {line['ratio_to_silent'] / first:.2f}" for line in mine[1:]]
+            title = f"star, {candidate}, training time against K={mine[0]['K']}"
+            said.append(f"{title}: {', '.join(parts)}")
+    return "\n" + "\n".join(said) + "\n" if said else ""
 
 
 def others(known: list[dict[str, str]], lines: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -84,7 +85,7 @@ class StepTap:
             for stage, _ in run.weights:
                 number = len(next(stages))
                 own, left = left[:number], left[number:]
-                laid.append((stage, self._original.join_weights(own, stage)))
+                laid.append((stage, partial(self._original.join_weights, own, stage)))
             alpha = self._original.attention(run, batch_size, steps).detach()
             run.weights = laid
             found.append((alpha, self._original.attention(run, batch_size, steps)))

@@ -7,6 +7,8 @@ least 1, and what stands beyond them counts for nothing.
 Sums run over scaled probabilities in float64, whose range is 600 nats and more, with two or three
 small kernels a step, forwards and backwards in one loop. Where a score goes beyond that range,
 which is noticed, the plain recursion of log sums takes over: it is slower, and never loses a path.
+
+A compiler goes around all this: it would unroll the loop over steps.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Scores(NamedTuple):
         return Scores(*(part.double() for part in self))
 
 
+@torch.compiler.disable
 def log_partition(scores: Scores, lengths: Tensor) -> Tensor:
     """Logarithm of the sum over all paths of exp(score): ``[N, S]``, −∞ where no path is allowed.
 
@@ -63,6 +66,7 @@ def log_partition_plain(scores: Scores, lengths: Tensor) -> Tensor:
     return total.masked_fill(total < FORBIDDEN / 10, -torch.inf)
 
 
+@torch.compiler.disable
 @torch.no_grad()
 def marginals(scores: Scores, lengths: Tensor) -> Tensor:
     """Probability of each tag at each step: ``[N, S, T, C]``, zeros beyond the lengths."""
@@ -77,6 +81,7 @@ def marginals(scores: Scores, lengths: Tensor) -> Tensor:
     return probability.to(scores.emissions.dtype)
 
 
+@torch.compiler.disable
 @torch.no_grad()
 def best_path(scores: Scores, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The path of the highest score (Viterbi): tags ``[N, S, T]``, and its score ``[N, S]``.

@@ -192,7 +192,8 @@ def mailbox_attention(run: Run, batch_size: int, steps: int) -> Tensor:
         parameter = next(run.layer.parameters())
         out = parameter.new_zeros(answers, steps, steps, run.layer.heads)
         return out.unflatten(0, (batch_size, -1)) if several else out
-    ((stage, beta),) = run.weights
+    ((stage, get_beta),) = run.weights
+    beta = get_beta()
     slot = by_length(stage.layout)
     if run.reverse:
         length = stage.layout.length[slot]

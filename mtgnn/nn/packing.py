@@ -48,7 +48,7 @@ def unpack_attention(run: Run, edges: int, heads: int, batch_size: int, steps: i
     """The weights of a run on a graph's edges, ``[B, T, num_edges, P]``; zero where none ran."""
     like = next(run.layer.parameters())
     alpha = like.new_zeros(batch_size * steps * edges, heads)
-    for stage, weights in run.weights:
+    for stage, get_weights in run.weights:
         layout = stage.layout
         token = stage.sequence[layout.slot] * steps + layout.time
         mask = stage.by_token(stage.mask)
@@ -56,6 +56,6 @@ def unpack_attention(run: Run, edges: int, heads: int, batch_size: int, steps: i
             real = torch.zeros_like(token, dtype=torch.bool).index_fill(0, layout.real, True)
             mask = mask & real.unsqueeze(1)
         place = (token.unsqueeze(1) * edges + stage.by_token(stage.edge))[mask]
-        weights = run.in_order(weights, stage)[mask]
+        weights = run.in_order(get_weights(), stage)[mask]
         alpha = alpha.index_copy(0, place, weights.to(alpha.dtype))
     return alpha.view(batch_size, steps, edges, heads)

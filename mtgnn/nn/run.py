@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +16,7 @@ from .node import stack_nodes
 from .packing import word_index
 from .plan import Plan, Stage
 from .state import GraphState
-from .talks import mutual_talk, pairs_by_token
+from .talks import mutual_talk
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -32,8 +34,8 @@ class Run:
     Attributes:
         memory: The states of the stages so far.
         ends: The final states ``[S, H]`` of each stage.
-        weights: The stages that received, and their attention weights: on edges ``[L, J, P]``, in
-            a mailbox ``[S, T, T', P]``.
+        weights: The stages that received, and how to get their attention weights, which nobody may
+            ask for: on edges ``[L, J, P]``, in a mailbox ``[S, T, T', P]``.
     """
 
     def __init__(self, layer: GraphLSTM, row: int, plan: Plan, state: GraphState | None) -> None:
@@ -42,7 +44,7 @@ class Run:
         self.reverse = layer.bidirectional and row % 2 == 1
         self.memory = Memory()
         self.ends: list[tuple[Tensor, Tensor]] = []
-        self.weights: list[tuple[Stage, Tensor]] = []
+        self.weights: list[tuple[Stage, Callable[[], Tensor]]] = []
 
     def __call__(self, sources: list[Tensor], indices: list[Tensor], alike: bool) -> list[Tensor]:
         """Run all stages; for each, its inputs ``[*, E]`` and the row that each token reads.
@@ -103,12 +105,10 @@ class Run:
             else:
                 talk = layer.talk(self, scores, stage, words)
         hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
-        if alpha is not None:
-            if stage.dense:
-                if message is not None and self._hands_on_messages:  # else nobody needs that order
-                    message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
-                alpha = pairs_by_token(alpha, stage)
-            self.weights.append((stage, alpha))
+        if stage.dense and message is not None and self._hands_on_messages:
+            message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
+        if talk is not None and alpha is not None:
+            self.weights.append((stage, partial(talk.by_token, alpha, stage.layout)))
         return hs, cs, message
 
     def _plain(
@@ -130,7 +130,8 @@ class Run:
             stage.layout, words, h, c, weights, channel, message_dropout
         )
         if alphas:
-            self.weights.append((stage, layer.join_weights(alphas, stage)))
+            joined = layer.join_weights(alphas, stage)
+            self.weights.append((stage, lambda: joined))
         return hs, cs, message
 
     def _start(self, stage: Stage, source: Tensor) -> tuple[Tensor, Tensor]:

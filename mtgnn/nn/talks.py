@@ -107,12 +107,6 @@ def mutual_talk(
     return Sparse(stage.senders, degree, *rest)
 
 
-def pairs_by_token(alpha: Tensor, stage: Stage) -> Tensor:
-    """Weights ``[P, W, R, R]`` of :class:`Pairs` by receiver's token, ``[L, R, P]``."""
-    by_receiver = alpha.flatten(1, 2).movedim(0, 2)  # [W·R, R, P]
-    return by_receiver.index_select(0, stage.layout.blocks_last)
-
-
 def _fixed(scores: ScoreWeights, edge: Tensor, mask: Tensor) -> Tensor:
     """Weights ``[*, J, P]`` that depend on the edge alone."""
     if scores.logit is None:

@@ -46,7 +46,7 @@ def add_task(
 
     All parameters are copied, with their ``requires_grad``; those of the new node and head are
     drawn anew, from PyTorch's global generator; with a ``common`` part the new node is just that.
-    (With ``embedding="task"`` so is the new task's table: load word vectors again, if any.)
+    (With ``embedding="task"`` so is the new task's table, whatever the others started from.)
     Shared score parameters serve the new edges too;
     a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
     logits of new edges start at zero.

@@ -37,6 +37,11 @@ class Pairs(MutualTalk):
         """See :class:`Talk`."""
         return PairsRunning(self, tensors, layout)
 
+    def by_token(self, alpha: Tensor, layout: Layout) -> Tensor:
+        """See :class:`Talk`."""
+        by_receiver = alpha.flatten(1, 2).movedim(0, 2)  # [W·R, R, P]
+        return by_receiver.index_select(0, layout.blocks_last)
+
 
 class PairsRunning(MutualRunning):
     """See :class:`Running`."""

@@ -22,8 +22,8 @@ if WITH_TORCH_SCATTER:
 
 
 class Sparse(MutualTalk):
-    """Edges alone, in O(edges) memory. Weights come as ``[L, J, P]``, by receiver's token and place
-    among its senders, of which the receiver with most has J.
+    """Edges alone, in O(edges) memory. Weights come as ``[W, E, P]``, where a row of W = Σ width is
+    a sequence at a step, as in :class:`Pairs`, and the E edges stand in order of their receivers.
 
     Args:
         senders: ``[R, J]``, rows of the senders of each row, padded.
@@ -37,16 +37,24 @@ class Sparse(MutualTalk):
         rows, places = senders.shape
         mask = torch.arange(places) < torch.tensor(degree).unsqueeze(1)
         receiver, place = mask.nonzero(as_tuple=True)  # edges, sorted by receiver
-        padded, ends = receiver * places + place, [0, *accumulate(degree)]
+        padded, self.firsts = receiver * places + place, [0, *accumulate(degree)]
         self.mask, self.receiver, self.padded, self.ends = (
-            to_device(values, senders.device) for values in (mask, receiver, padded, ends)
+            to_device(values, senders.device) for values in (mask, receiver, padded, self.firsts)
         )
         self.sender = senders.flatten()[self.padded]  # from the edge's place in [R·J]
-        self.regular = len(padded) == rows * places  # every row has J senders
+        self.num_edges = len(padded)
+        self.regular = self.num_edges == rows * places  # every row has J senders
 
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """See :class:`Talk`."""
         return SparseRunning(self, tensors, layout)
+
+    def by_token(self, alpha: Tensor, layout: Layout) -> Tensor:
+        """See :class:`Talk`."""
+        rows, places = self.mask.shape
+        padded = alpha.new_zeros(len(alpha), rows * places, alpha.size(2))
+        by_receiver = padded.index_copy(1, self.padded, alpha).unflatten(1, (rows, places))
+        return by_receiver.flatten(0, 1).index_select(0, layout.blocks_last)
 
     # Edges stand as [E, …] or, where all rows have equally many senders, as [R, J, …].
 
@@ -79,6 +87,19 @@ class Sparse(MutualTalk):
             return values
         return values.flatten(0, 1).index_select(0, self.padded)
 
+    def softmax(self, logits: Tensor) -> Tensor:
+        """Over the edges into each receiver."""
+        if self.regular:
+            return torch.softmax(logits, 1)
+        if WITH_TORCH_SCATTER:
+            top = segment_csr(logits, self.ends, reduce="max")
+        else:
+            top = logits.new_full((self.mask.size(0), *logits.shape[1:]), -torch.inf)
+            place = self.receiver.unsqueeze(1).expand_as(logits)
+            top.scatter_reduce_(0, place, logits, "amax")
+        raised = (logits - self.of_receivers(top)).exp_()
+        return raised.div_(self.of_receivers(self.to_receivers(raised)))
+
 
 class SparseRunning(MutualRunning):
     """See :class:`Running`."""
@@ -89,31 +110,30 @@ class SparseRunning(MutualRunning):
         self.sent = Room(next(tensor for tensor in tensors if tensor is not None))
 
     def prepare(self, h: Tensor) -> None:
-        tokens, heads = self.layout.num_tokens, self.heads
+        tokens, edges = self.layout.num_tokens, self.talk.num_edges
         self.allocate(
-            h.new_empty(tokens, heads * h.size(1)), h.new_empty(tokens, self.places, heads)
+            h.new_empty(tokens, self.heads * h.size(1)),
+            h.new_empty(tokens // self.rows, edges, self.heads),
         )
 
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, width, start, stop = self.layout.steps[t]
-        here = slice(start, stop)
-        alpha = self.alpha[here].view(self.rows, width, self.places, self.heads)
+        here, sequences = slice(start, stop), self._sequences(t)
         message = self.message[here].view(self.rows, width, self.heads, -1)
         both, states = self.project(t, h), self.talk.of_senders(h)
         for p in range(self.heads):
-            weights = self._weights(p, both, width)  # [R, J, width]
-            alpha[..., p] = weights.transpose(1, 2)
-            used = self.talk.unpadded(weights)
+            used = self._weights(p, both, width)
+            self.alpha[sequences, :, p] = used.reshape(-1, width).t()
             if self.keep_alpha is not None:
-                used = used * self._of_head(self.keep_alpha, p, here)
+                used = used * self._of_head(self.keep_alpha, p, sequences)
             sent = self.sent.take(*states.shape)
             torch.mul(used.unsqueeze(-1), states, out=sent)
             message[:, :, p] = self.talk.to_receivers(sent)
         return self.drop_message(here).view(self.rows, width, -1)
 
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
-        _, width, start, stop = self.layout.steps[t]
-        here, talk = slice(start, stop), self.talk
+        _, _, start, stop = self.layout.steps[t]
+        here, sequences, talk = slice(start, stop), self._sequences(t), self.talk
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here].view_as(d_message)
         d_heads = d_message.unflatten(2, (self.heads, -1))
@@ -121,14 +141,14 @@ class SparseRunning(MutualRunning):
         d_both = None if both is None else torch.empty_like(both)
         sent = self.sent.take(*states.shape)
         for p in range(self.heads):
-            alpha = used = self._of_head(self.alpha, p, here)
+            alpha = used = self._of_head(self.alpha, p, sequences)
             d_sent = talk.of_receivers(d_heads[:, :, p])
             d_alpha = torch.mul(d_sent, states, out=sent).sum(-1)
             if self.keep_alpha is not None:
-                keep = self._of_head(self.keep_alpha, p, here)
+                keep = self._of_head(self.keep_alpha, p, sequences)
                 used, d_alpha = alpha * keep, d_alpha * keep
             if self.grad_alpha is not None:
-                d_alpha = d_alpha + self._of_head(self.grad_alpha, p, here)
+                d_alpha = d_alpha + self._of_head(self.grad_alpha, p, sequences)
             self._to_senders(d_h, torch.mul(d_sent, used.unsqueeze(-1), out=sent))
             if both is None or d_both is None:
                 assert self.grads[3] is not None
@@ -145,28 +165,29 @@ class SparseRunning(MutualRunning):
         query, keys = (part.chunk(self.heads, -1)[p] for part in both.chunk(2, -1))
         return self.talk.of_receivers(query), self.talk.of_senders(keys)
 
+    def _sequences(self, t: int) -> slice:
+        """The rows of weights at step t."""
+        step = self.layout.steps[t]
+        first = step.start // self.rows
+        return slice(first, first + step.width)
+
     def _weights(self, p: int, both: Tensor | None, width: int) -> Tensor:
-        """Weights ``[R, J, width]`` of one head."""
+        """Weights of one head on edges, ``[…, width]``."""
         if both is None:
             assert self.fixed is not None
-            return self.fixed[p].unsqueeze(2).expand(-1, -1, width)
+            own = self.talk.unpadded(self.fixed[p].unsqueeze(2))
+            return own.expand(*own.shape[:-1], width)
         query, keys = self._on_edges(p, both)
         if self.att is None:
             logits = (query * keys).sum(-1)
         else:
             logits = score.additive(score.bend(query, keys, self.room), self.att[p])
-        if self.talk.regular:
-            return score.softmax(logits, None, 1)
-        padded = logits.new_zeros(self.rows * self.places, width)
-        padded.index_copy_(0, self.talk.padded, logits)
-        return score.softmax(
-            padded.view(self.rows, self.places, width), self.talk.mask.unsqueeze(2), 1
-        )
+        return self.talk.softmax(logits)
 
-    def _of_head(self, weights: Tensor, p: int, here: slice) -> Tensor:
+    def _of_head(self, weights: Tensor, p: int, sequences: slice) -> Tensor:
         """One head's weights of a step on edges, ``[…, width]``."""
-        own = weights[here].view(self.rows, -1, self.places, self.heads)[..., p]
-        return self.talk.unpadded(own.transpose(1, 2).contiguous())
+        own = weights[sequences, :, p].t().contiguous()
+        return own.unflatten(0, self.talk.mask.shape) if self.talk.regular else own
 
     def _to_senders(self, d_h: Tensor, d_sent: Tensor) -> None:
         """Add the gradients of the edges' messages to their senders', where these learn."""

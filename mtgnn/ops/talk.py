@@ -37,6 +37,11 @@ class Talk(ABC):
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:
         """Start a run over a layout, with the tensors as the kernel has them."""
 
+    def by_token(self, alpha: Tensor, layout: Layout) -> Tensor:
+        """Attention weights as the plain path has them: on edges ``[L, J, P]``, by receiver's token
+        and place among its senders; of a mailbox as they are."""
+        return alpha
+
 
 class Running(ABC):
     """A talk on its way through the steps, forwards (:meth:`prepare`, then :meth:`forward`, from

@@ -12,7 +12,7 @@ from torch._dynamo.backends.debugging import aot_eager
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
-from mtgnn.nn import MultiTaskModel, TaskAttentionConv
+from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaskAttentionConv
 from mtgnn.nn.attention import stack_scores
 from mtgnn.ops import attend
 from mtgnn.ops.recurrence import cell
@@ -179,3 +179,25 @@ def test_a_whole_model_compiles_around_the_loop_over_time(encoder: str) -> None:
     torch._dynamo.reset()
     assert warm and len(sizes) == warm
     assert max(sizes) < 100
+
+
+def test_a_crf_compiles_around_its_loop_over_time() -> None:
+    crf, sizes = LinearChainCRF(3), []
+
+    def compiler(graph: Any, inputs: Any) -> Callable:
+        sizes.append(len(graph.graph.nodes))
+        return aot_eager(graph, inputs)
+
+    def work(emissions: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        scored = emissions.tanh()
+        told = crf(scored, y, lengths), crf.marginals(scored, lengths).sin()
+        return *told, crf.decode(scored, lengths)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(work, backend=compiler)
+    for steps in (4, 5, 9, 30):
+        given = torch.randn(2, steps, 3), torch.ones(2, steps, dtype=torch.long)
+        lengths = torch.tensor([steps, 3])
+        torch.testing.assert_close(compiled(*given, lengths), work(*given, lengths))
+    torch._dynamo.reset()
+    assert sizes and max(sizes) < 150  # best_path alone would be 459

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATv2Conv
+from torch_geometric.testing import withPackage
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
-from mtgnn.ops import kernels_ran
+from mtgnn.ops import kernels_ran, sparse
 from mtgnn.testing import random_batch, randomise
 
 B, T, E, H, K = 6, 7, 3, 4, 5
@@ -143,6 +145,62 @@ def test_gradients_under_dropout(name: str, drop: str, fusion: str) -> None:
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
     if name != "fused":
         assert not torch.equal(run(*inputs), layer.eval()(words(), LENGTHS, TASK)[0])
+
+
+def test_memory_of_a_sparse_graph_goes_with_its_edges() -> None:
+    """Also where one node hears all others."""
+
+    def kept(num_tasks: int) -> int:
+        layer = GraphLSTM(E, 2, TaskGraph.star(num_tasks), "mutual", score_channels=1)
+        sizes: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            sizes[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            layer(torch.randn(30, 20, E), torch.full((30,), 20), torch.zeros(30, dtype=torch.long))
+        return sum(sizes.values())
+
+    assert kept(60) < 2.2 * kept(30)
+
+
+def by_segment(source: Tensor, ends: Tensor, reduce: str) -> Tensor:
+    """What torch-scatter's ``segment_csr`` computes, row by row."""
+    parts = [source[a:b] for a, b in itertools.pairwise(ends.tolist())]
+    return torch.stack(
+        [
+            part.sum(0) if reduce == "sum" else part.max(0).values if len(part) else part.sum(0)
+            for part in parts
+        ]
+    )
+
+
+@pytest.mark.parametrize("option", ["plain", "dot", "static"])
+def test_sums_by_segment(option: str, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    calls = []
+
+    def spy(source: Tensor, ends: Tensor, reduce: str) -> Tensor:
+        calls.append(reduce)
+        return by_segment(source, ends, reduce)
+
+    monkeypatch.setattr(sparse, "WITH_TORCH_SCATTER", True)
+    monkeypatch.setattr(sparse, "segment_csr", spy, raising=False)
+    plain, fused = pair("fused sparse", **OPTIONS[option])
+    check_equal(plain, fused, words(), TASK)
+    expected = set() if loop == "C++" else {"sum"} if option == "static" else {"sum", "max"}
+    assert set(calls) == expected
+
+
+@withPackage("torch_scatter")
+def test_torch_scatter_sums_like_that() -> None:
+    from torch_scatter import segment_csr
+
+    source = torch.randn(7, 2, 3)
+    ends = torch.tensor([0, 2, 2, 6, 7])
+    for reduce in ("sum", "max"):
+        expected = by_segment(source, ends, reduce)
+        torch.testing.assert_close(segment_csr(source, ends, reduce=reduce), expected)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ PYBIND11_MODULE(mtgnn_native, module) {
       FIELD(TalkTensors, channels);
   py::class_<MutualTensors, TalkTensors>(module, "MutualTensors")
       .def(py::init<>())
-      FIELD(MutualTensors, sender) FIELD(MutualTensors, pair) FIELD(MutualTensors, pair_back)
+      FIELD(MutualTensors, sender) FIELD(MutualTensors, first) FIELD(MutualTensors, pair) FIELD(MutualTensors, pair_back)
       FIELD(MutualTensors, learns) FIELD(MutualTensors, d_fixed) FIELD(MutualTensors, dense)
       FIELD(MutualTensors, keeps_messages);
   py::class_<BoxTensors, TalkTensors>(module, "BoxTensors")

@@ -9,9 +9,10 @@
 
 namespace mtgnn {
 
-// Weights lie at strides: dense ones are [P, W, R, J], sparse ones [L, J, P].
+// Weights lie at strides: dense ones are [P, W, R, J], sparse ones [W, E, P].
 struct MutualTensors : TalkTensors {
-  Tensor sender;          // [R, J], like `mask`
+  Tensor sender;               // [R, J], like `mask`; of a sparse graph a row's senders come first
+  std::vector<int64_t> first;  // [R + 1], sparse: the first edge into each row
   Given pair, pair_back;  // packed [H, 2PA] and [2PA, H]
   Given learns, d_fixed;
   bool dense, keeps_messages = true;  // else `message` [width, R, C] holds those of one step
@@ -29,6 +30,8 @@ class Mutual : public Spoken<T> {
         pair_back_(packed<T>(tensors_.pair_back, shape.hidden)),
         learns_(data<T>(tensors_.learns)),
         d_fixed_(data<T>(tensors_.d_fixed)) {
+    TORCH_CHECK(tensors_.dense || int64_t(tensors_.first.size()) == rows_ + 1,
+                "first: expected ", rows_ + 1, " numbers, got ", tensors_.first.size());
     own_words_ = word_ != nullptr && tensors_.word->size(0) == total();
   }
 
@@ -49,7 +52,7 @@ class Mutual : public Spoken<T> {
         for (int64_t p = 0; p < heads_; ++p) {
           weigh_row(p, r, w, width, both.data(), quick, alpha);
           const int64_t at = alpha_of(t, p, r, place);
-          for (int64_t j = 0; j < count_; ++j) alpha_[at + j * alpha_stride()] = alpha[j];
+          for (int64_t j = 0; j < senders(r); ++j) alpha_[at + j * alpha_stride()] = alpha[j];
         }
         receive(t, r, place, before, used);
         T* message = message_ + message_of(t, r, place);
@@ -91,7 +94,7 @@ class Mutual : public Spoken<T> {
           const T* d_head = d_sent.data() + p * size;
           const int64_t at = alpha_of(t, p, r, place);
           T* d_alpha = d_alphas.data();
-          for (int64_t j = 0; j < count_; ++j) {
+          for (int64_t j = 0; j < senders(r); ++j) {
             d_alpha[j] = T(0);
             if (!heard(r)[j]) continue;
             const int64_t s = sender(r, j), here = at + j * alpha_stride();
@@ -103,14 +106,15 @@ class Mutual : public Spoken<T> {
           }
           if (!scored) {
             T* sum = sums + (p * rows_ + r) * count_;
-            for (int64_t j = 0; j < count_; ++j) sum[j] += d_alpha[j];
+            for (int64_t j = 0; j < senders(r); ++j) sum[j] += d_alpha[j];
             continue;
           }
           T mean = 0;
-          for (int64_t j = 0; j < count_; ++j) mean += alpha_[at + j * alpha_stride()] * d_alpha[j];
+          for (int64_t j = 0; j < senders(r); ++j)
+            mean += alpha_[at + j * alpha_stride()] * d_alpha[j];
           const T* query = both.data() + (r * width + w) * 2 * spoken_ + p * channels_;
           T* d_query = d_asked(r, place) + p * channels_;
-          for (int64_t j = 0; j < count_; ++j) {
+          for (int64_t j = 0; j < senders(r); ++j) {
             const T grad = alpha_[at + j * alpha_stride()] * (d_alpha[j] - mean);
             if (!heard(r)[j] || grad == T(0)) continue;
             const int64_t s = sender(r, j);
@@ -148,7 +152,7 @@ class Mutual : public Spoken<T> {
     const int64_t size = shape_.hidden;
     for (int64_t p = 0; p < heads_; ++p) {
       const int64_t at = alpha_of(t, p, r, place), stride = alpha_stride();
-      for (int64_t j = 0; j < count_; ++j)
+      for (int64_t j = 0; j < senders(r); ++j)
         used[j] = alpha_[at + j * stride] * this->keep(at + j * stride);
       T* message = message_ + message_of(t, r, place) + p * size;
       if (tensors_.dense) {
@@ -156,16 +160,21 @@ class Mutual : public Spoken<T> {
         continue;
       }
       std::fill_n(message, size, T(0));
-      for (int64_t j = 0; j < count_; ++j)
+      for (int64_t j = 0; j < senders(r); ++j)
         if (heard(r)[j]) add_scaled(message, used[j], before(sender(r, j), place), size);
     }
   }
   int64_t message_stride() const { return tensors_.dense ? rows_ * shape_.heard : shape_.heard; }
   int64_t alpha_of(int64_t t, int64_t p, int64_t r, int64_t place) const {
-    const int64_t row = place_of(t, r, place);
-    return tensors_.dense ? (p * total() + row) * count_ : row * count_ * heads_ + p;
+    if (tensors_.dense) return (p * total() + place_of(t, r, place)) * count_;
+    const int64_t sequence = shape_.steps[t].start / rows_ + place;
+    return (sequence * tensors_.first.back() + tensors_.first[r]) * heads_ + p;
   }
   int64_t alpha_stride() const { return tensors_.dense ? 1 : heads_; }
+  // Places of a row in which there may be a sender.
+  int64_t senders(int64_t r) const {
+    return tensors_.dense ? count_ : tensors_.first[r + 1] - tensors_.first[r];
+  }
   int64_t sender(int64_t r, int64_t j) const { return sender_[r * count_ + j]; }
   const bool* heard(int64_t r) const { return mask_ + r * count_; }
   const T* key(const T* both, int64_t s, int64_t w, int64_t width, int64_t p) const {
@@ -180,15 +189,15 @@ class Mutual : public Spoken<T> {
   void weigh_row(int64_t p, int64_t r, int64_t w, int64_t width, const T* both, bool quick,
                  T* alpha) const {
     if (fixed_ != nullptr) {
-      std::copy_n(fixed_ + (p * rows_ + r) * count_, count_, alpha);
+      std::copy_n(fixed_ + (p * rows_ + r) * count_, senders(r), alpha);
       return;
     }
     const T* query = both + (r * width + w) * 2 * spoken_ + p * channels_;
     const auto own = [&](int64_t j) { return key(both, sender(r, j), w, width, p); };
     if (quick)
-      weigh(count_, heard(r), query, own, att(p), channels_, OfExponentials(), alpha);
+      weigh(senders(r), heard(r), query, own, att(p), channels_, OfExponentials(), alpha);
     else
-      weigh(count_, heard(r), query, own, att(p), channels_, OfSums(), alpha);
+      weigh(senders(r), heard(r), query, own, att(p), channels_, OfSums(), alpha);
   }
 
   // Queries and keys of all nodes, [R, width, 2PA]; whether they are exponentials.

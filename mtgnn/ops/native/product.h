@@ -1,7 +1,7 @@
 // Products of a few rows with a packed matrix: what every step needs many of.
 //
 // A library's product packs its matrix anew at every call, and wakes all threads for it. Here a
-// matrix is packed once for a whole sequence (pack in __init__.py), and a thread multiplies its own
+// matrix is packed once for a whole sequence (pack in build.py), and a thread multiplies its own
 // rows by itself. A packed matrix [depth, columns] is a row of panels, each [depth, kPanel], the
 // last one filled up with zeros.
 

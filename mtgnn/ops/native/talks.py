@@ -93,6 +93,7 @@ class NativeMutual(NativeTalk):
             mask = running.mask
         else:
             tensors.sender, mask = running.talk.senders.contiguous(), running.talk.mask
+            tensors.first = running.talk.firsts
         tensors.dense = isinstance(running, PairsRunning)
         if running.pair is not None:
             self.spoken = running.pair.size(1)
