@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from _record import Row, by_seed, select, spread
-from _settings import BASELINES, CONTROLS, GRAPHS, MODELS, SETTINGS, base
+from _settings import (
+    BASELINES,
+    CONTROLS,
+    GRAPHS,
+    MODELS,
+    PROTOCOLS,
+    SETTINGS,
+    base,
+    than,
+)
 from _significance import half_width, holm, wilcoxon_p
 
 ACCURACY = (
@@ -102,9 +111,10 @@ class Pair(NamedTuple):
 def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     """Families of comparisons.
 
-    One family a setting and graph: against every baseline that was run. One a model for all its
-    ablations, against the same model without the change, and for a graph a second one, against the
-    models that tell what is left of its lead. What shares no seed is left out.
+    One family a setting and graph: against every baseline that was run. One a graph in the base
+    setting: against baselines that were given more. One a model for all its ablations, against the
+    same model without the change, and for a graph a second one, against the models that tell what
+    is left of its lead. What shares no seed is left out.
     """
     rows = select(rows, dataset=data)
 
@@ -120,11 +130,18 @@ def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     for setting, entry in SETTINGS.items():
         for model in GRAPHS if not entry.ablation else ():
             yield family([(setting, model, name, (setting, name)) for name in BASELINES])
+    rivals = [(name, b) for name, entry in SETTINGS.items() if entry.rival for b in BASELINES]
+    for model in GRAPHS:
+        first = PROTOCOLS[data].base
+        told = [(side, f"{side[1]}, {SETTINGS[side[0]].about}") for side in rivals]
+        yield family([(first, model, against, side) for side, against in told])
     for model in MODELS:
-        usual = {name: base(name, data) for name in ablations}
-        yield family([(name, model, than, (than, model)) for name, than in usual.items()])
+        usual = {name: than(name, data) for name in ablations}
+        yield family([(name, model, other, (other, model)) for name, other in usual.items()])
         others = CONTROLS if model in GRAPHS else ()
-        yield family([(name, model, c, (than, c)) for name, than in usual.items() for c in others])
+        plain = {name: base(name, data) for name in ablations}
+        left = [(name, c, (first, c)) for name, first in plain.items() for c in others]
+        yield family([(name, model, c, side) for name, c, side in left])
 
 
 def seeds_differ(rows: Sequence[Row]) -> tuple[int, int]:
@@ -167,7 +184,11 @@ def comparisons(
             line = compare(pair, p.get(id(pair)), known)
             if SETTINGS[pair.setting].ablation:
                 about = SETTINGS[pair.setting].about
-                against = "without the change" if pair.side[1] == pair.model else pair.against
+                against = "without the change"
+                if pair.side[1] != pair.model:
+                    against = pair.against
+                elif pair.side[0] != base(pair.setting, data):
+                    against = SETTINGS[pair.side[0]].about
                 ablations.append([pair.model, about, against, *line])
             else:
                 table = by_setting.setdefault(pair.setting, (["model", "against", *HEADER], []))

@@ -38,6 +38,9 @@ class Setting:
         tuned: The setting on which the learning rates were chosen; by default the protocol's.
         ablation: Whether it is compared with the same model without the change: on three seeds,
             and on the part of the texts that the data set's protocol says.
+        than: Another ablation that it is compared with instead, which it changes further.
+        rival: Whether baselines in it stand against graphs in the base setting.
+        equal: Whether the numbers that weigh edges stay as they start: all senders weigh the same.
     """
 
     about: str
@@ -48,10 +51,16 @@ class Setting:
     match: str | None = None
     tuned: str | None = None
     ablation: bool = False
+    than: str | None = None
+    rival: bool = False
+    equal: bool = False
 
 
-def _changed(about: str, *models: str, encoder: Any = None, **options: Any) -> Setting:
-    return Setting(about, models or GRAPHS, options=options, encoder=encoder or {}, ablation=True)
+def _changed(
+    about: str, *models: str, encoder: Any = None, than: str | None = None, **options: Any
+) -> Setting:
+    own = encoder or {}
+    return Setting(about, models or GRAPHS, options=options, encoder=own, ablation=True, than=than)
 
 
 SETTINGS: dict[str, Setting] = {
@@ -65,11 +74,27 @@ SETTINGS: dict[str, Setting] = {
         "25 % of the training texts, both directions",
         fraction=0.25,
         encoder={"bidirectional": True},
+        rival=True,
     ),
+    "quarter-matched": Setting(
+        "25 % of the training texts, as many parameters in every encoder",
+        fraction=0.25,
+        match="star",
+        rival=True,
+    ),
+    "edges-equal": Setting("all senders weigh the same", ("complete",), ablation=True, equal=True),
     "exchange-mailbox": _changed("whole texts", "complete", exchange="mailbox"),
     "exchange-read": _changed("word by word, static scores", "complete", exchange="read"),
-    "exchange-mutual": _changed("exchange: mutual, static scores", "complete", exchange="mutual"),
-    "score-additive": _changed("word by word", "complete", exchange="read", score="additive"),
+    "exchange-mutual": _changed(
+        "exchange: mutual, static scores", "complete", than="exchange-read", exchange="mutual"
+    ),
+    "score-additive": _changed(
+        "word by word, additive scores",
+        "complete",
+        than="exchange-read",
+        exchange="read",
+        score="additive",
+    ),
     "score-dot": _changed("score: dot", score="dot"),
     "score-uniform": _changed("score: uniform", score="uniform"),
     "fusion-gated": _changed("fusion: gated", encoder={"fusion": "gated"}),
@@ -79,7 +104,13 @@ SETTINGS: dict[str, Setting] = {
     "heads-4": _changed("four heads", encoder={"heads": 4}),
     "no-common": _changed("no part in common", common=False),
     # Whether baselines lack but size: four times the parameters of an LSTM.
-    "wide": _changed("states of 200", "shared", "adversarial", "shared_mailbox", hidden_size=200),
+    "wide": Setting(
+        "states of 200",
+        ("shared", "adversarial", "shared_mailbox"),
+        options={"hidden_size": 200},
+        ablation=True,
+        rival=True,
+    ),
     "no-concat": _changed("no messages in the output", concat_messages=False),
 }
 
@@ -129,6 +160,12 @@ def base(setting: str, data: str) -> str:
     return PROTOCOLS[data].base if SETTINGS[setting].ablation else setting
 
 
+def than(setting: str, data: str) -> str:
+    """The setting that an ablation is compared with."""
+    other = SETTINGS[setting].than
+    return base(setting, data) if other is None or unchanged(other, data) else other
+
+
 def fraction(setting: str, data: str) -> float:
     """Share of the training texts."""
     return SETTINGS[base(setting, data)].fraction
@@ -148,4 +185,4 @@ def unchanged(setting: str, data: str) -> bool:
     """Whether an ablation is what the data set's protocol does anyway."""
     own, options = SETTINGS[setting], PROTOCOLS[data].options
     same = all(options[key] == value for key, value in own.options.items())
-    return own.ablation and not own.encoder and same
+    return own.ablation and not own.encoder and not own.equal and same

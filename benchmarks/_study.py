@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.lightning import FitResult
-from mtgnn.nn import MultiTaskModel, build_encoder
+from mtgnn.nn import MultiTaskModel, build_encoder, edge_logit_group, freeze
 
 TINY: dict[str, Any] = {"epochs": 1, "hidden_size": 4, "embedding_size": 4, "accelerator": "cpu"}
 
@@ -107,7 +107,12 @@ class Study:
         further = SETTINGS[run.setting].encoder
         options = self.run_options(run)
         vectors = self.vectors if with_vectors else None
-        return build_model(run.model, options, texts, vocabulary, vectors, **further)
+        model = build_model(run.model, options, texts, vocabulary, vectors, **further)
+        if SETTINGS[run.setting].equal:
+            logits = edge_logit_group(model)
+            assert logits is not None
+            freeze(model, [logits])
+        return model
 
     def _matched_size(self, run: Run, model: str) -> int:
         """The hidden size whose encoder is nearest in parameters to ``model``'s as it is."""

@@ -8,6 +8,7 @@ Exits with an error at the first count that differs, and prints what it measured
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from mtgnn.datasets import FDUMTL
 
 SIZES = {"train": 22_180, "dev": 3_200, "test": 6_400, "unlabelled": 30_475}
 UNLEAKED = 5_841
+SEEN_UNLABELLED = 436
 
 
 def expect(what: str, expected: object, got: object) -> None:
@@ -59,6 +61,18 @@ def check_dev(root: str, source: str | None, test: FDUMTL) -> None:
     expect("tail dev reviews that stand in their train set", 257, shared["tail", 0])
 
 
+def check_unlabelled(unlabelled: FDUMTL, test: FDUMTL) -> None:
+    """Test reviews that stand among the unlabelled ones, whose words come in another spelling: word
+    vectors have seen these texts, if no label."""
+
+    def letters(text: str) -> str:
+        return re.sub("[^a-z0-9]", "", text.lower())[:200]
+
+    known = {letters(text) for text in unlabelled.text}
+    found = sum(letters(text) in known for text in test.text)
+    expect("test reviews that stand among the unlabelled ones", SEEN_UNLABELLED, found)
+
+
 def main() -> None:
     """Run all checks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -74,6 +88,7 @@ def main() -> None:
         expect("test reviews of a domain", {400}, set(Counter(test.task.tolist()).values()))
         expect("unleaked test reviews", UNLEAKED, int((~test.leaked).sum()))
         check_dev(root, options.source, test)
+        check_unlabelled(splits["unlabelled"], test)
         empty = sum(not text for split in ("train", "dev") for text in splits[split].text)
         expect("labelled train reviews without text", 1, empty)
         damaged = sum("clich\ufffd ''" in text for s in ("train", "dev") for text in splits[s].text)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..graph import TaskGraph
+from .cross_stitch import CrossStitchLSTM
 from .graph_lstm import GraphLSTM
 from .model import MultiTaskModel
 
@@ -25,6 +26,7 @@ def parameter_groups(module: nn.Module) -> Groups:
     - ``"scores"``: the attention edge (or the convs), where all receivers share it;
       ``"scores.NODE"``: of a receiver with one of its own (``score_owner="receiver"``);
     - ``"edges"``: of a mailbox with several senders, the numbers that weigh its edges;
+    - ``"stitches"``: of a :class:`CrossStitchLSTM`, its combinations;
     - ``"encoder"``: what else an encoder has for all tasks, such as a :class:`SharedLSTM`'s LSTM,
       or what the nodes of a graph have in ``common``;
     - ``"heads.TASK"``: the head of a task;
@@ -61,6 +63,8 @@ def parameter_groups(module: nn.Module) -> Groups:
     if isinstance(encoder, GraphLSTM):
         _scores(group, encoder)
         _assign(group, encoder.edge_logits, "edges")
+    if isinstance(encoder, CrossStitchLSTM):
+        _assign(group, encoder.stitches, "stitches")
     kinds = {"tasks": "nodes", "virtual": "virtual", "rest": "encoder"}
     _by_node(group, encoder, graph, kinds)
     groups: Groups = {}

@@ -58,6 +58,7 @@ def test_changes_change_the_encoder(program: Program, study: Any) -> None:
     for setting, model, name, expected in (
         ("exchange-mutual", "complete", "exchange", "mutual"),
         ("score-additive", "complete", "score", "additive"),
+        ("exchange-mailbox", "complete", "memory", "all"),
         ("score-dot", "star", "score", "dot"),
         ("score-uniform", "complete", "score", "uniform"),
         ("fusion-gated", "star", "fusion", "gated"),
@@ -79,6 +80,16 @@ def test_changes_change_the_encoder(program: Program, study: Any) -> None:
     assert sizes[0] > sizes[1]
 
 
+def test_senders_that_weigh_the_same(program: Program, study: Any) -> None:
+    run = run_of(program, "edges-equal", "complete")
+    study.options["epochs"] = 2
+    model, _ = study.train(run, 0.1)
+    logits = [p for name, p in model.named_parameters() if "logit" in name]
+    assert logits and not any(p.any() for p in logits)
+    usual, _ = study.train(run_of(program, "headline", "complete"), 0.1)
+    assert any(p.any() for name, p in usual.named_parameters() if "logit" in name)
+
+
 def test_matched_sizes(program: Program, tmp_path: Path) -> None:
     study = program("_study").Study("planted", tmp_path, quick=True)
     study.options["hidden_size"] = 20
@@ -89,7 +100,8 @@ def test_matched_sizes(program: Program, tmp_path: Path) -> None:
 
     wanted = size("headline", "star")
     for model in program("_settings").MODELS:
-        assert size("matched", model) == pytest.approx(wanted, rel=0.05)
+        for setting in ("matched", "quarter-matched"):
+            assert size(setting, model) == pytest.approx(wanted, rel=0.05)
     assert size("headline", "shared") < 0.2 * wanted
 
 

@@ -231,6 +231,37 @@ def test_models_without_a_common_seed_are_not_compared(program: Program) -> None
     assert ablations[1] == []
 
 
+def test_rivals_and_changes_of_changes_are_compared(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCORES, "complete", (0.82,) * 5)
+    rows = [
+        *accuracy_rows("quarter", ["shared", "star", "complete"]),
+        *accuracy_rows("wide", ["shared"], lift=0.01),
+        *accuracy_rows("quarter-matched", ["shared"], lift=0.02),
+        *accuracy_rows("exchange-read", ["complete"], lift=-0.02),
+        *accuracy_rows("score-additive", ["complete"], lift=-0.05),
+    ]
+    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
+    told = {tuple(line[:2]): line[3] for line in tables["quarter"][1]}
+    settings = program("_settings").SETTINGS
+    assert told == {
+        ("complete", "shared"): "+0.0",
+        ("star", "shared"): "+3.0",
+        ("complete", "shared, states of 200"): "-1.0",
+        ("star", "shared, states of 200"): "+2.0",
+        ("complete", f"shared, {settings['quarter-matched'].about}"): "-2.0",
+        ("star", f"shared, {settings['quarter-matched'].about}"): "+1.0",
+    }
+    changed = {tuple(line[:3]): line[4] for line in ablations[1]}
+    word_by_word = settings["exchange-read"].about
+    assert changed == {
+        ("shared", "states of 200", "without the change"): "+1.0",
+        ("complete", word_by_word, "without the change"): "-2.0",
+        ("complete", settings["score-additive"].about, word_by_word): "-3.0",
+    }
+
+
 def test_an_interval_of_other_seeds_is_not_shown(program: Program) -> None:
     rows = accuracy_rows("headline", ["shared", "star"])
     named = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}

@@ -15,6 +15,7 @@ from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch, Vocabulary
 from mtgnn.nn import (
     CompleteGraphLSTM,
+    CrossStitchLSTM,
     GraphLSTM,
     MultiTaskModel,
     SharedLSTM,
@@ -55,6 +56,7 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "several": lambda: CompleteGraphLSTM(4, 3, TASKS, memory="all"),
     "conv": lambda: GraphLSTM(4, 3, STAR, conv=SAGEConv(3, 5)),
     "star": lambda: StarGraphLSTM(4, 3, TASKS, virtual="convs"),
+    "cross_stitch": lambda: CrossStitchLSTM(4, 3, TASKS),
     "private": Private,
 }
 KINDS = {
@@ -66,6 +68,7 @@ KINDS = {
     "several": ["scores", "edges"],
     "conv": ["scores", "virtual.shared"],
     "star": ["scores", "virtual.convs"],
+    "cross_stitch": ["stitches"],
     "private": ["encoder"],
 }
 
