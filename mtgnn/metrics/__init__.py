@@ -5,6 +5,15 @@ They stand apart from :mod:`mtgnn.data`, which makes numbers of sentences, and f
 """
 
 from .spans import SpanF1, SpanScore, SpanScores, score_spans
+from .surfaces import score_surfaces
 from .token_accuracy import TokenAccuracy, TokenScore
 
-__all__ = ["SpanF1", "SpanScore", "SpanScores", "TokenAccuracy", "TokenScore", "score_spans"]
+__all__ = [
+    "SpanF1",
+    "SpanScore",
+    "SpanScores",
+    "TokenAccuracy",
+    "TokenScore",
+    "score_spans",
+    "score_surfaces",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -162,8 +162,13 @@ class _Counts:
 
     def scores(self, types: Sequence[str]) -> SpanScores:
         columns = (self.correct, self.predicted, self.true)
-        per_type = {kind: _score(*(column[kind] for column in columns)) for kind in types}
-        return SpanScores(_score(*(sum(column.values()) for column in columns)), per_type)
+        return score_counts({kind: tuple(column[kind] for column in columns) for kind in types})
+
+
+def score_counts(counts: Mapping[str, tuple[int, ...]]) -> SpanScores:
+    """Scores from what is correct, predicted and true of each type."""
+    per_type = {kind: _score(*own) for kind, own in counts.items()}
+    return SpanScores(_score(*(sum(own[i] for own in counts.values()) for i in range(3))), per_type)
 
 
 def _score(correct: int, predicted: int, true: int) -> SpanScore:
