@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _alone import SeparateModels, train_alone
 from _examples import (
     Texts,
     build_model,
@@ -29,6 +30,7 @@ from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel, build_encoder, edge_logit_group, freeze
 
+Model = MultiTaskModel | SeparateModels
 TINY: dict[str, Any] = {"epochs": 1, "hidden_size": 4, "embedding_size": 4, "accelerator": "cpu"}
 
 
@@ -146,14 +148,17 @@ class Study:
 
     def train(
         self, run: Run, learning_rate: float, progress: bool | str = False
-    ) -> tuple[MultiTaskModel, FitResult]:
-        """A model after its best epoch on dev."""
-        model = self.build(run)
+    ) -> tuple[Model, FitResult]:
+        """A model after its best epoch on dev; of ``single``, each task's own."""
         options = {**self.run_options(run), "learning_rate": learning_rate}
-        texts = self.of(run.seed)
-        return model, train(model, self.train_texts(run), texts.dev, options, progress)
+        texts, given = self.of(run.seed), self.train_texts(run)
+        if run.model == "single":
+            further = self.words(run.seed), self.vectors, options, progress
+            return train_alone(run.model, given, texts.dev, texts.classes, *further)
+        model = self.build(run)
+        return model, train(model, given, texts.dev, options, progress)
 
-    def test(self, model: MultiTaskModel, run: Run) -> Tensor:
+    def test(self, model: Model, run: Run) -> Tensor:
         """Which test texts the model has right, ``[n]``."""
         options, texts = self.run_options(run), self.of(run.seed).test
         encoded = EncodedTexts(texts, model.vocabulary, options["max_length"])

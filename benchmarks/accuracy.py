@@ -16,7 +16,8 @@ Four stages, by default all of them:
   ``accuracy_choices.json``.
 - ``run``: trains each model of each setting on each seed to its best epoch on dev, and then reads
   the test texts, once. Finished runs add a row a task to ``accuracy.csv``, and to
-  ``accuracy_reviews.csv`` which single reviews they had right.
+  ``accuracy_reviews.csv`` which single reviews they had right. The models of ``single`` train each
+  by itself, to its own best epoch; their ``epochs`` are those of the longest.
 - ``summary``: mean ± deviation over seeds, parameters, seconds; each graph against every baseline:
   seeds are averaged first, then Wilcoxon's paired test over the tasks, with Holm's correction, and
   a bootstrap over clusters of equal reviews, which is written to ``accuracy_bootstrap.csv``. All

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts
-from mtgnn.nn import MultiTaskModel
 
 
 @torch.no_grad()
-def is_right(
-    model: MultiTaskModel, texts: EncodedTexts, batch_size: int, accelerator: str
-) -> Tensor:
+def is_right(model: nn.Module, texts: EncodedTexts, batch_size: int, accelerator: str) -> Tensor:
     """Which texts the model classifies as labelled ``[n]``."""
     gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if gpu else "cpu")

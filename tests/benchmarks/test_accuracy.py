@@ -90,6 +90,31 @@ def test_senders_that_weigh_the_same(program: Program, study: Any) -> None:
     assert any(p.any() for name, p in usual.named_parameters() if "logit" in name)
 
 
+def test_single_models_train_each_by_itself(program: Program, study: Any) -> None:
+    study.options["epochs"] = 3
+    run = run_of(program, "quarter", "single")
+    model, done = study.train(run, 0.01)
+    assert model.tasks == tuple(study.texts(0).train.tasks) and len(model.models) == 9
+    assert done.dev_accuracy_by_task.keys() == set(model.tasks)
+    right = study.test(model, run)
+    texts = study.texts(0).test
+    for k, (name, own) in enumerate(model.by_task()):
+        items = [item for item in texts if int(item.task) == k]
+        told = own.predict([item.text for item in items], name, max_length=256)
+        labels = own.classes[name]
+        expected = [labels.index(p.label) == int(i.y) for p, i in zip(told, items, strict=True)]
+        assert right[texts.task == k].tolist() == expected
+    # What another task's texts say changes nothing.
+    alone = program("_alone")
+    texts, options = study.texts(0), {**study.run_options(run), "learning_rate": 0.01}
+    classes = dict(list(texts.classes.items())[:1])
+    parts = alone.only(study.train_texts(run), 0), alone.only(texts.dev, 0)
+    found, _ = alone.train_alone("single", *parts, classes, study.words(0), None, options)
+    [one] = found.models
+    for name, value in one.state_dict().items():
+        assert value.equal(model.models[0].state_dict()[name])
+
+
 def test_matched_sizes(program: Program, tmp_path: Path) -> None:
     study = program("_study").Study("planted", tmp_path, quick=True)
     study.options["hidden_size"] = 20

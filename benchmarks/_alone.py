@@ -1,0 +1,92 @@
+"""A model for each task, trained by itself to its own best epoch, as one does who has one task."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from _examples import build_model
+from _settings import SMALLEST_BATCH
+from _training import train
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from mtgnn.data import Vocabulary
+from mtgnn.lightning import FitResult
+from mtgnn.nn import MultiTaskModel
+
+SHARE = 4  # of the batch of all tasks, so that an epoch of one has some updates
+
+
+class SeparateModels(nn.Module):
+    """Models of one task each, called like one of all.
+
+    Args:
+        models: In the order of the tasks.
+    """
+
+    def __init__(self, models: Sequence[MultiTaskModel]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+        self.tasks = tuple(model.tasks[0] for model in models)
+        self.vocabulary = models[0].vocabulary
+
+    def forward(self, tokens: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
+        """Logits ``[B, C]``, −∞ beyond a task's own classes."""
+        width = max(len(model.classes[name]) for name, model in self.by_task())
+        out = torch.full((len(task), width), -torch.inf, device=tokens.device)
+        for k in task.unique().tolist():
+            own = (task == k).nonzero().squeeze(1)
+            there = own.to(tokens.device)
+            logits = self.models[k](tokens[there], lengths[own], torch.zeros_like(own))
+            out[there, : logits.size(1)] = logits
+        return out
+
+    def by_task(self) -> list[tuple[str, Any]]:
+        """Names and models."""
+        return list(zip(self.tasks, self.models, strict=True))
+
+
+def train_alone(
+    name: str,
+    texts: Sequence[Data],
+    dev: Sequence[Data],
+    classes: Mapping[str, Sequence[str]],
+    vocabulary: Vocabulary,
+    vectors: Tensor | None,
+    options: Mapping[str, Any],
+    progress: bool | str = False,
+) -> tuple[SeparateModels, FitResult]:
+    """Train a model of every task; arguments as for ``build_model`` and ``train``."""
+    size = max(SMALLEST_BATCH, options["batch_size"] // SHARE)
+    own = {**options, "batch_size": min(size, options["batch_size"])}
+    models, found = [], {}
+    for k, (task, names) in enumerate(classes.items()):
+        model = build_model(name, own, Namespace(classes={task: names}), vocabulary, vectors)
+        title = f"{progress}, {task}" if progress else progress
+        parts = (only(part, k) for part in (texts, dev))
+        found[task] = train(model, *parts, own, title)
+        models.append(model)
+    done = list(found.values())
+    by_task = {task: one.dev_accuracy for task, one in found.items()}
+    together = replace(
+        done[0],
+        dev_accuracy=statistics.mean(by_task.values()),
+        dev_accuracy_by_task=by_task,
+        epochs=max(one.epochs for one in done),
+        seconds=sum(one.seconds for one in done),
+    )
+    return SeparateModels(models), together
+
+
+def only(items: Sequence[Data], task: int) -> list[Data]:
+    """The items of a task, as those of the only one."""
+    chosen = [copy.copy(item) for item in items if int(item.task) == task]
+    for item in chosen:
+        item.task = 0
+    return chosen
