@@ -139,8 +139,10 @@ def mailbox_talk(
 ) -> Talk:
     """The fast path."""
     boxes = open_mailboxes(run, stage, plain=False)
-    mine = scored(scores, words, layer.hidden_size)
-    keys = None if mine.sender is None else boxes.values @ mine.sender
+    mine, keys = scored(scores, words, layer.hidden_size, stage.layout), None
+    if mine.sender is not None:
+        row = 0 if len(mine.sender) == 1 else token_rows(stage)[stage.layout.place[0, boxes.slot]]
+        keys = boxes.values @ mine.sender[row]
     return Mailbox(
         *boxes.reading(stage.layout),
         boxes.mask,

@@ -172,6 +172,6 @@ def _why_plain(layer: GraphLSTM, stage: Stage) -> str | None:
     """Why the fused kernel cannot serve a stage; ``None`` if it can."""
     reasons = {
         "a conv": layer.foreign,
-        'score_owner="receiver"': layer.owned,
+        'a mutual exchange with score_owner="receiver"': layer.owned and stage.mutual,
     }
     return next((r for r, holds in reasons.items() if holds and stage.hears), None)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..ops import (
     Drop,
     Edges,
+    Layout,
     Pairs,
     ScoreWeights,
     Sparse,
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 
 class Scored(NamedTuple):
-    """Scaled score parameters with the words' part of every query; ``None`` for fixed weights.
+    """Scaled score parameters of Q owners, one or each block, with the words' part of every query;
+    ``None`` for fixed weights.
 
     Attributes:
-        query: ``[H, P·A]``.
-        sender: ``[H, P·A]``.
+        query: ``[Q, H, P·A]``.
+        sender: ``[R, H, P·A]``, of one owner or each row.
         word: Queries of the words, ``[L, P·A]`` or, where all blocks read the same, of one block.
-        att: ``[P, A]``, doubled; ``None`` for dot scores.
+        att: ``[Q, P, A]``, doubled; ``None`` for dot scores.
     """
 
     query: Tensor | None
@@ -42,20 +44,41 @@ class Scored(NamedTuple):
     att: Tensor | None
 
 
-def scored(scores: ScoreWeights, words: Words, size: int) -> Scored:
-    """Prepare shared score parameters for the words that a stage reads."""
+def scored(scores: ScoreWeights, words: Words, size: int, layout: Layout) -> Scored:
+    """Prepare score parameters for the words that a stage reads."""
     if scores.query is None:
         return Scored(None, None, None, None)
-    query, sender, of_word, bias = prepare(scores, size)
-    if of_word is None:
-        word = query.new_zeros(words.source.size(0), query.size(1))
-    else:
-        word = words.source.to(of_word.dtype) @ of_word
-    if bias is not None:
-        word = word + bias
-    if words.index is not None:
-        word = word.index_select(0, words.index)
-    return Scored(query, sender, word, None if scores.att is None else 2 * scores.att[0])
+    query, sender, of_word, bias, att = prepare(scores, size)
+    word = _of_words(words, of_word, bias, layout, query.size(2))
+    if len(query) > 1 and layout.block_row is not None:
+        query = query.index_select(0, layout.block_row)
+        att = None if att is None else att.index_select(0, layout.block_row)
+    return Scored(query, sender, word, att)
+
+
+def _of_words(
+    words: Words, weight: Tensor | None, bias: Tensor | None, layout: Layout, width: int
+) -> Tensor:
+    """What words and biases add to queries, ``[L, P·A]``."""
+    source = words.source
+    if weight is not None and len(weight) > 1:
+        assert words.index is not None
+        return by_row(source.index_select(0, words.index), weight, layout, bias)
+    # A product over what there is, not for every token.
+    word = source.new_zeros(len(source), width) if weight is None else source @ weight[0]
+    word = word if bias is None else word + bias[0]
+    return word if words.index is None else word.index_select(0, words.index)
+
+
+def by_row(values: Tensor, weight: Tensor, layout: Layout, bias: Tensor | None = None) -> Tensor:
+    """Values of tokens ``[L, …, F]`` times the matrix of their row, of ``[R, F, G]``, and with its
+    bias, of ``[R, G]``: ``[L, …, G]``."""
+    order, back, counts = layout.by_row
+    parts = values.index_select(0, order).split(counts)
+    products = [
+        part @ weight[row] + (0 if bias is None else bias[row]) for row, part in enumerate(parts)
+    ]
+    return torch.cat(products).index_select(0, back)
 
 
 def dropout_of(layer: GraphLSTM) -> Drop:
@@ -69,19 +92,25 @@ def edge_talk(
     layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Words, memory: Memory
 ) -> Talk:
     """Senders whose states are known: edges of the same step."""
-    mine = scored(scores, words, layer.hidden_size)
-    tokens, mask = memory.tokens, stage.by_token(stage.mask)
-    once = mask.numel() <= 2 * tokens.size(0)  # most tokens are read by one receiver
+    mine = scored(scores, words, layer.hidden_size, stage.layout)
+    tokens, mask, sent = memory.tokens, stage.by_token(stage.mask), sender_tokens(stage, memory)
+    keys = once = None
+    if mine.sender is not None and len(mine.sender) > 1:
+        keys = by_row(tokens[sent], mine.sender, stage.layout)
+    elif mine.sender is not None and mask.numel() <= 2 * tokens.size(0):
+        once = mine.sender[0]  # most tokens are read by one receiver
+    elif mine.sender is not None:
+        keys = tokens @ mine.sender[0]
     return Edges(
-        sender_tokens(stage, memory),
+        sent,
         mask,
         scores.heads,
         mine.query,
         mine.word,
         mine.att,
         tokens,
-        None if once or mine.sender is None else tokens @ mine.sender,
-        mine.sender if once else None,
+        keys,
+        once,
         _fixed(scores, stage.by_token(stage.edge), mask) if mine.query is None else None,
         dropout_of(layer),
     )
@@ -91,16 +120,17 @@ def mutual_talk(
     layer: GraphLSTM, scores: ScoreWeights, stage: Stage, words: Words, hands_on: bool
 ) -> Talk:
     """Senders of the same stage, one step before: densely, where most pairs are edges."""
-    mine = scored(scores, words, layer.hidden_size)
-    pair = fixed = learns = None
+    mine = scored(scores, words, layer.hidden_size, stage.layout)
+    pair = att = fixed = learns = None
     if mine.query is None or mine.sender is None:
         fixed = _fixed(scores, stage.edge, stage.mask).movedim(2, 0)
     else:
-        pair = torch.cat([mine.query, mine.sender], 1)
+        pair = torch.cat([mine.query[0], mine.sender[0]], 1)
+        att = None if mine.att is None else mine.att[0]
     if layer.detach:
         node = to_device(stage.nodes, stage.mask.device)
         learns = (node >= layer.graph.num_tasks).to(next(layer.parameters()).dtype)
-    rest = (scores.heads, pair, mine.word, mine.att, fixed, learns, dropout_of(layer))
+    rest = (scores.heads, pair, mine.word, att, fixed, learns, dropout_of(layer))
     if stage.dense:
         return Pairs(stage.mask, hands_on, *rest)
     degree = [len(layer.graph.incoming(node)) for node in stage.nodes]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import score
 from .layout import Layout
+from .queries import add_vector, ask, ask_backward, vector_of
 from .talk import Drop, Running, Talk
 
 
@@ -19,11 +20,12 @@ class Edges(Talk):
         token: ``[L, J]``, the senders' rows in ``values``.
         mask: ``[L, J]``, where there is a sender.
         heads: P.
-        query: ``[H, P·A]``, the query of a state; ``None`` for fixed weights.
+        query: ``[Q, H, P·A]``, the query of a state, of one owner or of each block; ``None`` for
+            fixed weights.
         word: ``[L, P·A]``, that of the word.
-        att: ``[P, A]`` for additive scores, else ``None``.
+        att: ``[Q, P, A]`` for additive scores, else ``None``.
         values: ``[*, H]``.
-        keys: ``[*, P·A]``, or ``None``.
+        keys: ``[*, P·A]`` of the values, or of each token's senders ``[L, J, P·A]``, or ``None``.
         sender: ``[H, P·A]``, which makes keys of values: instead of ``keys`` where most tokens are
             read once, so that no keys need be stored; ``None`` for fixed weights.
         fixed: ``[L, J, P]``, weights that depend on the edge alone; else ``None``.
@@ -66,6 +68,7 @@ class EdgesRunning(Running):
         super().__init__(layout, talk.drop, values)
         self.query, self.values = query, values
         self.token, self.mask, self.heads = talk.token, talk.mask, talk.heads
+        self.block = layout.slot // layout.width
         self.all_there = bool(talk.mask.all()) if talk.mask.device.type == "cpu" else False
 
     def prepare(self, h: Tensor) -> None:
@@ -121,19 +124,18 @@ class EdgesRunning(Running):
             d_query, d_keys = torch.empty_like(query), torch.empty_like(keys)
             for p in range(self.heads):
                 back = alpha[..., p], d_alpha[..., p]
-                self._score_backward(p, query, keys, *back, d_query, d_keys)
-            self._project_backward(here, h, d_query, d_h)
+                self._score_backward(p, here, query, keys, *back, d_query, d_keys)
+            assert self.query is not None and self.d_query is not None and self.d_word is not None
+            self.d_word[here] = d_query
+            ask_backward(self.query, h, d_query, self.d_query, d_h)
             self.keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
         self.d_values.index_add_(0, self.token[here].flatten(), d_values)
 
-    def _project_backward(self, here: slice, h: Tensor, d_query: Tensor, d_h: Tensor) -> None:
-        assert self.d_word is not None and self.d_query is not None and self.query is not None
-        self.d_word[here] = d_query
-        self.d_query.addmm_(h.flatten(0, 1).t(), d_query)
-        d_h.flatten(0, 1).addmm_(d_query, self.query.t())
-
     def keys_backward(self, here: slice, values: Tensor, d_keys: Tensor, d_values: Tensor) -> None:
         """Hand on the keys' gradient ``[n · J, P·A]`` of some tokens; may add to ``d_values``."""
+        if self.d_keys is not None and self.d_keys.dim() == 3:
+            self.d_keys[here] = d_keys.view_as(self.d_keys[here])
+            return
         if self.d_keys is not None:
             self.d_keys.index_add_(0, self.token[here].flatten(), d_keys)
             return
@@ -161,13 +163,15 @@ class EdgesRunning(Running):
         if self.sender is not None:
             return values, values @ self.sender
         assert self.keys is not None
+        if self.keys.dim() == 3:
+            return values, self.keys[here]
         return values, self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
 
     def _queries(self, here: slice, h: Tensor) -> Tensor | None:
         """Queries ``[s, P·A]`` of a step."""
         if self.query is None or self.word is None:
             return None
-        return torch.addmm(self.word[here], h.flatten(0, 1), self.query)
+        return ask(self.query, self.word[here], h)
 
     def _weights(self, p: int, here: slice, query: Tensor | None, keys: Tensor | None) -> Tensor:
         """Weights ``[s, J]`` of one head."""
@@ -179,13 +183,14 @@ class EdgesRunning(Running):
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
         else:
             heard = None if self.all_there else self.mask[here].unsqueeze(1)
-            query = query.unsqueeze(1)
-            return score.additive_weights(query, keys, self.att[p], heard, self.room).squeeze(1)
+            query, att = query.unsqueeze(1), vector_of(self.att, p, self.block[here])
+            return score.additive_weights(query, keys, att, heard, self.room).squeeze(1)
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
 
     def _score_backward(
         self,
         p: int,
+        here: slice,
         query: Tensor,
         keys: Tensor,
         alpha: Tensor,
@@ -198,10 +203,13 @@ class EdgesRunning(Running):
         )
         if self.att is not None:
             assert self.d_att is not None
+            att = vector_of(self.att, p, self.block[here])
+            d_vector = torch.zeros_like(att)
             back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_query.unsqueeze(1), d_keys
             score.additive_weights_backward(
-                query.unsqueeze(1), keys, self.att[p], *back, self.d_att[p], self.room
+                query.unsqueeze(1), keys, att, *back, d_vector, self.room
             )
+            add_vector(self.d_att, p, self.block[here], d_vector)
             return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))

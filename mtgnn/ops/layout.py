@@ -218,6 +218,15 @@ class Layout:
         return None if same else self._there(self.rows)
 
     @cached_property
+    def by_row(self) -> tuple[Tensor, Tensor, list[int]]:
+        """The tokens sorted by their row ``[L]``, where each went ``[L]``, and how many a row
+        has."""
+        row = torch.tensor(self.rows)[self._grid[1]]
+        order = torch.argsort(row, stable=True)
+        counts = torch.bincount(row, minlength=max(self.rows) + 1).tolist()
+        return self._there(order), self._there(torch.argsort(order)), counts
+
+    @cached_property
     def before(self) -> Tensor:
         """``[L]``, the token of the step before in the same place; −1 at the first step."""
         step, block, place = self._grid

@@ -10,6 +10,7 @@ from torch import Tensor
 from . import score
 from .device import to_device
 from .layout import Layout
+from .queries import add_vector, ask, ask_backward, times_vectors, vector_of
 from .talk import Drop, Running, Talk
 
 
@@ -25,9 +26,10 @@ class Mailbox(Talk):
         mask: ``[M, T']``, the real positions.
         past: ``None``, or how many positions the first step reads; each later one reads one more.
         heads: P.
-        query: ``[H, P·A]``, the query of a state; ``None``: all positions weigh the same.
+        query: ``[Q, H, P·A]``, the query of a state, of one owner or of each block; ``None``: all
+            positions weigh the same.
         word: ``[L, P·A]``, that of the word.
-        att: ``[P, A]`` for additive scores, else ``None``.
+        att: ``[Q, P, A]`` for additive scores, else ``None``.
         values: ``[M, T', H]``.
         keys: ``[M, T', P·A]``; ``None`` with ``query``.
         drop: Dropout.
@@ -75,6 +77,7 @@ class MailboxRunning(Running):
         self.values = values.contiguous()
         self.keys = None if self.keys is None else self.keys.contiguous()
         self.talk, self.heads = talk, talk.heads
+        self.block = layout.slot[talk.place[0]] // layout.width  # that reads a mailbox
         starts = to_device([step.start for step in layout.steps], talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
@@ -152,7 +155,7 @@ class MailboxRunning(Running):
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
         elif self.d_keys is not None and self.att is not None:
-            self.d_keys *= self.att.flatten()  # once for all steps
+            times_vectors(self.d_keys, self.att, self.block)  # once for all steps
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
 
     def _open(self, t: int) -> _Open:
@@ -162,7 +165,7 @@ class MailboxRunning(Running):
         """Queries ``[n, P·A]`` of step t, in the mailboxes' order."""
         if self.query is None or self.word is None:
             return None
-        query = torch.addmm(self.word[here], h.flatten(0, 1), self.query)
+        query = ask(self.query, self.word[here], h)
         return query.index_select(0, self.within[t, : self.talk.counts[t]])
 
     def _weights(self, p: int, box: _Open, query: Tensor | None) -> Tensor:
@@ -174,8 +177,8 @@ class MailboxRunning(Running):
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
         else:
             own, mask = query.chunk(self.heads, -1)[p].unsqueeze(1), box.mask.unsqueeze(1)
-            keys = box.keys_of(p)
-            return score.additive_weights(own, keys, self.att[p], mask, self.room).squeeze(1)
+            keys, att = box.keys_of(p), vector_of(self.att, p, self.block[: box.count])
+            return score.additive_weights(own, keys, att, mask, self.room).squeeze(1)
         return score.softmax(logits, box.mask, 1)
 
     def _score_backward(
@@ -192,9 +195,12 @@ class MailboxRunning(Running):
         if self.att is not None:
             assert self.d_att is not None and self.d_keys is not None
             d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
+            att = vector_of(self.att, p, self.block[: box.count])
+            d_vector = torch.zeros_like(att)
             back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_own.unsqueeze(1), d_keys
-            mine = own.unsqueeze(1), box.keys_of(p), self.att[p]
-            score.additive_weights_backward(*mine, *back, self.d_att[p], self.room, add=True)
+            mine = own.unsqueeze(1), box.keys_of(p), att
+            score.additive_weights_backward(*mine, *back, d_vector, self.room, add=True)
+            add_vector(self.d_att, p, self.block[: box.count], d_vector)
             return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))
@@ -208,8 +214,7 @@ class MailboxRunning(Running):
         assert self.d_word is not None and self.d_query is not None and self.query is not None
         d_word = self.d_word[here]
         d_word.index_copy_(0, box.within, d_query)
-        self.d_query.addmm_(h.flatten(0, 1).t(), d_word)
-        d_h.flatten(0, 1).addmm_(d_word, self.query.t())
+        ask_backward(self.query, h, d_word, self.d_query, d_h)
 
 
 class _Open:

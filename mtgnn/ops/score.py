@@ -21,26 +21,28 @@ from .room import Room
 
 def prepare(
     weights: ScoreWeights, size: int
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Shared parameters of additive or dot scores, scaled for the functions below.
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Parameters of additive or dot scores, scaled for the functions below.
 
     Args:
-        weights: Score parameters with one owner.
+        weights: Score parameters of Q owners.
         size: H.
 
     Returns:
-        ``query [H, P·A]`` and ``sender [H, P·A]`` of states; what a word adds to the query,
-        ``[E, P·A]``, or ``None``; what every query gets, ``[P·A]``, or ``None``.
+        ``query [Q, H, P·A]`` and ``sender [Q, H, P·A]`` of states; what a word adds to the query,
+        ``[Q, E, P·A]``, or ``None``; what every query gets, ``[Q, P·A]``, or ``None``; and of
+        additive scores the vector, ``[Q, P, A]``.
     """
-    assert weights.query is not None and weights.sender is not None
-    query, sender = weights.query[0], weights.sender[0]
+    query, sender = weights.query, weights.sender
+    assert query is not None and sender is not None
     if weights.score == "additive":
         query, sender = 2 * query, 2 * sender
     else:
-        query = query / math.sqrt(query.size(1) // weights.heads)
-    word = query[: query.size(0) - size] if weights.sees_word else None
-    bias = None if weights.bias is None else 2 * weights.bias[0]
-    return query[query.size(0) - size :], sender, word, bias
+        query = query / math.sqrt(query.size(2) // weights.heads)
+    split = query.size(1) - size
+    word = query[:, :split] if weights.sees_word else None
+    bias, att = (None if part is None else 2 * part for part in (weights.bias, weights.att))
+    return query[:, split:], sender, word, bias, att
 
 
 def bend(query: Tensor, keys: Tensor, room: Room) -> Tensor:
@@ -50,16 +52,22 @@ def bend(query: Tensor, keys: Tensor, room: Room) -> Tensor:
 
 
 def additive(bent: Tensor, att: Tensor) -> Tensor:
-    """Scores ``[…]`` of ``bent […, A]`` and ``att [A]``."""
+    """Scores ``[…]`` of ``bent […, A]`` and ``att [A]``, or ``att [n, A]`` along the first one."""
+    if att.dim() == 2:
+        return (bent.flatten(1, -2) @ att.unsqueeze(2)).view(bent.shape[:-1])
     return torch.mv(bent.view(-1, att.size(0)), att).view(bent.shape[:-1])
 
 
 def additive_backward(bent: Tensor, d_logits: Tensor, d_att: Tensor) -> Tensor:
-    """Add to ``d_att [A]``; turn ``bent […, A]`` in place into ``d_logits`` · σ', and return it.
+    """Add to ``d_att``, which is like ``att``; turn ``bent […, A]`` in place into ``d_logits`` ·
+    σ', and return it.
 
     Times ``att`` this is the gradient of q + k.
     """
-    d_att.addmv_(bent.view(-1, d_att.size(0)).t(), d_logits.reshape(-1))
+    if d_att.dim() == 2:
+        d_att += (d_logits.flatten(1).unsqueeze(1) @ bent.flatten(1, -2)).squeeze(1)
+    else:
+        d_att.addmv_(bent.view(-1, d_att.size(0)).t(), d_logits.reshape(-1))
     grad = d_logits.unsqueeze(-1)
     return torch.ops.aten.sigmoid_backward.grad_input(grad, bent, grad_input=bent)
 
@@ -79,7 +87,7 @@ def additive_weights(
     Args:
         query: ``[n, Q, A]``.
         keys: ``[n, J, A]``.
-        att: ``[A]``.
+        att: ``[A]``, or each receiver's own ``[n, A]``.
         mask: ``[n, Q, J]``, or 1 in the place of n or Q: where there is a sender; ``None``: all.
         room: For the inside of the scores.
         out: ``[n, Q, J]``, where the weights go; ``None``: into a new tensor.
@@ -89,7 +97,7 @@ def additive_weights(
     Returns:
         ``[n, Q, J]``, zeros where there is no sender.
     """
-    if gpu.serves(query):
+    if gpu.serves(query) and att.dim() == 1:
         out = query.new_empty(*query.shape[:2], keys.size(1)) if out is None else out
         gpu.additive_weights(query, keys, att, mask, out)
         return out
@@ -118,22 +126,23 @@ def additive_weights_backward(
     Args:
         query: ``[n, Q, A]``.
         keys: ``[n, J, A]``.
-        att: ``[A]``.
+        att: ``[A]``, or each receiver's own ``[n, A]``.
         alpha: ``[n, Q, J]``, the weights.
         d_alpha: ``[n, Q, J]``, their gradient.
         d_query: ``[n, Q, A]``, where the queries' gradient goes.
         d_keys: ``[n, J, A]``, where the keys' gradient goes.
-        d_att: ``[A]``, to which the vector's is added.
+        d_att: Like ``att``, to which the vector's is added.
         room: For the inside of the scores.
         add: The keys' gradient is added to what is there, and lacks its factor ``att``: where many
             steps add to it, that is multiplied once, at the end.
     """
-    if gpu.serves(query):
+    if gpu.serves(query) and att.dim() == 1:
         gpu.additive_backward(query, keys, att, alpha, d_alpha, d_query, d_keys, d_att, add)
         return
     d_logits = softmax_backward(alpha, d_alpha, -1)
     bent = bend(query.unsqueeze(2), keys.unsqueeze(1), room)
     d_bent = additive_backward(bent, d_logits, d_att)
+    att = att if att.dim() == 1 else att.unsqueeze(1)
     torch.mul(d_bent.sum(2), att, out=d_query)
     d_sent = d_bent.squeeze(1) if d_bent.size(1) == 1 else d_bent.sum(1)
     if add:

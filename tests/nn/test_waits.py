@@ -42,6 +42,8 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "chain": lambda: GraphLSTM(E, H, CHAIN),
     "chain, uniform": lambda: GraphLSTM(E, H, CHAIN, score="uniform"),
     "read": lambda: CompleteGraphLSTM(E, H, TASKS, bidirectional=True),
+    "read, owned": lambda: CompleteGraphLSTM(E, H, TASKS, score_owner="receiver"),
+    "star, owned": lambda: StarGraphLSTM(E, H, TASKS, score_owner="receiver"),
     "read, static": lambda: CompleteGraphLSTM(E, H, TASKS, score="static"),
     "cascade": lambda: GraphLSTM(E, H, CHAIN, "cascade", heads=2),
     "star": lambda: StarGraphLSTM(E, H, TASKS, bidirectional=True),

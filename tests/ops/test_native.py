@@ -33,6 +33,8 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "past": lambda h, **o: StarGraphLSTM(E, h, TASKS, "past", heads=2, **o),
     "dot": lambda h, **o: StarGraphLSTM(E, h, TASKS, score="dot", **o),
     "gated": lambda h, **o: CompleteGraphLSTM(E, h, TASKS, "mutual", fusion="gated", **o),
+    "owned": lambda h, **o: CompleteGraphLSTM(E, h, TASKS, score_owner="receiver", heads=2, **o),
+    "owned star": lambda h, **o: StarGraphLSTM(E, h, TASKS, score_owner="receiver", **o),
     "gated star": lambda h, **o: StarGraphLSTM(E, h, TASKS, heads=2, fusion="gated", **o),
 }
 Use = Callable[[bool], None]

@@ -19,7 +19,7 @@ namespace mtgnn {
 struct BoxTensors : TalkTensors {
   Given box;                          // [S], the box of a slot; null where each token has one
   std::vector<int64_t> counts, ends;  // a step's boxes in use, and positions that are read
-  Given query, query_back;            // packed [H, PA] and [PA, H]
+  Given query, query_back;            // packed [H, PA] and [PA, H], of all blocks or of each
   int64_t steps;
 };
 
@@ -30,6 +30,7 @@ class Boxes : public Spoken<T> {
       : Spoken<T>(shape, tensors),
         tensors_(std::move(tensors)),
         box_(data<int64_t>(tensors_.box)),
+        owned_(tensors_.query.has_value() && tensors_.query->size(0) > 1),
         query_(packed<T>(tensors_.query, spoken_)),
         query_back_(packed<T>(tensors_.query_back, shape.hidden)) {
     if (box_ == nullptr) return;
@@ -73,7 +74,7 @@ class Boxes : public Spoken<T> {
         if (here.box < 0) continue;
         T* message = message_ + here.token * shape_.heard;
         for (int64_t p = 0; p < heads_; ++p) {
-          weigh_box(p, here, asked + w * spoken_ + p * channels_, asked != queries.data(), alpha);
+          weigh_box(p, block, here, asked + w * spoken_ + p * channels_, asked != queries.data(), alpha);
           const int64_t at = here.row * count_ * heads_ + p;
           for (int64_t j = 0; j < here.end; ++j) {
             alpha_[at + j * heads_] = alpha[j];
@@ -88,7 +89,9 @@ class Boxes : public Spoken<T> {
     }
   }
 
-  void begin_backward(int64_t parts) override { sums_.begin(parts, spoken_); }
+  void begin_backward(int64_t parts) override {
+    sums_.begin(parts, owned_ ? shape_.blocks * spoken_ : spoken_);
+  }
 
   void end_backward() override {
     if (d_att_ != nullptr) sums_.add_to(d_att_);
@@ -124,9 +127,9 @@ class Boxes : public Spoken<T> {
           }
           if (query_.given()) {
             weigh_backward(here.end, alpha, d_alpha);
-            score_rows_backward(p, here, query + p * channels_, asked != queries.data(), d_alpha,
-                                d_asked(block, part.begin + w) + p * channels_,
-                                sums + p * channels_);
+            score_rows_backward(p, block, here, query + p * channels_, asked != queries.data(),
+                                d_alpha, d_asked(block, part.begin + w) + p * channels_,
+                                sums + owner(block) * spoken_ + p * channels_);
           }
           if (d_scores_ == nullptr) continue;
           T* d_scores = d_scores_ + here.fresh * count_ * heads_ + p;
@@ -143,6 +146,12 @@ class Boxes : public Spoken<T> {
     int64_t row, fresh;  // of the weights; of what open_backward got
     int64_t end;
   };
+
+  // Score parameters are those of all blocks, or of each block.
+  int64_t owner(int64_t block) const { return owned_ ? block : 0; }
+  const T* vector(int64_t block, int64_t p) const {
+    return att_ == nullptr ? nullptr : att(p) + owner(block) * spoken_;
+  }
 
   int64_t token(int64_t t, int64_t block, int64_t place) const {
     const Step& step = shape_.steps[t];
@@ -177,15 +186,15 @@ class Boxes : public Spoken<T> {
     fit_ = fit;
   }
 
-  void weigh_box(int64_t p, const Place& here, const T* query, bool quick, T* alpha) const {
+  void weigh_box(int64_t p, int64_t block, const Place& here, const T* query, bool quick, T* alpha) const {
     const bool* there = heard(here);
     if (query_.given()) {
       const T* keys = quick ? exponentials_.data() : keys_;
       const auto key = [&](int64_t j) { return keys + key_at(here, j, p); };
       if (quick)
-        weigh(here.end, there, query, key, att(p), channels_, OfExponentials(), alpha);
+        weigh(here.end, there, query, key, vector(block, p), channels_, OfExponentials(), alpha);
       else
-        weigh(here.end, there, query, key, att(p), channels_, OfSums(), alpha);
+        weigh(here.end, there, query, key, vector(block, p), channels_, OfSums(), alpha);
     } else if (fixed_ != nullptr) {
       for (int64_t j = 0; j < here.end; ++j)
         alpha[j] = fixed_[(here.row * count_ + j) * heads_ + p];
@@ -196,7 +205,7 @@ class Boxes : public Spoken<T> {
   }
 
   // For dot scores the keys' gradient is left to a product over all steps.
-  void score_rows_backward(int64_t p, const Place& here, const T* query, bool quick,
+  void score_rows_backward(int64_t p, int64_t block, const Place& here, const T* query, bool quick,
                            const T* d_scores, T* d_query, T* sum) const {
     if (att_ == nullptr) {
       weighted_sum(here.end, d_scores, Lines<const T>{keys_ + key_at(here, 0, p), spoken_},
@@ -213,7 +222,7 @@ class Boxes : public Spoken<T> {
       else
         score_backward(d_scores[j], query, keys_ + key, channels_, d_query, d_key, sum, OfSums());
     }
-    multiply_by(d_query, att(p), channels_);
+    multiply_by(d_query, vector(block, p), channels_);
   }
 
   // Queries of a block, in the first half of the room, or their exponentials, in the second.
@@ -221,7 +230,7 @@ class Boxes : public Spoken<T> {
                    const States<const T>& before, T* queries) const {
     if (!query_.given()) return queries;
     const Lines<const T> word{word_ + token(t, block, part.begin) * spoken_, spoken_};
-    multiply(width, before.lines(block, part.begin), query_, 0, shape_.hidden, &word,
+    multiply(width, before.lines(block, part.begin), query_, owner(block), shape_.hidden, &word,
              Lines<T>{queries, spoken_});
     T* second = queries + width * spoken_;
     return fit_ && exponentiate(queries, width * spoken_, second) ? second : queries;
@@ -232,7 +241,7 @@ class Boxes : public Spoken<T> {
     const auto back = carry.lines(block, part.begin);
     const Lines<const T> start{back.data, back.stride};
     const Lines<const T> d_query{d_asked(block, part.begin), d_asked.by_place};
-    multiply(width, d_query, query_back_, 0, spoken_, &start, back);
+    multiply(width, d_query, query_back_, owner(block), spoken_, &start, back);
     for (int64_t w = 0; w < width; ++w)
       std::copy_n(d_query(w), spoken_, d_word_ + token(t, block, part.begin + w) * spoken_);
   }
@@ -244,6 +253,7 @@ class Boxes : public Spoken<T> {
 
   const BoxTensors tensors_;
   const int64_t* box_;
+  const bool owned_;
   std::vector<int64_t> lasts_;  // where the last position of each box ends that is read at all
   const Packed<T> query_, query_back_;
   int64_t first_token_ = 0;

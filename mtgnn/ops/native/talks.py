@@ -12,6 +12,7 @@ from ..gate import GatedRunning
 from ..layout import Chunk
 from ..mailbox import MailboxRunning
 from ..pairs import PairsRunning
+from ..queries import times_vectors
 from ..sparse import SparseRunning
 from ..talk import Running
 from .build import loops, pack
@@ -46,7 +47,8 @@ class NativeTalk:
     Attributes:
         made: The C++ object.
         spoken: Width of the gradients of queries (and keys), 0 where there are none.
-        d_spoken: Gradient of the matrix ``[H, spoken]`` that makes these of states, or ``None``.
+        d_spoken: Gradient of the matrix ``[H, spoken]`` that makes these of states, or of the
+            matrices ``[Q, H, spoken]`` of one owner or each block; or ``None``.
     """
 
     made: Any
@@ -73,9 +75,14 @@ class NativeTalk:
             states: ``[G, columns, H]``, the states that its tokens started from.
             spoken: ``[G, columns, spoken]``, gradients of queries (and keys).
         """
-        if spoken is not None:
-            assert self.d_spoken is not None
-            self.d_spoken.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+        if spoken is None:
+            return
+        assert self.d_spoken is not None
+        if self.d_spoken.dim() == 3 and len(self.d_spoken) > 1:  # each block's own
+            self.d_spoken.baddbmm_(states.mT, spoken)
+        else:
+            total = self.d_spoken.view(self.d_spoken.shape[-2:])
+            total.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
 
 
 class NativeMutual(NativeTalk):
@@ -97,7 +104,7 @@ class NativeMutual(NativeTalk):
         tensors.dense = isinstance(running, PairsRunning)
         if running.pair is not None:
             self.spoken = running.pair.size(1)
-            tensors.pair, tensors.pair_back = _pack_both(running.pair, low)
+            tensors.pair, tensors.pair_back = _pack_both(running.pair.unsqueeze(0), low)
         if running.learns is not None:
             tensors.learns = running.learns.to(running.alpha.dtype).contiguous()
         self.d_spoken, tensors.d_word, tensors.d_att, tensors.d_fixed = running.grads
@@ -113,7 +120,7 @@ class NativeBoxes(NativeTalk):
     ) -> None:
         """The C++ object, from tensors that already say where boxes are."""
         if running.query is not None:
-            self.spoken = running.query.size(1)
+            self.spoken = running.query.size(2)
             tensors.query, tensors.query_back = _pack_both(running.query, low)
         self.d_spoken = running.d_query
         tensors.d_word, tensors.d_att = running.d_word, running.d_att
@@ -153,6 +160,7 @@ class NativeEdges(NativeBoxes):
 
     def open_backward(self, span: Span) -> None:
         self.open(span)
+        self.span = span
         running, (count, places, _) = self.running, self.values.shape
         new = self.values.new_empty
         self.d_sent, self.d_keys = new(count, running.message.size(1)), None
@@ -181,7 +189,8 @@ class NativeEdges(NativeBoxes):
         """``[n · J, P·A]``."""
         if self.d_keys is not None:
             assert self.running.att is not None
-            return self.d_keys.mul_(self.running.att.flatten()).flatten(0, 1)
+            block = self.running.block[self._here(self.span)]
+            return times_vectors(self.d_keys, self.running.att, block).flatten(0, 1)
         assert self.d_scores is not None and self.queries is not None
         queries = self.queries.unflatten(1, (self.running.heads, -1)).unsqueeze(1)
         return (self.d_scores.unsqueeze(3) * queries).flatten(2).flatten(0, 1)
@@ -247,8 +256,8 @@ class NativeGated(NativeTalk):
 
 
 def _pack_both(matrix: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor]:
-    """A matrix of all nodes for the way there, and its transpose for the way back."""
-    return pack(matrix.unsqueeze(0), low), pack(matrix.t().unsqueeze(0), low)
+    """Matrices for the way there, and transposed for the way back."""
+    return pack(matrix, low), pack(matrix.mT, low)
 
 
 def _share(
