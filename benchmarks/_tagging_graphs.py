@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from _comparison import Table
-from _graphs import as_graph, mean_graph
+from _graphs import BOTH, READOUTS, agreements, by_readout
 from _record import Row, select, spread
 
 from mtgnn import TaskGraph
@@ -98,10 +98,27 @@ def common_words(rows: Sequence[Row], number: int = 4) -> str:
     return ", ".join(told) or "–"
 
 
-def mean_graphs(rows: Sequence[Row]) -> dict[str, TaskGraph]:
-    """Of one model: its edges weighed by attention, and by the rise of the loss; means of seeds."""
-    seeds = [select(rows, seed=seed) for seed in dict.fromkeys(row["seed"] for row in rows)]
-    return {
-        name: mean_graph([as_graph([{**row, "weight": row[of]} for row in own]) for own in seeds])
-        for name, of in (("attention", "attention"), ("rise of the loss, nats", "change"))
-    }
+def readouts(rows: Sequence[Row]) -> list[Row]:
+    """Edges of one model as those of ``learned_graph.py``: a row for each readout."""
+    return [
+        {**row, "readout": readout, "weight": row[column]}
+        for readout, column in zip(READOUTS, ("attention", "change"), strict=True)
+        for row in rows
+    ]
+
+
+def seed_graphs(rows: Sequence[Row]) -> dict[str, TaskGraph]:
+    """Of one model the attention of each seed."""
+    seeds = dict.fromkeys(row["seed"] for row in rows)
+    attention = by_readout(readouts(rows))[READOUTS[0]]
+    return {f"seed {seed}": graph for seed, graph in zip(seeds, attention, strict=True)}
+
+
+def agreement(rows: Sequence[Row]) -> str:
+    """In words: how far seeds agree on a graph, and in each seed attention and loss."""
+    found = {k: ", ".join(f"{v:.2f}" for v in own) for k, own in agreements(readouts(rows)).items()}
+    attention, loss = (found[readout] for readout in READOUTS)
+    told = (
+        f"Rank correlation of attention and loss in each seed, mean over receivers: {found[BOTH]}"
+    )
+    return f"{told}; of any two seeds, attention: {attention or '–'}; loss: {loss or '–'}."

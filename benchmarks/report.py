@@ -20,7 +20,7 @@ from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select
 from _settings import SETTINGS
-from _tagging_graphs import graph_table, mean_graphs
+from _tagging_graphs import agreement, graph_table, seed_graphs
 from _tagging_plan import TOGETHER
 from _transfer_tables import transfer_against_table, transfer_table
 from _tuning import Choices
@@ -206,9 +206,9 @@ class Report:
         picture = self.picture(
             "tagging-graphs",
             "Who listens to whom",
-            lambda path: plots.task_graphs(mean_graphs(own), path),
+            lambda path: plots.task_graphs(seed_graphs(own), path),
         )
-        return [markdown(graph_table(own, words)), *picture]
+        return [markdown(graph_table(own, words)), agreement(own), *picture]
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
         pieces = []

@@ -147,16 +147,14 @@ def results(program: Program, tmp_path: Path) -> Path:
     crf |= {"ms_plain": "", "ms_pytorch_crf": "6.00", "times_faster": "4.00"}
     write(program, folder / "crf.csv", [crf])
     edge = {"scope": "joint", "model": "complete", "head": "crf", "receiver": "chunk"}
+    attention = {"0": ("0.25", "0.50", "0.25"), "1": ("0.75", "0.15", "0.10")}
+    change = {"0": ("3", "6", "1"), "1": ("5", "6", "1")}
     edges = [
-        {
-            **edge,
-            "seed": seed,
-            "sender": "pos",
-            "attention": attention,
-            "change": change,
-            "error": "1",
-        }
-        for seed, attention, change in (("0", "0.25", "3"), ("1", "0.75", "5"))
+        {**edge, "receiver": receiver, "seed": seed, "sender": sender}
+        | {"attention": attention[seed][n], "change": change[seed][n], "error": "1"}
+        for seed in ("0", "1")
+        for receiver in ("chunk", "ner", "pos", "upos")
+        for n, sender in enumerate(k for k in ("pos", "upos", "ner", "chunk") if k != receiver)
     ]
     write(program, folder / "tagging_graphs.csv", edges)
     said = (("0", "of", "0.9"), ("0", "in", "0.8"), ("1", "in", "0.7"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import random
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -287,15 +288,19 @@ def test_edges_and_words_of_graphs_stand_beside_the_record(
         assert any(float(row["change"]) > 0.001 for row in own)
     assert {row["model"] for row in edges} == {"complete", "star"}
     assert {row["model"] for row in words} == {"complete"} and words
-    means = graphs.mean_graphs([row for row in edges if row["model"] == "complete"])
-    for name, column in (("attention", "attention"), ("rise of the loss, nats", "change")):
-        both = [
-            float(row[column])
-            for row in edges
-            if (row["sender"], row["receiver"], row["model"]) == ("pos", "ner", "complete")
+    complete = [row for row in edges if row["model"] == "complete"]
+    by_seed = graphs.seed_graphs(complete)
+    assert list(by_seed) == ["seed 0", "seed 1"]
+    for seed, graph in by_seed.items():
+        [row] = [
+            row
+            for row in complete
+            if (row["sender"], row["receiver"], f"seed {row['seed']}") == ("pos", "ner", seed)
         ]
-        place = means[name].edges.index(("pos", "ner"))
-        assert float(means[name].edge_weight[place]) == pytest.approx(sum(both) / 2, abs=1e-6)
+        place = graph.edges.index(("pos", "ner"))
+        assert float(graph.edge_weight[place]) == pytest.approx(float(row["attention"]), abs=1e-6)
+    told = graphs.agreement(complete)
+    assert re.search(r"receivers: -?\d\.\d\d, -?\d\.\d\d; of any two seeds, attention: -?\d", told)
     header, table = graphs.graph_table(edges, words)
     assert len(table) == len(pairs) + len(tasks) and {len(row) for row in table} == {len(header)}
     again = len(edges), len(words)
