@@ -20,7 +20,7 @@ class ColumnCorpus(InMemoryDataset):
     """The tagged sentences in files with one word a line, in columns.
 
     Files are UTF-8. A line ends at ``\\n`` (or ``\\r\\n``). Lines that are empty, hold only white
-    space or begin with the word ``-DOCSTART-`` stand between sentences. All others have the same
+    space or have the word ``-DOCSTART-`` stand between sentences. All others have the same
     number of columns. An item is ``Data(words=[…], tags={task: […]})``; test items say in
     ``leaked`` whether the train file has the same words in a sentence. The files are read anew
     each time, so that editing them is enough.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..data.schemes import check_tags, repair_tags
@@ -36,17 +36,20 @@ def read_lines(content: bytes, where: str) -> Iterator[tuple[int, str]]:
 
 
 def read_blocks(
-    content: bytes, where: str, comment: str | None = None
+    content: bytes,
+    where: str,
+    comment: str | None = None,
+    between: Callable[[str], bool] = lambda line: False,
 ) -> Iterator[list[tuple[int, str]]]:
     """The lines of each sentence with their numbers.
 
-    Lines that are empty or hold only white space stand between sentences, and so do those that
-    begin with the word ``-DOCSTART-``. Lines that begin with ``comment`` are left out before the
-    first word of a sentence, and are words after it.
+    Lines that are empty or hold only white space stand between sentences, and so do others that
+    ``between`` names. Lines that begin with ``comment`` are left out before the first word of a
+    sentence, and are words after it.
     """
     block: list[tuple[int, str]] = []
     for number, line in read_lines(content, where):
-        if not line.strip() or line.split(maxsplit=1)[0] == DOCUMENT:
+        if not line.strip() or between(line):
             if block:
                 yield block
             block = []
@@ -80,8 +83,13 @@ def read_columns(
         ValueError: If a line is not UTF-8, lacks a column, has another number of columns than the
             first, or an empty word or label; with file and line number.
     """
+
+    def marks_document(line: str) -> bool:
+        cells = _cells(line, separator) if DOCUMENT in line else []
+        return bool(cells) and cells[word if word < len(cells) else 0] == DOCUMENT
+
     width, needed = 0, max(word, *columns.values()) + 1
-    for block in read_blocks(content, where, comment):
+    for block in read_blocks(content, where, comment, marks_document):
         words: list[str] = []
         tags: Tags = {task: [] for task in columns}
         for number, line in block:
@@ -102,8 +110,8 @@ def read_columns(
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
-    # Not all white space: a no-break space stands within words.
-    return line.split(separator) if separator else re.split("[ \t]+", line.strip(" \t"))
+    # Not at all white space: a no-break space stands within words.
+    return line.split(separator) if separator else re.split("[ \t]+", line.strip())
 
 
 def in_scheme(

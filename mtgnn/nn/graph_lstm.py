@@ -213,7 +213,7 @@ class GraphLSTM(nn.Module):
         plan = self.make_plan(wanted_tasks(task), batch.lengths.tolist(), x.device)
         if state is not None:
             self.check_state(state, plan, x.size(0))
-        outs, runs = run_layers(self, x, plan, state)
+        outs, runs = run_layers(self, x, plan, state, return_attention_weights)
         out = batch.as_they_came(unpack(outs, plan, self.graph.num_tasks, *x.shape[:2]))
         end = self.final_state(runs, plan, state, *x.shape[:2])
         if not return_attention_weights:

@@ -141,8 +141,9 @@ def mailbox_talk(
     boxes = open_mailboxes(run, stage, plain=False)
     mine, keys = scored(scores, words, layer.hidden_size, stage.layout), None
     if mine.sender is not None:
-        row = 0 if len(mine.sender) == 1 else token_rows(stage)[stage.layout.place[0, boxes.slot]]
-        keys = boxes.values @ mine.sender[row]
+        block = boxes.slot // stage.layout.width
+        alike = len(mine.sender) == 1
+        keys = boxes.values @ (mine.sender[0] if alike else mine.sender.index_select(0, block))
     return Mailbox(
         *boxes.reading(stage.layout),
         boxes.mask,

@@ -41,7 +41,7 @@ class MultiTaskModel(nn.Module):
         embedding_size: Size E of a token's vector.
         hidden_size: Size H of a state; for a named encoder.
         pooling: ``"last"``, ``"mean"``, ``"max"`` or ``"attention"``, see :class:`Pooling`. But for
-            the last, the discriminator of ``encoder="adversarial"`` reads states pooled alike.
+            attention, the discriminator of ``encoder="adversarial"`` reads states pooled alike.
         dropout: Dropout on token vectors and on pooled states.
         embedding: ``"shared"``: one table for all tasks; ``"task"``: each its own, which makes
             ``encoder="single"`` truly separate models. That is one table of K·V rows: K times the
@@ -99,7 +99,8 @@ class MultiTaskModel(nn.Module):
             "dropout": dropout,
             "embedding": embedding,
         }
-        if encoder == "adversarial" and pooling != "attention":  # as in its paper
+        if encoder == "adversarial" and pooling in ("last", "mean", "max"):
+            # In its paper, too, discriminator and heads read the same.
             encoder_options = {"pooling": pooling, **(encoder_options or {})}
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         tables = len(self.tasks) if embedding == "task" else 1

@@ -34,8 +34,9 @@ class Run:
     Attributes:
         memory: The states of the stages so far.
         ends: The final states ``[S, H]`` of each stage.
-        weights: The stages that received, and how to get their attention weights, which nobody may
-            ask for: on edges ``[L, J, P]``, in a mailbox ``[S, T, T', P]``.
+        asked: Whether attention weights are wanted.
+        weights: If so, the stages that received, and how to get their weights: on edges
+            ``[L, J, P]``, in a mailbox ``[S, T, T', P]``.
     """
 
     def __init__(self, layer: GraphLSTM, row: int, plan: Plan, state: GraphState | None) -> None:
@@ -44,6 +45,7 @@ class Run:
         self.reverse = layer.bidirectional and row % 2 == 1
         self.memory = Memory()
         self.ends: list[tuple[Tensor, Tensor]] = []
+        self.asked = False
         self.weights: list[tuple[Stage, Callable[[], Tensor]]] = []
 
     def __call__(self, sources: list[Tensor], indices: list[Tensor], alike: bool) -> list[Tensor]:
@@ -107,7 +109,7 @@ class Run:
         hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
         if stage.dense and message is not None and self._hands_on_messages:
             message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
-        if talk is not None and alpha is not None:
+        if self.asked and talk is not None and alpha is not None:
             self.weights.append((stage, partial(talk.by_token, alpha, stage.layout)))
         return hs, cs, message
 
@@ -129,7 +131,7 @@ class Run:
         hs, cs, message, alphas = recur(
             stage.layout, words, h, c, weights, channel, message_dropout
         )
-        if alphas:
+        if self.asked and alphas:
             joined = layer.join_weights(alphas, stage)
             self.weights.append((stage, lambda: joined))
         return hs, cs, message
@@ -148,9 +150,10 @@ class Run:
 
 
 def run_layers(
-    layer: GraphLSTM, x: Tensor, plan: Plan, state: GraphState | None
+    layer: GraphLSTM, x: Tensor, plan: Plan, state: GraphState | None, attention: bool
 ) -> tuple[list[Tensor], list[Run]]:
-    """Packed outputs ``[L, D·H]`` of each stage, and the runs of all layers and directions."""
+    """Packed outputs ``[L, D·H]`` of each stage, and the runs of all layers and directions, with
+    attention weights if they are wanted."""
     sources = [x.flatten(0, -2)] * len(plan.stages)
     indices = [word_index(stage, x) for stage in plan.stages]
     runs: list[Run] = []
@@ -159,6 +162,7 @@ def run_layers(
         outs = []
         for _ in range(1 + layer.bidirectional):
             runs.append(layer.make_run(len(runs), plan, state))
+            runs[-1].asked = attention
             outs.append(runs[-1](sources, indices, alike))
         sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
         alike = False  # from here on every node reads its own states

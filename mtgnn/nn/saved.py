@@ -74,6 +74,8 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
         name: _graph(value["graph"]) if isinstance(value, dict) else value
         for name, value in described["options"].items()
     }
+    if described["name"] == "adversarial":  # of files from before the pooling was the model's
+        options.setdefault("pooling", "last")
     return {"encoder": described["name"], "encoder_options": options}
 
 

@@ -33,7 +33,7 @@ class Scored(NamedTuple):
 
     Attributes:
         query: ``[Q, H, P·A]``.
-        sender: ``[R, H, P·A]``, of one owner or each row.
+        sender: ``[Q, H, P·A]``.
         word: Queries of the words, ``[L, P·A]`` or, where all blocks read the same, of one block.
         att: ``[Q, P, A]``, doubled; ``None`` for dot scores.
     """
@@ -51,7 +51,7 @@ def scored(scores: ScoreWeights, words: Words, size: int, layout: Layout) -> Sco
     query, sender, of_word, bias, att = prepare(scores, size)
     word = _of_words(words, of_word, bias, layout, query.size(2))
     if len(query) > 1 and layout.block_row is not None:
-        query = query.index_select(0, layout.block_row)
+        query, sender = (part.index_select(0, layout.block_row) for part in (query, sender))
         att = None if att is None else att.index_select(0, layout.block_row)
     return Scored(query, sender, word, att)
 
@@ -63,21 +63,21 @@ def _of_words(
     source = words.source
     if weight is not None and len(weight) > 1:
         assert words.index is not None
-        return by_row(source.index_select(0, words.index), weight, layout, bias)
+        return _by_row(source.index_select(0, words.index), weight, bias, layout)
     # A product over what there is, not for every token.
     word = source.new_zeros(len(source), width) if weight is None else source @ weight[0]
     word = word if bias is None else word + bias[0]
     return word if words.index is None else word.index_select(0, words.index)
 
 
-def by_row(values: Tensor, weight: Tensor, layout: Layout, bias: Tensor | None = None) -> Tensor:
-    """Values of tokens ``[L, …, F]`` times the matrix of their row, of ``[R, F, G]``, and with its
-    bias, of ``[R, G]``: ``[L, …, G]``."""
+def _by_row(values: Tensor, weight: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:
+    """Values of tokens ``[L, F]`` times the matrix of their row, of ``[R, F, G]``, and with its
+    bias, of ``[R, G]``: ``[L, G]``."""
     order, back, counts = layout.by_row
-    parts = values.index_select(0, order).split(counts)
-    products = [
-        part @ weight[row] + (0 if bias is None else bias[row]) for row, part in enumerate(parts)
-    ]
+    products = []
+    for row, part in enumerate(values.index_select(0, order).split(counts)):
+        product = part @ weight[row]
+        products.append(product if bias is None else product + bias[row])
     return torch.cat(products).index_select(0, back)
 
 
@@ -94,13 +94,10 @@ def edge_talk(
     """Senders whose states are known: edges of the same step."""
     mine = scored(scores, words, layer.hidden_size, stage.layout)
     tokens, mask, sent = memory.tokens, stage.by_token(stage.mask), sender_tokens(stage, memory)
-    keys = once = None
-    if mine.sender is not None and len(mine.sender) > 1:
-        keys = by_row(tokens[sent], mine.sender, stage.layout)
-    elif mine.sender is not None and mask.numel() <= 2 * tokens.size(0):
-        once = mine.sender[0]  # most tokens are read by one receiver
-    elif mine.sender is not None:
-        keys = tokens @ mine.sender[0]
+    keys, sender = None, mine.sender
+    several = mask.numel() > 2 * tokens.size(0)  # most tokens are read by several receivers
+    if sender is not None and len(sender) == 1 and several:
+        keys, sender = tokens @ sender[0], None
     return Edges(
         sent,
         mask,
@@ -110,7 +107,7 @@ def edge_talk(
         mine.att,
         tokens,
         keys,
-        once,
+        sender,
         _fixed(scores, stage.by_token(stage.edge), mask) if mine.query is None else None,
         dropout_of(layer),
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from . import score
 from .layout import Layout
-from .queries import add_vector, ask, ask_backward, vector_of
+from .queries import add_vector, ask, ask_backward, keys_backward, keys_of, vector_of
 from .talk import Drop, Running, Talk
 
 
@@ -25,9 +26,10 @@ class Edges(Talk):
         word: ``[L, P·A]``, that of the word.
         att: ``[Q, P, A]`` for additive scores, else ``None``.
         values: ``[*, H]``.
-        keys: ``[*, P·A]`` of the values, or of each token's senders ``[L, J, P·A]``, or ``None``.
-        sender: ``[H, P·A]``, which makes keys of values: instead of ``keys`` where most tokens are
-            read once, so that no keys need be stored; ``None`` for fixed weights.
+        keys: ``[*, P·A]``, or ``None``.
+        sender: ``[Q, H, P·A]``, which makes keys of values: instead of ``keys`` where most tokens
+            are read once, or by receivers with matrices of their own, so that no keys need be
+            stored; ``None`` for fixed weights.
         fixed: ``[L, J, P]``, weights that depend on the edge alone; else ``None``.
         drop: Dropout.
     """
@@ -68,7 +70,6 @@ class EdgesRunning(Running):
         super().__init__(layout, talk.drop, values)
         self.query, self.values = query, values
         self.token, self.mask, self.heads = talk.token, talk.mask, talk.heads
-        self.block = layout.slot // layout.width
         self.all_there = bool(talk.mask.all()) if talk.mask.device.type == "cpu" else False
 
     def prepare(self, h: Tensor) -> None:
@@ -81,7 +82,7 @@ class EdgesRunning(Running):
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, _, start, stop = self.layout.steps[t]
         here = slice(start, stop)
-        (values, keys), query = self.senders(here), self._queries(here, h)
+        (values, keys), query = self.senders(t, t + 1), self._queries(here, h)
         message = self.message[here].view(stop - start, self.heads, -1)
         for p in range(self.heads):
             alpha = self._weights(p, here, query, keys)
@@ -108,7 +109,7 @@ class EdgesRunning(Running):
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here]
         d_heads = d_message.unflatten(1, (self.heads, -1))
-        (values, keys), query = self.senders(here), self._queries(here, h)
+        (values, keys), query = self.senders(t, t + 1), self._queries(here, h)
         alpha = self.alpha[here]
         used, d_alpha = alpha, torch.bmm(values, d_heads.mT)  # [s, J, P]
         if self.keep_alpha is not None:
@@ -128,20 +129,23 @@ class EdgesRunning(Running):
             assert self.query is not None and self.d_query is not None and self.d_word is not None
             self.d_word[here] = d_query
             ask_backward(self.query, h, d_query, self.d_query, d_h)
-            self.keys_backward(here, values.flatten(0, 1), d_keys.flatten(0, 1), d_values)
+            self.keys_backward(t, t + 1, values, d_keys, d_values)
         self.d_values.index_add_(0, self.token[here].flatten(), d_values)
 
-    def keys_backward(self, here: slice, values: Tensor, d_keys: Tensor, d_values: Tensor) -> None:
-        """Hand on the keys' gradient ``[n · J, P·A]`` of some tokens; may add to ``d_values``."""
-        if self.d_keys is not None and self.d_keys.dim() == 3:
-            self.d_keys[here] = d_keys.view_as(self.d_keys[here])
-            return
+    def keys_backward(
+        self, first: int, last: int, values: Tensor, d_keys: Tensor, d_values: Tensor
+    ) -> None:
+        """Hand on the keys' gradient ``[n, J, P·A]`` of some steps; may add to that of values,
+        ``[n · J, H]``."""
         if self.d_keys is not None:
-            self.d_keys.index_add_(0, self.token[here].flatten(), d_keys)
+            token = self.token[self._tokens(first, last)].flatten()
+            self.d_keys.index_add_(0, token, d_keys.flatten(0, 1))
             return
         assert self.sender is not None and self.d_sender is not None
-        self.d_sender.addmm_(values.t(), d_keys)
-        d_values.addmm_(d_keys, self.sender.t())
+        by_token = d_values.view_as(values)
+        for part, blocks in self._portions(first, last):
+            mine = values[part].unflatten(0, (blocks, -1))
+            keys_backward(self.sender, mine, d_keys[part], self.d_sender, by_token[part])
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         return (
@@ -154,18 +158,45 @@ class EdgesRunning(Running):
             self.d_fixed,
         )
 
-    def senders(self, here: slice) -> tuple[Tensor, Tensor | None]:
-        """Values ``[n, J, H]`` and keys ``[n, J, P·A]`` that some tokens read."""
-        token = self.token[here]
+    def senders(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
+        """Values ``[n, J, H]`` and keys ``[n, J, P·A]`` that the tokens of some steps read."""
+        token = self.token[self._tokens(first, last)]
         values = self.values.index_select(0, token.flatten()).unflatten(0, token.shape)
         if self.query is None:
             return values, None
-        if self.sender is not None:
-            return values, values @ self.sender
-        assert self.keys is not None
-        if self.keys.dim() == 3:
-            return values, self.keys[here]
-        return values, self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
+        if self.keys is not None:
+            return values, self.keys.index_select(0, token.flatten()).unflatten(0, token.shape)
+        assert self.sender is not None
+        parts = [
+            keys_of(self.sender, values[part].unflatten(0, (blocks, -1)))
+            for part, blocks in self._portions(first, last)
+        ]
+        return values, parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _tokens(self, first: int, last: int) -> slice:
+        steps = self.layout.steps
+        return slice(steps[first].start, steps[last - 1].stop)
+
+    def _portions(self, first: int, last: int) -> Iterator[tuple[slice, int]]:
+        """Tokens of some steps, counted from the first one, that share a product: all where there
+        is one owner, else those of a step; and in how many blocks they stand."""
+        begin = self.layout.steps[first].start
+        assert self.sender is not None
+        if len(self.sender) == 1:
+            yield slice(0, self.layout.steps[last - 1].stop - begin), 1
+            return
+        for blocks, _, start, stop in self.layout.steps[first:last]:
+            yield slice(start - begin, stop - begin), blocks
+
+    def _block(self, here: slice) -> Tensor | None:
+        """The block of each token; ``None`` where score parameters have one owner."""
+        assert self.att is not None
+        return None if len(self.att) == 1 else self.block[here]
+
+    @cached_property
+    def block(self) -> Tensor:
+        """``[L]``, the block of each token."""
+        return self.layout.slot // self.layout.width
 
     def _queries(self, here: slice, h: Tensor) -> Tensor | None:
         """Queries ``[s, P·A]`` of a step."""
@@ -183,7 +214,7 @@ class EdgesRunning(Running):
             logits = torch.bmm(keys, query.unsqueeze(2)).squeeze(2)
         else:
             heard = None if self.all_there else self.mask[here].unsqueeze(1)
-            query, att = query.unsqueeze(1), vector_of(self.att, p, self.block[here])
+            query, att = query.unsqueeze(1), vector_of(self.att, p, self._block(here))
             return score.additive_weights(query, keys, att, heard, self.room).squeeze(1)
         return score.softmax(logits, None if self.all_there else self.mask[here], 1)
 
@@ -203,13 +234,14 @@ class EdgesRunning(Running):
         )
         if self.att is not None:
             assert self.d_att is not None
-            att = vector_of(self.att, p, self.block[here])
-            d_vector = torch.zeros_like(att)
+            block = self._block(here)
+            mine = query.unsqueeze(1), keys, vector_of(self.att, p, block)
             back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_query.unsqueeze(1), d_keys
-            score.additive_weights_backward(
-                query.unsqueeze(1), keys, att, *back, d_vector, self.room
-            )
-            add_vector(self.d_att, p, self.block[here], d_vector)
+
+            def add(d_att: Tensor) -> None:
+                score.additive_weights_backward(*mine, *back, d_att, self.room)
+
+            add_vector(self.d_att, p, block, add)
             return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         d_query.copy_(torch.bmm(d_logits.unsqueeze(1), keys).squeeze(1))

@@ -2,8 +2,8 @@
 
 Equal to :func:`mtgnn.ops.recurrence.recur`. No graph of small operations is recorded; a step is a
 few batched products over all nodes; the weights' gradients, and those of the words, are products
-over many steps at once; scores and tanh c are computed anew instead of stored; and of what the
-backward pass holds beside the stored states, only gradients of what is read grow with the length.
+over many steps at once; scores and tanh c are computed anew instead of stored; and beside the
+stored states the backward pass holds gradients of what is read and, of a mailbox, of what it says.
 """
 
 from __future__ import annotations

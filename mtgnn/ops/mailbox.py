@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -77,7 +78,6 @@ class MailboxRunning(Running):
         self.values = values.contiguous()
         self.keys = None if self.keys is None else self.keys.contiguous()
         self.talk, self.heads = talk, talk.heads
-        self.block = layout.slot[talk.place[0]] // layout.width  # that reads a mailbox
         starts = to_device([step.start for step in layout.steps], talk.place.device)
         self.within = talk.place - starts.unsqueeze(1)  # token of a mailbox within its step
         positions = talk.mask.size(1)
@@ -155,8 +155,20 @@ class MailboxRunning(Running):
             d_keys = [self.d_logits[..., p].mT @ queries[p] for p in range(self.heads)]
             self.d_keys = torch.cat(d_keys, -1)
         elif self.d_keys is not None and self.att is not None:
-            times_vectors(self.d_keys, self.att, self.block)  # once for all steps
+            block = self._block(len(self.d_keys))
+            times_vectors(self.d_keys, self.att, block)  # once for all steps
         return self.d_query, self.d_word, self.d_att, d_values, self.d_keys
+
+    def _block(self, count: int) -> Tensor | None:
+        """The block whose slot reads each of the first mailboxes; ``None`` where score parameters
+        have one owner."""
+        assert self.att is not None
+        return None if len(self.att) == 1 else self.block[:count]
+
+    @cached_property
+    def block(self) -> Tensor:
+        """``[M]``, the block whose slot reads a mailbox."""
+        return self.layout.slot[self.talk.place[0]] // self.layout.width
 
     def _open(self, t: int) -> _Open:
         return _Open(self, t)
@@ -177,7 +189,7 @@ class MailboxRunning(Running):
             logits = torch.bmm(box.keys_of(p), own).squeeze(2)
         else:
             own, mask = query.chunk(self.heads, -1)[p].unsqueeze(1), box.mask.unsqueeze(1)
-            keys, att = box.keys_of(p), vector_of(self.att, p, self.block[: box.count])
+            keys, att = box.keys_of(p), vector_of(self.att, p, self._block(box.count))
             return score.additive_weights(own, keys, att, mask, self.room).squeeze(1)
         return score.softmax(logits, box.mask, 1)
 
@@ -195,12 +207,14 @@ class MailboxRunning(Running):
         if self.att is not None:
             assert self.d_att is not None and self.d_keys is not None
             d_keys = self.d_keys[: box.count, : box.end].chunk(self.heads, -1)[p]
-            att = vector_of(self.att, p, self.block[: box.count])
-            d_vector = torch.zeros_like(att)
+            block = self._block(box.count)
+            mine = own.unsqueeze(1), box.keys_of(p), vector_of(self.att, p, block)
             back = alpha.unsqueeze(1), d_alpha.unsqueeze(1), d_own.unsqueeze(1), d_keys
-            mine = own.unsqueeze(1), box.keys_of(p), att
-            score.additive_weights_backward(*mine, *back, d_vector, self.room, add=True)
-            add_vector(self.d_att, p, self.block[: box.count], d_vector)
+
+            def add(d_att: Tensor) -> None:
+                score.additive_weights_backward(*mine, *back, d_att, self.room, add=True)
+
+            add_vector(self.d_att, p, block, add)
             return
         d_logits = score.softmax_backward(alpha, d_alpha, 1)
         d_own.copy_(torch.bmm(d_logits.unsqueeze(1), box.keys_of(p)).squeeze(1))

@@ -5,6 +5,8 @@ Parameters have Q owners, as first dimension: one for all blocks, or each block 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -36,27 +38,53 @@ def ask_backward(query: Tensor, h: Tensor, d_asked: Tensor, d_query: Tensor, d_h
     d_h.baddbmm_(by_block, first(query, len(h)).mT)
 
 
-def vector_of(att: Tensor, p: int, block: Tensor) -> Tensor:
+def keys_of(sender: Tensor, values: Tensor) -> Tensor:
+    """Keys ``[blocks · width, J, P·A]`` of values ``[blocks, width, J, H]`` of a step, by matrices
+    ``[Q, H, P·A]``."""
+    if len(sender) == 1:
+        return values.flatten(0, 1) @ sender[0]
+    keys = torch.bmm(values.flatten(1, 2), first(sender, len(values)))
+    return keys.view(-1, values.size(2), keys.size(2))
+
+
+def keys_backward(
+    sender: Tensor, values: Tensor, d_keys: Tensor, d_sender: Tensor, d_values: Tensor
+) -> None:
+    """Add the gradient ``d_keys`` of :func:`keys_of` to those of ``sender`` and ``values``."""
+    if len(sender) == 1:
+        d_keys = d_keys.flatten(0, 1)
+        d_sender[0].addmm_(values.flatten(0, 2).t(), d_keys)
+        d_values.view(-1, d_values.size(-1)).addmm_(d_keys, sender[0].t())
+        return
+    blocks = len(values)
+    by_block = d_keys.view(blocks, -1, d_keys.size(2))
+    first(d_sender, blocks).baddbmm_(values.flatten(1, 2).mT, by_block)
+    d_values.view(blocks, -1, d_values.size(-1)).baddbmm_(by_block, first(sender, blocks).mT)
+
+
+def vector_of(att: Tensor, p: int, block: Tensor | None) -> Tensor:
     """The vector of one head: ``[A]``, or of slots in some blocks ``[n, A]``.
 
     Args:
         att: ``[Q, P, A]``.
         p: The head.
-        block: ``[n]``, the block of each slot.
+        block: ``[n]``, the block of each slot; ``None`` where one owner has all.
     """
-    return att[0, p] if len(att) == 1 else att[:, p].index_select(0, block)
+    return att[0, p] if block is None else att[:, p].index_select(0, block)
 
 
-def add_vector(d_att: Tensor, p: int, block: Tensor, grad: Tensor) -> None:
-    """Add the gradient of :func:`vector_of`."""
-    if len(d_att) == 1:
-        d_att[0, p] += grad
-    else:
-        d_att[:, p].index_add_(0, block, grad)
+def add_vector(d_att: Tensor, p: int, block: Tensor | None, add: Callable[[Tensor], None]) -> None:
+    """Let ``add`` add to the gradient of :func:`vector_of`."""
+    if block is None:
+        add(d_att[0, p])
+        return
+    grad = d_att.new_zeros(len(block), d_att.size(2))
+    add(grad)
+    d_att[:, p].index_add_(0, block, grad)
 
 
-def times_vectors(d_keys: Tensor, att: Tensor, block: Tensor) -> Tensor:
+def times_vectors(d_keys: Tensor, att: Tensor, block: Tensor | None) -> Tensor:
     """Multiply gradients of keys ``[n, J, P·A]`` by the vectors of the slots that read them."""
-    if len(att) == 1:
+    if block is None:
         return d_keys.mul_(att.flatten())
     return d_keys.mul_(att.flatten(1).index_select(0, block).unsqueeze(1))

@@ -35,6 +35,18 @@ def test_documents_end_sentences_whatever_stands_beside_the_mark(mark: bytes) ->
     assert [sentence.words for sentence in sentences] == [["A"], ["B", "C"]]
 
 
+def test_a_document_is_marked_by_a_word() -> None:
+    marked = b"N dog\n-X- -DOCSTART-\nN cat\n-DOCSTART-\nN emu\n"
+    found = read_columns(marked, "file", {"p": 0}, word=1)
+    assert [(s.words, s.tags["p"]) for s in found] == [
+        (["dog"], ["N"]),
+        (["cat"], ["N"]),
+        (["emu"], ["N"]),
+    ]
+    [sentence] = read_columns(b"-DOCSTART- is\tN\n", "file", {"p": 1}, separator="\t")
+    assert sentence.words == ["-DOCSTART- is"]
+
+
 def test_only_a_line_feed_ends_a_line() -> None:
     content = "\ufeffa\x85b\tNN\tO\r\nc\u2028\tNN\tO\r\n\r\nd e\tNN\tO".encode()
     assert [sentence.words for sentence in read(content, separator="\t")] == [
@@ -46,7 +58,12 @@ def test_only_a_line_feed_ends_a_line() -> None:
 def test_separators() -> None:
     assert read(b"a \t NN  O\n")[0].words == ["a"]
     assert read(b" a \t NN  O \t\n")[0].tags == {"pos": ["NN"], "ner": ["O"]}
-    assert read("New\xa0York NN O\n".encode())[0].words == ["New\xa0York"]
+    assert read("New\xa0York NN O\xa0\n".encode())[0] == (
+        ["New\xa0York"],
+        {"pos": ["NN"], "ner": ["O"]},
+        1,
+    )
+    assert read(b"a NN O\r\r\n")[0].tags["ner"] == ["O"]
     assert read(b"a b\tNN\tO\n", separator="\t")[0].words == ["a b"]
     with pytest.raises(ValueError, match="line 1: expected 3 columns, got 1: 'a NN O'"):
         read(b"a NN O\n", separator="\t")

@@ -13,7 +13,7 @@ from torch_geometric.nn import GATv2Conv
 from torch_geometric.testing import withPackage
 
 from mtgnn import TaskGraph
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM, graph_lstm
 from mtgnn.ops import kernels_ran, sparse
 from mtgnn.testing import random_batch, randomise
 
@@ -171,6 +171,23 @@ def test_memory_of_a_sparse_graph_goes_with_its_edges() -> None:
         return sum(sizes.values())
 
     assert kept(60) < 2.2 * kept(30)
+
+
+def test_weights_that_nobody_asks_for_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    run = graph_lstm.run_layers
+
+    def spy(*arguments: Any) -> Any:
+        outs, runs = run(*arguments)
+        held.append(sum(len(one.weights) for one in runs))
+        return outs, runs
+
+    monkeypatch.setattr(graph_lstm, "run_layers", spy)
+    for kernel in ("reference", "auto"):
+        layer = CompleteGraphLSTM(E, H, K, num_layers=2, bidirectional=True, kernel=kernel)
+        layer(words().float(), LENGTHS, TASK)
+        layer(words().float(), LENGTHS, TASK, return_attention_weights=True)
+    assert held == [0, 4, 0, 4]
 
 
 def by_segment(source: Tensor, ends: Tensor, reduce: str) -> Tensor:

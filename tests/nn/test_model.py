@@ -1,5 +1,7 @@
 """The whole model: logits, losses, predictions."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -73,6 +75,19 @@ def test_the_discriminator_reads_what_the_heads_read() -> None:
     for pooling, expected in (("max", "max"), ("mean", "mean"), ("attention", "last")):
         assert model("adversarial", pooling=pooling).encoder.pooling == expected
     assert model("adversarial", encoder_options={"pooling": "last"}).encoder.pooling == "last"
+    with pytest.raises(ValueError, match="'attention'.* got 'median'"):
+        model("adversarial", pooling="median")
+
+
+def test_files_from_before_keep_their_discriminator(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    net = model("adversarial")
+    net._encoder["options"] = {}  # as it was written
+    net.save(path)
+    assert MultiTaskModel.load(path).encoder.pooling == "last"
+    net = model("adversarial")
+    net.save(path)
+    assert MultiTaskModel.load(path).encoder.pooling == "max"
 
 
 @pytest.mark.parametrize("embedding", ["shared", "task"])

@@ -154,13 +154,11 @@ class NativeEdges(NativeBoxes):
         return slice(steps[span[0]].start, steps[span[1] - 1].stop)
 
     def open(self, span: Span) -> None:
-        here = self._here(span)
-        self.values, self.keys = self.running.senders(here)
-        self.made.open(here.start, self.values, self.keys)
+        self.values, self.keys = self.running.senders(*span)
+        self.made.open(self._here(span).start, self.values, self.keys)
 
     def open_backward(self, span: Span) -> None:
         self.open(span)
-        self.span = span
         running, (count, places, _) = self.running, self.values.shape
         new = self.values.new_empty
         self.d_sent, self.d_keys = new(count, running.message.size(1)), None
@@ -179,21 +177,21 @@ class NativeEdges(NativeBoxes):
             used = used * running.keep_alpha[here]
         d_values = torch.bmm(used, self.d_sent.unflatten(1, (running.heads, -1))).flatten(0, 1)
         if self.spoken:
-            running.keys_backward(here, self.values.flatten(0, 1), self._keys_gradient(), d_values)
+            running.keys_backward(*span, self.values, self._keys_gradient(here), d_values)
         else:
             assert running.d_fixed is not None and self.d_scores is not None
             running.d_fixed[here] = self.d_scores
         running.d_values.index_add_(0, running.token[here].flatten(), d_values)
 
-    def _keys_gradient(self) -> Tensor:
-        """``[n · J, P·A]``."""
+    def _keys_gradient(self, here: slice) -> Tensor:
+        """``[n, J, P·A]``."""
         if self.d_keys is not None:
             assert self.running.att is not None
-            block = self.running.block[self._here(self.span)]
-            return times_vectors(self.d_keys, self.running.att, block).flatten(0, 1)
+            block = None if len(self.running.att) == 1 else self.running.block[here]
+            return times_vectors(self.d_keys, self.running.att, block)
         assert self.d_scores is not None and self.queries is not None
         queries = self.queries.unflatten(1, (self.running.heads, -1)).unsqueeze(1)
-        return (self.d_scores.unsqueeze(3) * queries).flatten(2).flatten(0, 1)
+        return (self.d_scores.unsqueeze(3) * queries).flatten(2)
 
 
 class NativeMailbox(NativeBoxes):
