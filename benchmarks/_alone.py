@@ -20,7 +20,8 @@ from mtgnn.data import Vocabulary
 from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel
 
-SHARE = 4  # of the batch of all tasks, so that an epoch of one has some updates
+SHARE = 4  # of the batch of all tasks
+UPDATES = 90  # an epoch, as for a model of all tasks in smaller batches
 
 
 class SeparateModels(nn.Module):
@@ -61,13 +62,18 @@ def train_alone(
     vectors: Tensor | None,
     options: Mapping[str, Any],
     progress: bool | str = False,
+    **encoder_options: Any,
 ) -> tuple[SeparateModels, FitResult]:
-    """Train a model of every task; arguments as for ``build_model`` and ``train``."""
+    """Train a model of every task; arguments as for ``build_model`` and ``train``.
+
+    In the result, what is no mean, sum or most over tasks is of the first one.
+    """
     size = max(SMALLEST_BATCH, options["batch_size"] // SHARE)
-    own = {**options, "batch_size": min(size, options["batch_size"])}
+    own = {**options, "batch_size": min(size, options["batch_size"]), "updates": UPDATES}
     models, found = [], {}
     for k, (task, names) in enumerate(classes.items()):
-        model = build_model(name, own, Namespace(classes={task: names}), vocabulary, vectors)
+        texts_of = Namespace(classes={task: names})
+        model = build_model(name, own, texts_of, vocabulary, vectors, **encoder_options)
         title = f"{progress}, {task}" if progress else progress
         parts = (only(part, k) for part in (texts, dev))
         found[task] = train(model, *parts, own, title)

@@ -16,6 +16,7 @@ from _settings import (
     PROTOCOLS,
     SETTINGS,
     base,
+    fraction,
     than,
 )
 from _significance import half_width, holm, wilcoxon_p
@@ -130,9 +131,14 @@ def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     for setting, entry in SETTINGS.items():
         for model in GRAPHS if not entry.ablation else ():
             yield family([(setting, model, name, (setting, name)) for name in BASELINES])
-    rivals = [(name, b) for name, entry in SETTINGS.items() if entry.rival for b in BASELINES]
+    first = PROTOCOLS[data].base
+    rivals = [
+        (name, baseline)
+        for name, entry in SETTINGS.items()
+        if entry.rival and fraction(name, data) == fraction(first, data)
+        for baseline in BASELINES
+    ]
     for model in GRAPHS:
-        first = PROTOCOLS[data].base
         told = [(side, f"{side[1]}, {SETTINGS[side[0]].about}") for side in rivals]
         yield family([(first, model, against, side) for side, against in told])
     for model in MODELS:
@@ -205,6 +211,8 @@ def compare(pair: Pair, p: Sequence[float] | None, bootstrap: Sequence[Row]) -> 
     over_seeds = f"{mean - half:+.1f} to {mean + half:+.1f}" if len(by_seeds) > 2 else "–"
     named = {"setting": pair.setting, "model": pair.model, "against": pair.against}
     known = select(bootstrap, **named, seeds=" ".join(pair.seeds)) if p else []
+    # Of runs that were made again without their texts here, it would be that of the old ones.
+    known = [row for row in known if abs(float(row["difference"]) - mean) < 0.02]
     return [
         str(len(pair.seeds)),
         f"{mean:+.1f}",

@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from _lock import locked
+
 Row = dict[str, str]
 
 
@@ -37,6 +39,17 @@ def append(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer.writerows(rows)
     with path.open("a", newline="", encoding="utf-8") as file:
         file.write(text.getvalue())
+
+
+def append_new(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequence[str]) -> bool:
+    """Add the rows of a finished run, unless another process has added some with the same values
+    of ``key`` meanwhile; returns whether they were added."""
+    with locked(path):
+        new = [tuple(row[name] for name in key) for row in rows]
+        if any(tuple(row[name] for name in key) in new for row in read(path)):
+            return False
+        append(path, columns, rows)
+    return True
 
 
 def replace(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequence[str]) -> None:

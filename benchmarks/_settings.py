@@ -67,7 +67,9 @@ SETTINGS: dict[str, Setting] = {
     "headline": Setting("all training texts"),
     "quarter": Setting("25 % of the training texts", fraction=0.25),
     "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
-    "matched": Setting("as many parameters in every encoder", match="star"),
+    "matched": Setting(
+        "as many parameters in every encoder", match="star", tuned="quarter-matched"
+    ),
     "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
     # The star's mailbox knows the whole text; here the baselines do, too.
     "quarter-bidirectional": Setting(
@@ -80,6 +82,7 @@ SETTINGS: dict[str, Setting] = {
         "25 % of the training texts, as many parameters in every encoder",
         fraction=0.25,
         match="star",
+        tuned="quarter-matched",
         rival=True,
     ),
     "edges-equal": Setting("all senders weigh the same", ("complete",), ablation=True, equal=True),
@@ -108,6 +111,7 @@ SETTINGS: dict[str, Setting] = {
         "states of 200",
         ("shared", "adversarial", "shared_mailbox"),
         options={"hidden_size": 200},
+        tuned="wide",
         ablation=True,
         rival=True,
     ),

@@ -153,8 +153,9 @@ class Study:
         options = {**self.run_options(run), "learning_rate": learning_rate}
         texts, given = self.of(run.seed), self.train_texts(run)
         if run.model == "single":
-            further = self.words(run.seed), self.vectors, options, progress
-            return train_alone(run.model, given, texts.dev, texts.classes, *further)
+            parts = given, texts.dev, texts.classes, self.words(run.seed), self.vectors
+            further = SETTINGS[run.setting].encoder
+            return train_alone(run.model, *parts, options, progress, **further)
         model = self.build(run)
         return model, train(model, given, texts.dev, options, progress)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _record import Row, append, read
+from _record import Row, append, read, replace
 from _tagging_graphs import EDGE
 from _tagging_plan import TOGETHER
 from _tagging_scores import COLUMNS, JOINT, KEY
@@ -60,6 +60,11 @@ class Record:
         new = [row for row in rows if tuple(row[name] for name in part.key) not in known]
         if new:
             append(self.file(part), (*part.key, *part.values), new)
+
+    def replace(self, part: Part, rows: Sequence[Row]) -> None:
+        """Put rows in the place of those with the same key."""
+        if rows:
+            replace(self.file(part), (*part.key, *part.values), rows, part.key)
 
     def check_settings(self, options: argparse.Namespace) -> None:
         """Stop where a scope has results of other settings, or nobody knows of which."""

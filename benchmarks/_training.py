@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from _examples import group_rates
+from _passes import SeveralPasses, passes_for
 from torch_geometric.data import Data
 
-from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
+from mtgnn.lightning import FitResult, fit
 from mtgnn.nn import MultiTaskModel
 
 
@@ -20,13 +21,18 @@ def train(
     options: Mapping[str, Any],
     progress: bool | str = False,
 ) -> FitResult:
-    """Train a model to its best epoch on dev; checkpoints and logs are thrown away."""
-    data = MultiTaskDataModule(
+    """Train a model to its best epoch on dev; checkpoints and logs are thrown away.
+
+    ``options`` may have ``updates``: how many an epoch has at least, by several passes.
+    """
+    size = options["batch_size"]
+    data = SeveralPasses(
+        passes_for(options.get("updates", 1), len(texts), size),
         texts,
         dev,
         None,
         model.vocabulary,
-        batch_size=options["batch_size"],
+        batch_size=size,
         max_length=options["max_length"],
         seed=options["seed"],
     )

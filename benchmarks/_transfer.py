@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -75,12 +74,10 @@ class Run:
         number = len(self.others(task)) if method.pretrained else 0  # a new task is the last one
         train = draw(self.texts.of("train", task, number), labels, self.seed)
         dev = self.texts.of("dev", task, number)
-        # Few texts in small batches and several times an epoch: dev is read after some updates.
         size = min(options.batch_size, max(4, len(train) // 6))
-        train = train * max(1, math.ceil(options.updates * size / len(train)))
         # No decay: the numbers of edges into other tasks have no gradient, and shall stay.
         how = {"epochs": options.adapt_epochs, "patience": options.adapt_patience}
-        how |= {"batch_size": size, "weight_decay": 0.0}
+        how |= {"batch_size": size, "weight_decay": 0.0, "updates": options.updates}
         best: tuple[float, MultiTaskModel] | None = None
         for rate in options.adapt_learning_rate:
             model = self.start(method, task)
@@ -116,17 +113,9 @@ class Run:
             vectors=self.vectors,
         )
 
-    def rate(self, method: Method) -> float:
-        """The rate for a model of the other tasks: that which ``accuracy.py`` chose for it."""
-        if self.options.learning_rate is not None:
-            return float(self.options.learning_rate)
-        data = self.options.data
-        own = Choices(CHOICES).content.get(data, {}).get(PROTOCOLS[data].base, {})
-        return float(own.get(method.encoder, {}).get("chosen", PROTOCOLS[data].grid[1]))
-
     def pretrained(self, method: Method, task: str) -> MultiTaskModel:
         """A model of all tasks but those that are left out, from the file if it is there."""
-        others, rate = self.others(task), self.rate(method)
+        others, rate = self.others(task), rates(self.options)[method.encoder]
         told = [f"{key}={value}" for key, value in method.options.items()]
         name = "-".join([method.encoder, *told, f"rate={rate}"])
         left_out = "+".join(name for name in self.tasks if name not in others)
@@ -139,7 +128,7 @@ class Run:
             # With a share of the texts as many updates as with all of them.
             size = max(SMALLEST_BATCH, round(self.options.batch_size * self.options.share))
             model = self.build(method, others)
-            self.fit(model, train, dev, {"batch_size": size, "learning_rate": rate})
+            self.fit(model, train, dev, {"batch_size": size, "learning_rate": rate, "updates": 1})
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}")  # another process may be at it too
             model.cpu().save(part)
@@ -159,6 +148,23 @@ class Run:
         """Train to the best epoch on dev; its accuracy there."""
         options = {**vars(self.options), **how, "seed": self.seed}
         return fit_to_dev(model, train, dev, options).dev_accuracy
+
+
+def rates(options: argparse.Namespace) -> dict[str, float]:
+    """For each encoder the rate for a model of the other tasks: as was said, or as ``accuracy.py``
+    chose for it (of graphs, for those that read whole texts).
+
+    Raises:
+        SystemExit: If neither was done.
+    """
+    encoders = dict.fromkeys(method.encoder for method in METHODS.values() if method.pretrained)
+    if options.learning_rate is not None:
+        return {encoder: float(options.learning_rate) for encoder in encoders}
+    own = Choices(CHOICES).content.get(options.data, {}).get(PROTOCOLS[options.data].base, {})
+    missing = [encoder for encoder in encoders if "chosen" not in own.get(encoder, {})]
+    if missing:
+        raise SystemExit(f"{CHOICES.name} has no rates of {missing}: tune, or say --learning-rate")
+    return {encoder: float(own[encoder]["chosen"]) for encoder in encoders}
 
 
 def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from _lock import locked
+
 Try = dict[str, Any]
+BEYOND = 6  # rates beyond the grid at most
 
 
 class Choices:
@@ -33,10 +36,11 @@ class Choices:
     ) -> list[tuple[float, int]]:
         """What is still to be tried: the grid and, while the best rate is at an end of what was
         tried, the next one beyond that end. A grid of one rate is left as it is."""
+        self.content = self._read()
         tries = self.tries(data, setting, model)
         done = {(t["learning_rate"], t["seed"]) for t in tries}
         rates = sorted(grid)
-        while True:
+        while len(rates) < len(grid) + BEYOND:
             left = [(rate, seed) for rate in rates for seed in seeds if (rate, seed) not in done]
             if left or len(grid) == 1:
                 return left
@@ -44,12 +48,16 @@ class Choices:
             if rates[0] < best < rates[-1]:
                 return []
             rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, 2 * rates[-1]]
+        return []
 
     def add(self, data: str, setting: str, model: str, tried: Try) -> None:
-        """Keep a try, in the file too."""
-        own = self._reread(data, setting, model)
-        own.setdefault("tried", []).append(tried)
-        self._write()
+        """Keep a try, in the file too, unless another process has made it meanwhile."""
+        with locked(self.path):
+            tries = self._reread(data, setting, model).setdefault("tried", [])
+            place = tried["learning_rate"], tried["seed"]
+            if place not in [(one["learning_rate"], one["seed"]) for one in tries]:
+                tries.append(tried)
+                self._write()
 
     def choose(
         self, data: str, setting: str, model: str, grid: tuple[float, ...], seeds: tuple[int, ...]
@@ -63,15 +71,18 @@ class Choices:
         missing = self.missing(data, setting, model, grid, seeds)
         if missing:
             raise ValueError(f"{data}, {setting}, {model}: not yet tried are {missing}")
-        tries, own = self.tries(data, setting, model), self._reread(data, setting, model)
-        rates = {t["learning_rate"] for t in tries if t["seed"] in seeds}
-        rate = _best(tries, sorted(rates), seeds)
-        if own.setdefault("chosen", rate) != rate:
-            raise ValueError(
-                f"{data}, {setting}, {model}: chosen was {own['chosen']}, now it would be {rate}; "
-                "remove that choice and the rows that were made with it"
-            )
-        self._write()
+        with locked(self.path):
+            own = self._reread(data, setting, model)
+            rates = {t["learning_rate"] for t in own["tried"] if t["seed"] in seeds}
+            rate = _best(own["tried"], sorted(rates), seeds)
+            if own.get("chosen", rate) != rate:
+                raise ValueError(
+                    f"{data}, {setting}, {model}: chosen was {own['chosen']}, now it would be "
+                    f"{rate}; remove that choice and the rows that were made with it"
+                )
+            if "chosen" not in own:
+                own["chosen"] = rate
+                self._write()
         return rate
 
     def _read(self) -> dict[str, Any]:

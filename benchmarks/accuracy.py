@@ -38,7 +38,7 @@ import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
 from _examples import table
-from _record import Row, append, read, replace, select
+from _record import Row, append, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -123,18 +123,25 @@ class Accuracy:
                 self.choices.add(self.data, run.setting, run.model, tried)
                 print(f"{title}: dev {done.dev_accuracy:.4f}", flush=True)
 
+    def rate(self, run: Run) -> float:
+        """The learning rate that was chosen for a run."""
+        setting = tuned(run.setting, self.data)
+        return self.choices.choose(
+            self.data, setting, run.model, self.grid, self.protocol.tuning_seeds
+        )
+
     def run(self) -> None:
-        """Make the runs that are missing; another process may make some of them meanwhile."""
+        """Make the runs that are missing; another process may make some of them meanwhile.
+
+        Raises:
+            ValueError: If tries have changed a choice that runs were made with.
+        """
+        for run in self.runs():
+            self.rate(run)  # also of those that are finished
         for run in self.left():
             if run not in self.left():
                 continue
-            rate = self.choices.choose(
-                self.data,
-                tuned(run.setting, self.data),
-                run.model,
-                self.grid,
-                self.protocol.tuning_seeds,
-            )
+            rate = self.rate(run)
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
             right, tested = self.study.test(model, run), self.study.reviews(run.seed)
@@ -155,8 +162,8 @@ class Accuracy:
                 for kind, scores in accuracies(right, tested, model.tasks).items()
                 for task, score in scores.items()
             ]
-            append(self.record, ACCURACY, new)
-            print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
+            if append_new(self.record, ACCURACY, new, ACCURACY[:4]):
+                print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
 
     def summary(self) -> None:
         """Print all tables, and write the intervals of the bootstrap."""

@@ -198,7 +198,7 @@ class Report:
         return [markdown(tables.crf_table(rows))]
 
     def tagging_graphs(self, rows: Sequence[Row]) -> list[str]:
-        shown = {"scope": TOGETHER, "model": "complete"}
+        shown = {"scope": TOGETHER, "model": "complete", "head": "crf"}
         own = select(rows, **shown)
         if not own:
             return [f"*Not run yet:* `python {COMMANDS['tagging_graphs']}`"]

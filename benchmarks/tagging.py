@@ -205,7 +205,8 @@ def main() -> None:
         if options.estimate:
             return
         record.keep_settings(options)
-        record.add(SIZES, [bench.size(run) for run in every if run.seed == options.seeds[0]])
+        kinds = {run._replace(seed=0): run for run in reversed(left)}
+        record.replace(SIZES, [bench.size(run) for run in kinds.values()])
         start = time.perf_counter()
         for number, run in enumerate(left, 1):
             finish(bench, run)

@@ -19,14 +19,14 @@ Methods, each at every number of labels:
 training texts that is learned from: four at a time and a quarter for FDU-MTL, so that a seed takes
 hours and not days. The new task has as many labels as ``--labels`` says, up to all.
 
-Models of the other tasks train as in ``accuracy.py``, with the rates that it chose. Adapting is
-the same for all methods: few texts are read several times an epoch, so that it has at least
-``--updates`` updates, and the task's dev texts choose the epoch and one of
-``--adapt-learning-rate``; only then are its test texts read, once. All see the same labelled texts
-(balanced, the smaller sets within the larger ones), vocabulary and word vectors; these come from
-the training and unlabelled texts of all tasks, also the new one: they need no labels. The dev set
-has its full size at every number of labels: what is compared is training, not tuning, on few
-labels.
+Models of the other tasks train as in ``accuracy.py``, on FDU-MTL with the rates that it chose (of
+graphs, for those that read whole texts). Adapting is the same for all methods: an epoch has at
+least ``--updates`` updates, of few texts by several passes, and the task's dev texts choose the
+epoch and one of ``--adapt-learning-rate``; only then are its test texts read, once. All see the
+same labelled texts (balanced, the smaller sets within the larger ones), vocabulary and word
+vectors; these come from the training and unlabelled texts of all tasks, also the new one: they
+need no labels. The dev set has its full size at every number of labels: what is compared is
+training, not tuning, on few labels.
 
     python benchmarks/transfer.py
     python benchmarks/transfer.py --data fdu-mtl --root data/fdu-mtl
@@ -45,9 +45,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from _record import Row, append, by_seed, read, select, spread
+from _record import Row, append_new, by_seed, read, select, spread
 from _settings_file import keep_settings
-from _transfer import Run, settings_of
+from _transfer import Run, rates, settings_of
 from _transfer_methods import METHODS, missing
 
 from mtgnn.ops import keep_memory
@@ -68,7 +68,7 @@ DEFAULTS = {
         "patience": None,
         "batch_size": 32,
         "learning_rate": 5e-3,
-        "adapt_learning_rate": [2e-3, 1e-2],
+        "adapt_learning_rate": [1e-3, 4e-3, 1.6e-2],
         "weight_decay": 3e-4,
         "clip": 1.0,
         "min_count": 1,
@@ -85,7 +85,7 @@ DEFAULTS = {
         "epochs": 20,
         "patience": 3,
         "batch_size": 64,
-        "adapt_learning_rate": [1e-3, 4e-3],
+        "adapt_learning_rate": [2.5e-4, 1e-3, 4e-3],
         "weight_decay": 0.0,
         "clip": 1.0,
         "min_count": 2,
@@ -202,9 +202,9 @@ def adapt_all(run: Run, methods: Sequence[str], tasks: Sequence[str]) -> None:
                     {**named, "reviews": reviews, "test": f"{score:.4f}"}
                     for reviews, score in scores.items()
                 ]
-                append(options.csv, COLUMNS, rows)
                 took = time.perf_counter() - start
-                print(*key, rows[0]["test"], f"{took:.0f} s", flush=True)
+                if append_new(options.csv, COLUMNS, rows, COLUMNS[:4]):
+                    print(*key, rows[0]["test"], f"{took:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -213,7 +213,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     methods = possible(options.methods)
-    keep_settings(options.csv, settings_of(options))
+    keep_settings(options.csv, {**settings_of(options), "rates": rates(options)})
     for seed in options.seeds:
         run = Run(options, seed)
         unknown = sorted(set(options.tasks or ()) - set(run.tasks))

@@ -106,10 +106,11 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
 
 
 def update_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path: Path) -> None:
-    """Write rows of models, heads and seeds; those of others that the file holds are kept."""
+    """Write rows of corpora, models, heads and seeds; those of others that the file holds are
+    kept."""
 
     def run(row: Mapping[str, object]) -> tuple[str, ...]:
-        return tuple(str(row.get(name)) for name in ("model", "head", "seed"))
+        return tuple(str(row.get(name)) for name in ("corpus", "model", "head", "seed"))
 
     new = {run(row) for row in rows}
     kept: list[dict[str, str]] = []

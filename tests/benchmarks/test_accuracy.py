@@ -104,6 +104,11 @@ def test_single_models_train_each_by_itself(program: Program, study: Any) -> Non
         labels = own.classes[name]
         expected = [labels.index(p.label) == int(i.y) for p, i in zip(told, items, strict=True)]
         assert right[texts.task == k].tolist() == expected
+    both = run_of(program, "quarter-bidirectional", "single")
+    study.options["epochs"] = 1
+    for own in study.train(both, 0.01)[0].models:
+        assert own.encoder.bidirectional
+    study.options["epochs"] = 3
     # What another task's texts say changes nothing.
     alone = program("_alone")
     texts, options = study.texts(0), {**study.run_options(run), "learning_rate": 0.01}

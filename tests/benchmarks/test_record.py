@@ -34,6 +34,17 @@ def test_rows_of_a_key_are_replaced(program: Program, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
 
 
+def test_a_run_that_another_process_has_made_is_not_added(program: Program, tmp_path: Path) -> None:
+    record, path = program("_record"), tmp_path / "record.csv"
+    rows = [{"task": task, "seed": "1", "test": "0.5"} for task in "ab"]
+    columns, key = ("task", "seed", "test"), ("seed",)
+    assert record.append_new(path, columns, rows, key)
+    assert not record.append_new(path, columns, [{**rows[0], "test": "0.6"}], key)
+    assert record.append_new(path, columns, [{**rows[0], "seed": "2"}], key)
+    assert len(record.read(path)) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
+
+
 def test_means_need_the_same_tasks(program: Program) -> None:
     record = program("_record")
     rows = [

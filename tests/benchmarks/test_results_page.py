@@ -183,7 +183,8 @@ def test_every_record_has_its_tables_and_pictures(
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
-        "| 20 | all | scratch | 1 | +0.0 | 0 of 2 | 1.0000 | 1.0000 |",
+        # One seed has no p; of one that was cut off nothing is said.
+        "| 20 | all | scratch | 1 | +0.0 | 0 of 2 | – | – |",
         # Mean +1, +2, +3 by seed: t = 4.303. Four tasks up by 3 to 6, one down by 3: exact p.
         "| 20 | all | shared | 3 | +3.0 ± 2.5 | 4 of 5 | 0.1875 | 0.3750 |",
         "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 12,345 |",
@@ -264,8 +265,14 @@ def test_an_interval_of_other_seeds_is_not_shown(program: Program) -> None:
     rows = accuracy_rows("headline", ["shared", "star"])
     named = {"dataset": "fdu-mtl", "setting": "headline", "model": "star", "against": "shared"}
     interval = {**named, "reviews": "all", "low": "+1.23", "high": "+4.56"}
-    for seeds, shown in (("0 1 2", "+1.23 to +4.56"), ("0 1", "–")):
-        known = [{**interval, "seeds": seeds}]
+    known_interval = "+1.23 to +4.56"
+    # Of other seeds, or of other runs of these.
+    for seeds, mean, shown in (
+        ("0 1 2", "+3.0", known_interval),
+        ("0 1", "+3.0", "–"),
+        ("0 1 2", "+2.9", "–"),
+    ):
+        known = [{**interval, "seeds": seeds, "difference": mean}]
         tables, _ = program("_comparison").comparisons(rows, "fdu-mtl", known, "all")
         assert tables["headline"][1][0][-1] == shown
 

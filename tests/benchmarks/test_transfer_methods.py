@@ -86,17 +86,33 @@ def test_where_nothing_is_frozen_all_learns(program: Program, run: Any, name: st
 
 
 def test_few_texts_are_read_several_times_an_epoch(program: Program, run: Any) -> None:
+    passes = program("_passes")
+    assert [passes.passes_for(30, texts, 4) for texts in (20, 21, 120, 500)] == [6, 5, 1, 1]
     seen: list[tuple[int, Any]] = []
     run.fit = lambda model, train, dev, how: seen.append((len(train), how)) or 0.5
-    run.options.updates = 10
     run.adapt("scratch", "b1", "8")
-    run.adapt("scratch", "b1", "all")
-    every = len(run.texts.of("train", "b1", 0))
-    size = max(4, every // 6)
-    assert [number for number, _ in seen] == [40, 40, *[-(-10 * size // every) * every] * 2]
-    assert [how["learning_rate"] for _, how in seen] == [0.01, 0.02] * 2
-    assert [how["batch_size"] for _, how in seen] == [4, 4, size, size]
-    assert {how["weight_decay"] for _, how in seen} == {0.0}
+    assert [number for number, _ in seen] == [8] * 2
+    assert [how["learning_rate"] for _, how in seen] == [0.01, 0.02]
+    assert {(how["batch_size"], how["updates"], how["weight_decay"]) for _, how in seen} == {
+        (4, 3, 0.0)
+    }
+
+
+def test_passes_have_batches_of_their_own(program: Program, run: Any) -> None:
+    train, dev = (run.texts.of(part, "b1", 0)[:10] for part in ("train", "dev"))
+    data = program("_passes").SeveralPasses(
+        3, train, dev, None, run.vocabulary, batch_size=4, max_length=9, seed=0
+    )
+    epoch = argparse.Namespace(current=argparse.Namespace(processed=0))
+    data.trainer = argparse.Namespace(fit_loop=argparse.Namespace(epoch_progress=epoch))
+    batches = data.train_dataloader().batch_sampler
+    first = list(batches)
+    assert len(first) == len(batches) == 9
+    for start in (0, 3, 6):  # no text twice in a pass
+        assert sorted(i for batch in first[start : start + 3] for i in batch) == list(range(10))
+    assert first[:3] != first[3:6] and list(batches) == first
+    epoch.current.processed = 1
+    assert list(batches) != first
 
 
 def test_trained_models_are_kept_apart(program: Program, run: Any) -> None:
@@ -116,14 +132,23 @@ def test_trained_models_are_kept_apart(program: Program, run: Any) -> None:
     assert len(list(run.options.out.rglob("*.pt"))) == 4
 
 
-def test_rates_are_those_that_accuracy_chose(program: Program, run: Any) -> None:
-    methods = program("_transfer_methods").METHODS
-    assert run.rate(methods["star"]) == 0.01  # as was said
+def test_rates_are_those_that_accuracy_chose(
+    program: Program, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    transfer = program("_transfer")
+    assert set(transfer.rates(run.options).values()) == {0.01}  # as was said
     run.options.learning_rate, run.options.data = None, "fdu-mtl"
-    choices = program("_tuning").Choices(program("_transfer").CHOICES).content
-    for encoder, own in choices["fdu-mtl"]["quarter"].items():
-        if encoder in methods and "chosen" in own:
-            assert run.rate(methods[encoder]) == own["chosen"]
+    choices = program("_tuning").Choices(tmp_path / "choices.json")
+    monkeypatch.setattr(transfer, "CHOICES", choices.path)
+    encoders = ["shared", "shared_private", "adversarial", "star", "complete"]
+    for encoder, rate in zip(encoders, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True):
+        with pytest.raises(SystemExit, match=encoder):
+            transfer.rates(run.options)
+        place = ("fdu-mtl", "quarter", encoder)
+        choices.add(*place, {"learning_rate": rate, "seed": 100, "dev": 0.5})
+        choices.choose(*place, (rate,), (100,))
+    found = transfer.rates(run.options)
+    assert list(found) == encoders and list(found.values()) == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
 def test_a_record_has_results_of_one_kind(program: Program, tmp_path: Path) -> None:
