@@ -205,8 +205,8 @@ def main() -> None:
         if options.estimate:
             return
         record.keep_settings(options)
-        kinds = {run._replace(seed=0): run for run in reversed(left)}
-        record.replace(SIZES, [bench.size(run) for run in kinds.values()])
+        kinds = {run._replace(seed=0): run for run in reversed(left)}  # the first one of each
+        record.replace(SIZES, [bench.size(run) for run in reversed(kinds.values())])
         start = time.perf_counter()
         for number, run in enumerate(left, 1):
             finish(bench, run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -164,13 +165,22 @@ def test_a_record_has_results_of_one_kind(program: Program, tmp_path: Path) -> N
         keep(record, {"epochs": 4, "rates": (0.1, 0.2)})
 
 
+@pytest.fixture
+def transfer(program: Program) -> Iterator[ModuleType]:
+    """The program; an example has the same name."""
+    sys.modules.pop("transfer", None)
+    yield program("transfer")
+    del sys.modules["transfer"]
+
+
 def test_the_program_goes_on_where_it_was(
     program: Program,
+    transfer: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    transfer, record = program("transfer"), tmp_path / "record.csv"
+    record = tmp_path / "record.csv"
     some = [
         "--quick",
         "--csv",
