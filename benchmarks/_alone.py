@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,8 @@ from _examples import build_model
 from _settings import SMALLEST_BATCH
 from _training import train
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
-from mtgnn.data import Vocabulary
+from mtgnn.data import Vocabulary, renumber_tasks
 from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel
 
@@ -55,8 +53,8 @@ class SeparateModels(nn.Module):
 
 def train_alone(
     name: str,
-    texts: Sequence[Data],
-    dev: Sequence[Data],
+    texts: Any,
+    dev: Any,
     classes: Mapping[str, Sequence[str]],
     vocabulary: Vocabulary,
     vectors: Tensor | None,
@@ -71,11 +69,11 @@ def train_alone(
     size = max(SMALLEST_BATCH, options["batch_size"] // SHARE)
     own = {**options, "batch_size": min(size, options["batch_size"]), "updates": UPDATES}
     models, found = [], {}
-    for k, (task, names) in enumerate(classes.items()):
+    for task, names in classes.items():
         texts_of = Namespace(classes={task: names})
         model = build_model(name, own, texts_of, vocabulary, vectors, **encoder_options)
         title = f"{progress}, {task}" if progress else progress
-        parts = (only(part, k) for part in (texts, dev))
+        parts = (renumber_tasks(part, [task]) for part in (texts, dev))
         found[task] = train(model, *parts, own, title)
         models.append(model)
     done = list(found.values())
@@ -88,11 +86,3 @@ def train_alone(
         seconds=sum(one.seconds for one in done),
     )
     return SeparateModels(models), together
-
-
-def only(items: Sequence[Data], task: int) -> list[Data]:
-    """The items of a task, as those of the only one."""
-    chosen = [copy.copy(item) for item in items if int(item.task) == task]
-    for item in chosen:
-        item.task = 0
-    return chosen

@@ -183,11 +183,8 @@ def comparisons(
     ablations: list[list[str]] = []
     known = select(bootstrap, dataset=data, reviews=reviews)
     for family in pairs(select(rows, reviews=reviews), data):
-        several = [pair for pair in family if len(pair.seeds) > 1]
-        raw = [wilcoxon_p([*task_differences(pair.own, pair.other).values()]) for pair in several]
-        p = {id(pair): both for pair, *both in zip(several, raw, holm(raw), strict=True)}
-        for pair in family:
-            line = compare(pair, p.get(id(pair)), known)
+        for pair, p in zip(family, p_values(family), strict=True):
+            line = compare(pair, p, known)
             if SETTINGS[pair.setting].ablation:
                 about = SETTINGS[pair.setting].about
                 against = "without the change"
@@ -202,6 +199,15 @@ def comparisons(
     order = list(dict.fromkeys(tuple(line[:2]) for line in ablations))
     ablations.sort(key=lambda line: order.index((line[0], line[1])))
     return by_setting, (["model", "change", "against", *HEADER], ablations)
+
+
+def p_values(family: Sequence[Pair]) -> list[tuple[float, float] | None]:
+    """Wilcoxon's p over tasks of each pair, also after Holm's correction in the family; ``None`` of
+    one seed alone."""
+    several = [pair for pair in family if len(pair.seeds) > 1]
+    raw = [wilcoxon_p([*task_differences(pair.own, pair.other).values()]) for pair in several]
+    both = zip(raw, holm(raw), strict=True)
+    return [next(both) if len(pair.seeds) > 1 else None for pair in family]
 
 
 def compare(pair: Pair, p: Sequence[float] | None, bootstrap: Sequence[Row]) -> list[str]:

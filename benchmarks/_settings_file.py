@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,12 @@ from _record import read
 def settings_file(record: Path) -> Path:
     """Where a record's settings stand."""
     return record.with_name(f"{record.stem}_settings.json")
+
+
+def changes(kept: Mapping[str, Any], own: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Which of some settings differ from those that were kept; nothing if none does."""
+    other = [name for name in names if kept.get(name) != own.get(name)]
+    return ", ".join(f"{name} {kept.get(name)} (now {own.get(name)})" for name in other)
 
 
 def keep_settings(record: Path, settings: Mapping[str, Any]) -> None:
@@ -26,9 +32,8 @@ def keep_settings(record: Path, settings: Mapping[str, Any]) -> None:
         if not path.exists():
             raise SystemExit(f"{record} has rows, and {path} does not say of what settings")
         kept = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in {**kept, **own} if kept.get(name) != own.get(name)]
-        if other:
-            said = ", ".join(f"{n} {kept.get(n)} (now {own.get(n)})" for n in other)
+        said = changes(kept, own, {**kept, **own})
+        if said:
             raise SystemExit(f"{record} has results with {said}: choose another --csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(own, indent=1) + "\n", encoding="utf-8")

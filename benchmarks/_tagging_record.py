@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _record import Row, append, read, replace
+from _settings_file import changes, settings_file
 from _tagging_graphs import EDGE
 from _tagging_plan import TOGETHER
 from _tagging_scores import COLUMNS, JOINT, KEY
@@ -44,7 +45,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.settings = path.with_name(f"{path.stem}_settings.json")
+        self.settings = settings_file(path)
 
     def file(self, part: Part) -> Path:
         """Where a part is."""
@@ -75,9 +76,8 @@ class Record:
                     f"{self.path} has rows of {scope}, and {self.settings} does not say of what "
                     "settings"
                 )
-            other = [name for name in own if kept[scope].get(name) != own[name]]
-            if other:
-                said = ", ".join(f"{n} {kept[scope].get(n)} (now {own[n]})" for n in other)
+            said = changes(kept[scope], own, own)
+            if said:
                 raise SystemExit(
                     f"{self.path} has results of {scope} with {said}: choose another --csv"
                 )

@@ -50,6 +50,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, seed: int) -> None:
         self.options, self.seed = options, seed
+        self.rates = rates(options)
         self.texts = read_texts(options, seed)
         self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
@@ -115,7 +116,7 @@ class Run:
 
     def pretrained(self, method: Method, task: str) -> MultiTaskModel:
         """A model of all tasks but those that are left out, from the file if it is there."""
-        others, rate = self.others(task), rates(self.options)[method.encoder]
+        others, rate = self.others(task), self.rates[method.encoder]
         told = [f"{key}={value}" for key, value in method.options.items()]
         name = "-".join([method.encoder, *told, f"rate={rate}"])
         left_out = "+".join(name for name in self.tasks if name not in others)

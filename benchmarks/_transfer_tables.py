@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 
-from _comparison import Table, common_seeds, points, task_differences
+from _comparison import Pair, Table, p_values, points, task_differences
 from _record import Row, by_seed, select
-from _significance import half_width, holm, wilcoxon_p
+from _significance import half_width
 from _tables import unique
 
 
@@ -32,30 +33,22 @@ def transfer_against_table(rows: Sequence[Row], method: str = "star") -> Table:
     are better and, of several seeds, Wilcoxon's p over tasks, also after Holm's correction over the
     other methods. (Tasks that were left out together share what was trained before.)
     """
-    lines = []
-    for labels in unique(rows, "labels"):
-        for kind in unique(rows, "reviews"):
-            some = select(rows, labels=labels, reviews=kind)
-            tasks = {row["task"] for row in rows}
-            own = complete_seeds(select(some, method=method), tasks)
-            pairs = []
-            for other in unique(some, "method"):
-                theirs = complete_seeds(select(some, method=other), tasks)
-                if other != method and common_seeds(own, theirs):
-                    pairs.append((other, task_differences(own, theirs), own, theirs))
-            several = [pair for pair in pairs if len(common_seeds(*pair[2:])) > 1]
-            raw = [wilcoxon_p([*values.values()]) for _, values, _, _ in several]
-            names = [pair[0] for pair in several]
-            told = {name: both for name, *both in zip(names, raw, holm(raw), strict=True)}
-            for other, values, ours, theirs in pairs:
-                a, b = by_seed(ours), by_seed(theirs)
-                seeds = [100 * (a[seed] - b[seed]) for seed in common_seeds(ours, theirs)]
-                mean = statistics.mean(values.values())
-                half = f" ± {half_width(seeds):.1f}" if len(seeds) > 2 else ""
-                better = f"{sum(d > 1e-9 for d in values.values())} of {len(values)}"
-                said = [str(len(seeds)), f"{mean:+.1f}{half}", better]
-                said += [f"{value:.4f}" for value in told[other]] if other in told else ["–", "–"]
-                lines.append([labels, kind, other, *said])
+    tasks, lines = {row["task"] for row in rows}, []
+    for labels, kind in itertools.product(unique(rows, "labels"), unique(rows, "reviews")):
+        some = select(rows, labels=labels, reviews=kind)
+        own, family = complete_seeds(select(some, method=method), tasks), []
+        for other in unique(some, "method"):
+            theirs = complete_seeds(select(some, method=other), tasks)
+            pair = Pair(labels, method, other, (labels, other), own, theirs)
+            if other != method and pair.seeds:
+                family.append(pair)
+        for pair, p in zip(family, p_values(family), strict=True):
+            values, by_seeds = task_differences(pair.own, pair.other).values(), pair.by_seed()
+            half = f" ± {half_width(by_seeds):.1f}" if len(by_seeds) > 2 else ""
+            said = [str(len(by_seeds)), f"{statistics.mean(values):+.1f}{half}"]
+            said.append(f"{sum(d > 1e-9 for d in values)} of {len(values)}")
+            said += ["–", "–"] if p is None else [f"{value:.4f}" for value in p]
+            lines.append([labels, kind, pair.against, *said])
     header = ["labels", "reviews", f"{method} against", "seeds", "points, by seed 95 %"]
     return [*header, "better on", "p", "p (Holm)"], lines
 

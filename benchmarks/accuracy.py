@@ -87,12 +87,15 @@ class Accuracy:
         """The data set's rows of the record."""
         return select(read(self.record), dataset=self.data)
 
+    def chosen_for(self) -> list[tuple[str, str]]:
+        """Settings and models of the learning rates that the runs need."""
+        return list(dict.fromkeys((tuned(r.setting, self.data), r.model) for r in self.runs()))
+
     def tries(self) -> list[tuple[Run, float]]:
         """Tries that the runs need and that are not yet made."""
-        pairs = dict.fromkeys((tuned(run.setting, self.data), run.model) for run in self.runs())
         return [
             (Run(setting, model, seed), rate)
-            for setting, model in pairs
+            for setting, model in self.chosen_for()
             for rate, seed in self.choices.missing(
                 self.data, setting, model, self.grid, self.protocol.tuning_seeds
             )
@@ -123,12 +126,9 @@ class Accuracy:
                 self.choices.add(self.data, run.setting, run.model, tried)
                 print(f"{title}: dev {done.dev_accuracy:.4f}", flush=True)
 
-    def rate(self, run: Run) -> float:
-        """The learning rate that was chosen for a run."""
-        setting = tuned(run.setting, self.data)
-        return self.choices.choose(
-            self.data, setting, run.model, self.grid, self.protocol.tuning_seeds
-        )
+    def rate(self, setting: str, model: str) -> float:
+        """The learning rate that was chosen for a model on a setting."""
+        return self.choices.choose(self.data, setting, model, self.grid, self.protocol.tuning_seeds)
 
     def run(self) -> None:
         """Make the runs that are missing; another process may make some of them meanwhile.
@@ -136,12 +136,11 @@ class Accuracy:
         Raises:
             ValueError: If tries have changed a choice that runs were made with.
         """
-        for run in self.runs():
-            self.rate(run)  # also of those that are finished
+        rates = {pair: self.rate(*pair) for pair in self.chosen_for()}  # also of finished runs
         for run in self.left():
             if run not in self.left():
                 continue
-            rate = self.rate(run)
+            rate = rates[tuned(run.setting, self.data), run.model]
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
             right, tested = self.study.test(model, run), self.study.reviews(run.seed)

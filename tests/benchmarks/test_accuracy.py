@@ -113,7 +113,7 @@ def test_single_models_train_each_by_itself(program: Program, study: Any) -> Non
     alone = program("_alone")
     texts, options = study.texts(0), {**study.run_options(run), "learning_rate": 0.01}
     classes = dict(list(texts.classes.items())[:1])
-    parts = alone.only(study.train_texts(run), 0), alone.only(texts.dev, 0)
+    parts = study.train_texts(run), texts.dev
     found, _ = alone.train_alone("single", *parts, classes, study.words(0), None, options)
     [one] = found.models
     for name, value in one.state_dict().items():

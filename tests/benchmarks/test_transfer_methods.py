@@ -129,7 +129,7 @@ def test_trained_models_are_kept_apart(program: Program, run: Any) -> None:
     again.start(methods["star-head"], "a1")
     assert [path.stat().st_mtime_ns for path in sorted(run.options.out.rglob("*.pt"))] == written
     run.options.learning_rate = 0.02
-    run.start(methods["star"], "a1")
+    program("_transfer").Run(run.options, 100).start(methods["star"], "a1")
     assert len(list(run.options.out.rglob("*.pt"))) == 4
 
 
