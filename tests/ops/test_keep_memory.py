@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-# How many pages the system hands out for a tensor of 128 MiB, in a process that had one before.
+# How many pages the system hands out for sixteen tensors of 128 MiB, one after another, in a
+# process that had one before. The C library may put something small where the first one was, so
+# that the second does not fit and asks for pages too: what is kept is seen over many.
 PROGRAM = """
 import resource, sys, torch
 from mtgnn.ops import keep_memory
@@ -19,7 +21,7 @@ def faults():
     torch.ones(1 << 25)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
-print(faults())
+print(sum(faults() for _ in range(16)))
 """
 
 
@@ -31,5 +33,4 @@ def test_large_tensors_take_the_pages_of_those_before() -> None:
         done = subprocess.run(line, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         found[how] = int(done.stdout)
-    # Pages of 2 MiB, if the system has them: 64.
-    assert found["keep"] < 16 < found["leave"]
+    assert 4 * found["keep"] < found["leave"]
