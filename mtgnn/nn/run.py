@@ -67,10 +67,9 @@ class Run:
             if stage.mutual and alike:  # then all blocks read the same words
                 first = index[stage.layout.first_block]
                 words = Words(source.index_select(0, first), None)
-            hs, cs, message = self._recur(stage, words)
+            hs, end, message = self._recur(stage, words)
             self.memory.add(stage, cut(layer, stage.node[stage.layout.slot], hs))
-            final = stage.layout.final
-            self.ends.append((hs[final], cs[final]))
+            self.ends.append((hs[stage.layout.final], end))
             if self._hands_on_messages:
                 blank = hs.new_zeros(len(hs), layer.message_size)
                 hs = torch.cat([hs, blank if message is None else message], 1)
@@ -88,7 +87,7 @@ class Run:
         return values[stage.layout.flip] if self.reverse else values
 
     def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor, Tensor | None]:
-        """States and cells of a stage, packed; messages too, where they are handed on."""
+        """States of a stage, packed, and the cells it ends with; messages, where handed on."""
         layer = self.layer
         nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
         size = layer.message_size if stage.hears else 0
@@ -106,12 +105,12 @@ class Run:
                 talk = mutual_talk(layer, scores, stage, words, self._hands_on_messages)
             else:
                 talk = layer.talk(self, scores, stage, words)
-        hs, cs, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
+        hs, end, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
         if stage.dense and message is not None and self._hands_on_messages:
             message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
         if self.asked and talk is not None and alpha is not None:
             self.weights.append((stage, partial(talk.by_token, alpha, stage.layout)))
-        return hs, cs, message
+        return hs, end, message
 
     def _plain(
         self, stage: Stage, words: Words, h: Tensor, c: Tensor, weights: NodeWeights
@@ -128,13 +127,13 @@ class Run:
             else:
                 channel = layer.channel(self, scores, stage)
         message_dropout = layer.message_dropout if layer.training else 0.0
-        hs, cs, message, alphas = recur(
+        hs, end, message, alphas = recur(
             stage.layout, words, h, c, weights, channel, message_dropout
         )
         if self.asked and alphas:
             joined = layer.join_weights(alphas, stage)
             self.weights.append((stage, lambda: joined))
-        return hs, cs, message
+        return hs, end, message
 
     def _start(self, stage: Stage, source: Tensor) -> tuple[Tensor, Tensor]:
         if self.state is None:
@@ -164,7 +163,9 @@ def run_layers(
             runs.append(layer.make_run(len(runs), plan, state))
             runs[-1].asked = attention
             outs.append(runs[-1](sources, indices, alike))
-        sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
+        sources = outs[0]
+        if layer.bidirectional:
+            sources = [torch.cat(pair, -1) for pair in zip(*outs, strict=True)]
         alike = False  # from here on every node reads its own states
         indices = [torch.arange(len(source), device=x.device) for source in sources]
         if depth < layer.num_layers - 1 and layer.dropout > 0:

@@ -161,10 +161,10 @@ class SharedLSTM(nn.Module):
                 start = x.new_zeros(len(order), self.hidden_size)
                 h, c = (start, start) if state is None else (v[len(ends)][sequence] for v in state)
                 weights = self._weights(f"l{layer}{suffix}")
-                hs, cs, *_ = recur_fused(layout, Words(source, own), h, c, weights)
-                ends.append((hs[layout.final][place], cs[layout.final][place]))
+                hs, end, *_ = recur_fused(layout, Words(source, own), h, c, weights)
+                ends.append((hs[layout.final][place], end[place]))
                 outs.append(hs[layout.flip] if suffix else hs)
-            source = torch.cat(outs, -1)
+            source = torch.cat(outs, -1) if self.bidirectional else outs[0]
             index = torch.arange(layout.num_tokens, device=x.device)
             if layer < self.num_layers - 1:
                 source = nn.functional.dropout(source, self.lstm.dropout, self.training)

@@ -46,8 +46,9 @@ def recur_fused(
         talk: The communication; ``None``: no messages.
 
     Returns:
-        Hidden and cell states ``[L, H]``; messages, where kept, and attention weights in the form
-        of ``talk``.
+        Hidden states ``[L, H]``; the cells ``[S, H]`` that slots end with, anything finite in a
+        place without a sequence; messages, where kept, and attention weights in the form of
+        ``talk``.
     """
     matrices = weights.of_blocks(layout.block_row)
     if talk is not None and matrices.gate is not None and matrices.gate_bias is not None:
@@ -85,7 +86,8 @@ class _Recurrence(torch.autograd.Function):
         running = None if talk is None else talk.run(spoken, layout)
         if running is not None:
             running.prepare(h)
-        hs, cs = (h.new_empty(layout.num_tokens, h.size(1)) for _ in range(2))
+        hs = h.new_empty(layout.num_tokens, h.size(1))
+        cs = torch.empty_like(hs) if keep else c.clone()
         gates = h.new_empty(layout.num_tokens, 4 * h.size(1)) if keep else None
         states = States(h, c, hs, cs, gates)
         received = Received(w_state, w_message)
@@ -96,13 +98,14 @@ class _Recurrence(torch.autograd.Function):
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
         ctx.layout, ctx.talk, ctx.num_kept, ctx.low = layout, talk, len(kept), low
         ctx.set_materialize_grads(False)
-        return (hs, cs, None, None) if running is None else (hs, cs, kept[0], running.alpha)
+        given = (None, None) if running is None else (kept[0], running.alpha)
+        return hs, steps.ends(), *given
 
     @staticmethod
     def backward(
         ctx: Any,
         grad_hs: Tensor | None,
-        grad_cs: Tensor | None,
+        grad_end: Tensor | None,
         grad_message: Tensor | None,
         grad_alpha: Tensor | None,
     ) -> Any:
@@ -123,7 +126,7 @@ class _Recurrence(torch.autograd.Function):
         with torch.autocast(source.device.type, enabled=False):  # as on the way there
             received = Received(w_state, w_message)
             steps = _steps(layout, states, received, running, ctx.low)
-            steps.resume(grad_hs, grad_cs)
+            steps.resume(grad_hs, grad_end)
             words, learns = Words(source, index), ctx.needs_input_grad[5]
             grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
         return (*[None] * 5, *grads, *(() if running is None else running.gradients()))

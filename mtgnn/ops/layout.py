@@ -207,6 +207,20 @@ class Layout:
         return self.place[-1]
 
     @cached_property
+    def lengths(self) -> list[int]:
+        """The number of steps of each slot, 0 in a place without a sequence."""
+        return [int(length) for length in self._lengths.flatten()]
+
+    @cached_property
+    def ending(self) -> dict[int, Tensor]:
+        """For each step that is the last one of some sequences, their slots ``[*]``."""
+        lengths, order = self._lengths.flatten().sort(stable=True)
+        there = int((lengths == 0).sum())
+        steps, counts = (lengths[there:] - 1).unique_consecutive(return_counts=True)
+        slots = self._there(order[there:]).split(counts.tolist())
+        return dict(zip(steps.tolist(), slots, strict=True))
+
+    @cached_property
     def flip(self) -> Tensor:
         """``[L]``, for each token the one that stands there in the reversed sequence."""
         return self.place[self.length[self.slot] - 1 - self.time, self.slot]

@@ -69,8 +69,8 @@ def recur(
         message_dropout: Probability with which an element of a message is dropped.
 
     Returns:
-        Hidden and cell states ``[L, H]``, the messages ``[L, C]`` as the gates took them, and each
-        step's attention weights, where there are any.
+        Hidden states ``[L, H]``, the cells ``[S, H]`` that slots end with, the messages ``[L, C]``
+        as the gates took them, and each step's attention weights, where there are any.
     """
     note("reference")
     own = weights.of_blocks(layout.block_row)
@@ -96,7 +96,8 @@ def recur(
         h, c = cell(z, c)
         hs.append(h.flatten(0, 1))
         cs.append(c.flatten(0, 1))
-    return torch.cat(hs), torch.cat(cs), torch.cat(messages) if messages else None, alphas
+    end = torch.cat(cs)[layout.final]
+    return torch.cat(hs), end, torch.cat(messages) if messages else None, alphas
 
 
 def cell(z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ class States(NamedTuple):
         h: ``[S, H]``, before the first step.
         c: Alike.
         hs: ``[L, H]``, after every step.
-        cs: Alike.
+        cs: Cells, alike; where no backward pass will need them ``[S, H]``, those of now.
         gates: ``[L, 4H]``, after their functions; ``None`` where no backward pass will need them.
     """
 
@@ -71,6 +71,7 @@ class Steps:
         self.layout, self.states, self.received, self.running = layout, states, received, running
         self.low, self.size = low, states.h.size(1)
         self.room = Room(states.h)
+        self._ended: list[tuple[Tensor, Tensor]] = []  # slots, and the cells they ended with
 
     @cached_property
     def hs(self) -> list[Tensor]:
@@ -80,7 +81,10 @@ class Steps:
     @cached_property
     def cs(self) -> list[Tensor]:
         """Cells, alike."""
-        return self.layout.split(self.states.cs)
+        if self.states.gates is not None:
+            return self.layout.split(self.states.cs)
+        now = self.states.cs.view(self.layout.num_blocks, self.layout.width, self.size)
+        return [first(now, blocks, width) for blocks, width, _, _ in self.layout.steps]
 
     @cached_property
     def gates(self) -> list[Tensor] | None:
@@ -109,13 +113,24 @@ class Steps:
             if self.running is not None and from_message is not None:
                 z.baddbmm_(self.running.forward(t, h_before), first(from_message, blocks))
             cell_forward(z, c_before, self.cs[t], self.hs[t])
+            if self.gates is None and not self.layout.exact and t in self.layout.ending:
+                slots = self.layout.ending[t]  # fillers will go on from there
+                self._ended.append((slots, self.states.cs[slots]))
 
-    def resume(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> None:
-        """Start on the way back, with the gradients of the states and cells handed out."""
+    def ends(self) -> Tensor:
+        """After the last chunk: the cells ``[S, H]`` that slots end with."""
+        if self.gates is not None:
+            return self.states.cs[self.layout.final]
+        for slots, cells in self._ended:
+            self.states.cs[slots] = cells
+        return self.states.cs
+
+    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
+        """Start on the way back, with the gradients of the states, and of the cells that slots end
+        with."""
         shape = self.layout.num_blocks, self.layout.width, self.size
-        self.d_hs, self.d_cs = (
-            None if grad is None else self.layout.split(grad) for grad in (grad_hs, grad_cs)
-        )
+        self.d_hs = None if grad_hs is None else self.layout.split(grad_hs)
+        self.d_end = grad_end
         self.joined = self.received.joined()
         self.dc = self.states.h.new_zeros(shape)
         self.carry = self.dc.new_zeros(0, 0, self.size)
@@ -132,8 +147,9 @@ class Steps:
             blocks, width, _, _ = self.layout.steps[t]
             h_before, c_before = self._before(t)
             dc = first(self.dc, blocks, width)
-            if self.d_cs is not None:
-                dc += self.d_cs[t]
+            if self.d_end is not None and t in self.layout.ending:
+                slots = self.layout.ending[t]
+                self.dc.view(self.d_end.shape)[slots] += self.d_end[slots]
             dh = _add_first(self.carry, None if self.d_hs is None else self.d_hs[t], self.hs[t])
             column = chunk.columns[t - chunk.first]
             here = dz[:blocks, column : column + width]

@@ -124,6 +124,19 @@ def test_the_fast_path_equals_the_plain_one(name: str, option: str, task: Tensor
     check_equal(plain, fused, words(), task)
 
 
+@pytest.mark.parametrize("task", [TASK, SOME, None], ids=["one", "some", "all"])
+@pytest.mark.parametrize("option", ["plain", "deep", "messages", "gated"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_without_gradients(name: str, option: str, task: Tensor | None) -> None:
+    """The fast path keeps less then."""
+    plain, fused = pair(name, **OPTIONS[option])
+    expected = plain(words(), LENGTHS, task)
+    with torch.no_grad():
+        out, end = fused(words(), LENGTHS, task)
+    torch.testing.assert_close(out, expected[0], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(end, expected[1], rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_with_an_input_for_each_node(name: str) -> None:
     plain, fused = pair(name, num_layers=2)

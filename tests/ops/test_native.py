@@ -158,7 +158,7 @@ def test_wrong_tensors_are_refused(use_native: Use) -> None:
     use_native(True)
     own = build.loops(torch.float64)
     state = torch.zeros(1, 2, 3).double()
-    shape = own.shape(1, 2, 3, 0, [(1, 2, 0)])
+    shape = own.shape(1, 2, 3, 0, [(1, 2, 0)], [1, 1])
     loop = own.loop(shape, state, state, state, state, None, None)
     words = torch.zeros(1, 2, 12).double()
     with pytest.raises(RuntimeError, match="not a packed matrix of 12 columns"):

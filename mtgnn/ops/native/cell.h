@@ -22,10 +22,10 @@ inline T bend(T x) {  // tanh
   return T(2) * sigmoid(T(2) * x) - T(1);
 }
 
-// Turns the gates before their functions into those after.
+// Turns the gates before their functions into those after. Cells may go where those before are.
 template <typename T>
-void cell_forward(T* __restrict__ gate, const T* __restrict__ before, T* __restrict__ cell,
-                  T* __restrict__ state, int64_t size) {
+void cell_forward(T* __restrict__ gate, const T* before, T* cell, T* __restrict__ state,
+                  int64_t size) {
 #pragma omp simd
   for (int64_t e = 0; e < size; ++e) {
     const T i = sigmoid(gate[e]), f = sigmoid(gate[size + e]);

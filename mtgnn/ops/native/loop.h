@@ -63,6 +63,7 @@ struct Step {
 struct Shape {
   int64_t blocks, width, hidden, heard;  // G, places in a block, H, C
   std::vector<Step> steps;
+  std::vector<int64_t> lengths;  // of each slot; 0: a place without a sequence
 };
 
 // Some slots: the columns `begin` to `end` of every `stride`th block from `first` on. Of one thread's
@@ -138,25 +139,30 @@ class Loop {
     const auto w_state = packed<T>(state, 4 * size), w_message = packed<T>(message, 4 * size);
     const States<const T> words{data<T>(projected), projected.stride(0), 4 * size};
     in_parts(first, [&](const Part& part) {
-      std::vector<T> room(gates_ == nullptr ? (part.end - part.begin) * 4 * size : 0);
+      const bool learns = gates_ != nullptr;  // else cells lie as those at the start do
+      std::vector<T> room(learns ? 0 : (part.end - part.begin) * 4 * size + size);
       for (int64_t t = first; t < last; ++t) {
         const Step& step = shape_.steps[t];
         const int64_t count = part.columns(step);
         if (count <= 0) break;
-        const auto before = at(hs_, h_, t - 1), cells = at(cs_, c_, t - 1);
+        const auto before = at(hs_, h_, t - 1), cells = learns ? at(cs_, c_, t - 1) : at(cs_, cs_, -1);
         if (talk_) talk_->forward(t, part, before);
         for (int64_t block = part.first; block < step.blocks; block += part.stride) {
           const int64_t token = step.start + block * step.width + part.begin;
-          const Lines<T> gate{gates_ == nullptr ? room.data() : gates_ + token * 4 * size, 4 * size};
+          const Lines<T> gate{learns ? gates_ + token * 4 * size : room.data() + size, 4 * size};
           const auto word = words.lines(block, columns[t - first] + part.begin);
           const auto held = const_lines(gate);
           multiply(count, before.lines(block, part.begin), w_state, block, size, &word, gate);
           if (talk_)
             multiply(count, talk_->message(t, block, part.begin), w_message, block, shape_.heard,
                      &held, gate);
-          for (int64_t row = 0; row < count; ++row)
-            cell_forward(gate(row), cells(block, part.begin + row), cs_ + (token + row) * size,
+          for (int64_t row = 0; row < count; ++row) {
+            const int64_t slot = block * shape_.width + part.begin + row;
+            T* cell = cs_ + (learns ? token + row : slot) * size;
+            if (!learns && t >= shape_.lengths[slot]) cell = room.data();  // a filler's
+            cell_forward(gate(row), cells(block, part.begin + row), cell,
                          hs_ + (token + row) * size, size);
+          }
         }
       }
     });
@@ -167,12 +173,12 @@ class Loop {
   // `projected`, those of queries and keys to `spoken`. What tokens had received, states and messages,
   // is copied to `heard` [G, columns, H + C]: for products over many steps.
   void backward(int64_t first, int64_t last, const std::vector<int64_t>& columns,
-                const Tensor& received, const Given& grad_hs, const Given& grad_cs,
+                const Tensor& received, const Given& grad_hs, const Given& grad_end,
                 const Tensor& carry, const Tensor& d_cells, const Tensor& d_gates,
                 const Tensor& heard, const Given& spoken) {
     const int64_t size = shape_.hidden, sum = size + shape_.heard;
     const auto w_received = packed<T>(received, sum);
-    const T *d_hs = data<T>(grad_hs), *d_cs = data<T>(grad_cs);
+    const T *d_hs = data<T>(grad_hs), *d_end = data<T>(grad_end);
     const States<T> back{data<T>(carry), shape_.width * sum, sum};
     const States<T> d_cell{data<T>(d_cells), shape_.width * size, size};
     const States<T> d_gate{data<T>(d_gates), d_gates.stride(0), 4 * size};
@@ -188,7 +194,9 @@ class Loop {
           for (int64_t place = part.begin; place < part.begin + count; ++place) {
             const int64_t token = step.start + block * step.width + place;
             if (d_hs != nullptr) add_scaled(back(block, place), T(1), d_hs + token * size, size);
-            if (d_cs != nullptr) add_scaled(d_cell(block, place), T(1), d_cs + token * size, size);
+            const int64_t slot = block * shape_.width + place;
+            if (d_end != nullptr && t + 1 == shape_.lengths[slot])
+              add_scaled(d_cell(block, place), T(1), d_end + slot * size, size);
             cell_backward(gates_ + token * 4 * size, cells(block, place), cs_ + token * size,
                           back(block, place), d_cell(block, place), d_gate(block, column + place),
                           size);

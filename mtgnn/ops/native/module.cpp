@@ -36,8 +36,9 @@ void bind(py::module& module, const std::string& suffix) {
 PYBIND11_MODULE(mtgnn_native, module) {
   py::class_<Shape>(module, "Shape")
       .def(py::init([](int64_t blocks, int64_t width, int64_t hidden, int64_t heard,
-                       const std::vector<std::array<int64_t, 3>>& steps) {
-        Shape shape{blocks, width, hidden, heard, {}};
+                       const std::vector<std::array<int64_t, 3>>& steps,
+                       std::vector<int64_t> lengths) {
+        Shape shape{blocks, width, hidden, heard, {}, std::move(lengths)};
         for (const auto& [count, places, start] : steps)
           shape.steps.push_back({count, places, start});
         return shape;

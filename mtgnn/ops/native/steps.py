@@ -28,7 +28,8 @@ class NativeSteps(Steps):
         heard = 0 if received.message is None else received.message.size(2)
         steps = [(blocks, width, start) for blocks, width, start, _ in layout.steps]
         built = loops(states.h.dtype)
-        shape = built.shape(layout.num_blocks, layout.width, self.size, heard, steps)
+        sizes = layout.num_blocks, layout.width, self.size, heard
+        shape = built.shape(*sizes, steps, layout.lengths)
         self.talk = None if running is None else translate(running, shape, low)
         self.loop = built.loop(shape, *states, None if self.talk is None else self.talk.made)
         self.spoken_room = Room(states.h)
@@ -45,10 +46,10 @@ class NativeSteps(Steps):
             columns = chunk.columns[span[0] - chunk.first :]
             self.loop.forward(*span, projected, columns, *self._forward)
 
-    def resume(self, grad_hs: Tensor | None, grad_cs: Tensor | None) -> None:
+    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
         self.joined = self.received.joined()
         self.back = pack(self.joined, self.low)
-        self.grads = [None if g is None else g.contiguous() for g in (grad_hs, grad_cs)]
+        self.grads = [None if g is None else g.contiguous() for g in (grad_hs, grad_end)]
         shape = self.layout.num_blocks, self.layout.width
         self.carry = self.joined.new_zeros(*shape, self.joined.size(2))
         self.dc = self.joined.new_zeros(*shape, self.size)
