@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from _cases import Batch, Case, build
 from _floors import SilentLSTMs, product_call
-from _peers import DenseGATLoop
+from _peers import DenseGATLoop, GConvLSTMLoop
 from torch import Tensor, nn
 from user_loop import user_loop
 
 from mtgnn.ops.native import build as native
 
 KERNELS = ("reference", "auto", "fused", "native")
-NAMES = ("loop", "loop-tuned", "dense-gat", *KERNELS, "silent", "products")
+PEERS = {"dense-gat": DenseGATLoop, "gconv-lstm": GConvLSTMLoop}
+NAMES = ("loop", "loop-tuned", *PEERS, *KERNELS, "silent", "products")
 
 # Largest relative error (in norm) of values and of gradients against the reference without
 # autocast. bfloat16 has 8 bits, and the loops keep even their states in it: the check is coarse
@@ -30,6 +31,7 @@ class Skipped(Exception):
 def names_of(case: Case, wanted: list[str] | None = None) -> list[str]:
     """The candidates of a row, of those that are wanted."""
     absent = set() if case.kind == "mutual" else {"dense-gat"}
+    absent |= set() if case.kind in ("mutual", "sparse") else {"gconv-lstm"}
     absent |= {"loop-tuned"} if case.kind in ("star", "mailbox") else set()
     return [n for n in NAMES if n not in absent and (wanted is None or n in wanted)]
 
@@ -46,7 +48,8 @@ class Candidate:
         layer: The layer whose parameters it uses, if its values are to be those of the others.
 
     Raises:
-        Skipped: Where ``kernel="fused"`` cannot serve, or the C++ loops cannot be built.
+        Skipped: Where ``kernel="fused"`` cannot serve, the C++ loops cannot be built, or a peer is
+            not installed.
     """
 
     def __init__(self, case: Case, name: str, device: str) -> None:
@@ -61,8 +64,7 @@ class Candidate:
             self.layer = build(case, "reference", device)
             self.module = user_loop(self.layer, tuned=name == "loop-tuned")
         elif name != "products":
-            kind = {"silent": SilentLSTMs, "dense-gat": DenseGATLoop}[name]
-            self.module = kind(case).to(device, case.parameter_dtype)
+            self.module = _beside(name, case).to(device, case.parameter_dtype)
         if name == "fused":
             self._try()
         self._tilts: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
@@ -130,6 +132,15 @@ class Candidate:
         outs += [self.outputs(batch)[0].detach() for batch in batches]
         self.module.zero_grad()
         return outs, grads
+
+
+def _beside(name: str, case: Case) -> nn.Module:
+    """A peer, or LSTMs that do not talk."""
+    kind: Callable[[Case], nn.Module] = {**PEERS, "silent": SilentLSTMs}[name]
+    try:
+        return kind(case)
+    except ImportError as error:
+        raise Skipped(str(error)) from error
 
 
 def native_loops(device: str) -> Any:

@@ -12,13 +12,12 @@ then times all candidates in turns, so that drift meets them alike. Candidates:
     loop        user_loop.py: MessagePassing a word and an LSTM cell a task
     loop-tuned  the same with one batched product for all tasks, and nn.LSTM for silent senders
     dense-gat   a loop with PyG's DenseGATConv, which computes something else: not checked
+    gconv-lstm  a loop with PyG-Temporal's GConvLSTM, alike; left out, and says so, where
+                pip install --no-deps torch-geometric-temporal was not run
     reference, auto, fused   mtgnn's kernels; "fused" is left out, and says so, where it raises
     native      "auto" with the loops in C++ that mtgnn.ops.compile_native builds
     silent      as many nn.LSTM as nodes, which do not talk; for the star two
     products    the bare matrix products
-
-PyG-Temporal's GConvLSTM is not among them: its package (0.56.2) needs torch-sparse, even to be
-imported, and that compiles when it is installed.
 
 forward is inference, without gradients; train is forward and backward, for parameters and inputs.
 seconds is the median; tokens are real words (a task's states count once, whatever runs besides).

@@ -86,9 +86,49 @@ def test_every_kind_of_row(program: Program, name: str, dtype: str) -> None:
     assert ran | result["skipped"].keys() == set(program("_candidates").names_of(case))
     assert ran >= {"loop", "reference", "auto", "silent", "products"}
     checked = {line["candidate"] for line in result["lines"] if line["error"] is not None}
-    assert checked == ran - {"silent", "products", "dense-gat"}
+    assert checked == ran - {"silent", "products", *program("_candidates").PEERS}
     lines = [line | {"peak_mb": None} for line in result["lines"]]
     assert "train" in program("speed").table(result | {"lines": lines})
+
+
+GCONV_LSTM = """
+from torch import nn
+from torch_geometric.nn import ChebConv
+
+class GConvLSTM(nn.Module):
+    def __init__(self, in_channels, out_channels, K):
+        super().__init__()
+        self.word = nn.Linear(in_channels, out_channels)
+        self.heard = ChebConv(out_channels, out_channels, K)
+
+    def forward(self, X, edge_index, edge_weight=None, H=None, C=None):
+        now = self.word(X)
+        if H is not None:
+            now = now + self.heard(H, edge_index, edge_weight).tanh()
+        return now, now
+"""
+
+
+@pytest.fixture
+def peer(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The loop with GConvLSTM, of a package of which nothing but that class can be imported."""
+    file = tmp_path / "torch_geometric_temporal" / program("_peers").GCONV_LSTM
+    file.parent.mkdir(parents=True)
+    file.write_text(GCONV_LSTM)
+    (tmp_path / "torch_geometric_temporal" / "__init__.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    return program("_peers").GConvLSTMLoop(quick_case(program, "mutual", "float64")).double()
+
+
+def test_sequences_of_a_peer_know_nothing_of_each_other(program: Program, peer: Any) -> None:
+    case = quick_case(program, "mutual", "float64")
+    ((x, lengths, task),) = program("_cases").make_batches(case, "cpu", [])
+    together = peer(x, lengths, task)
+    assert together.shape == (case.B, case.T, case.H)
+    alone = [peer(x[b : b + 1], lengths[b : b + 1], task[b : b + 1]) for b in range(case.B)]
+    torch.testing.assert_close(together, torch.cat(alone))
+    peer.edge_index = peer.edge_index[:, :0]
+    assert not torch.allclose(together[:, 1:], peer(x, lengths, task)[:, 1:])
 
 
 def test_lengths_of_real_batches(program: Program) -> None:
