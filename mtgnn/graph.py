@@ -42,11 +42,12 @@ class TaskGraph:
         edge_index: Edges ``[2, E]`` in PyG's COO format: row 0 senders, row 1 receivers. Their
             order is kept, so that edge ``e`` here is edge ``e`` of every weight read off later.
         virtual: Names of virtual nodes.
-        edge_weight: Optional weights ``[E]``.
+        edge_weight: Optional weights ``[E]``, such as those that a readout finds. Layers learn
+            weights of their own and use none of these.
 
     Raises:
-        ValueError: If there is no task, a name is empty or used twice, or an edge is out of range,
-            a self-loop or a duplicate.
+        ValueError: If there is no task, a name is empty, used twice, ``"training"`` or has a ``#``
+            in it, or an edge is out of range, a self-loop or a duplicate.
 
     Example:
         >>> TaskGraph.hierarchy({"ner": ["pos", "chunk"], "chunk": ["pos"]})
@@ -277,6 +278,16 @@ class TaskGraph:
     def to_networkx(self) -> networkx.DiGraph:
         """This graph as a networkx ``DiGraph`` (needs networkx)."""
         return graph_networkx.write(self)
+
+    def weights(self) -> dict[tuple[str, str], float]:
+        """The weight of each edge (sender, receiver), by names.
+
+        Raises:
+            ValueError: If there are no weights.
+        """
+        if self.edge_weight is None:
+            raise ValueError(f"expected a weighted graph, got {self}")
+        return dict(zip(self.edges, self.edge_weight.tolist(), strict=True))
 
     def with_weight(self, edge_weight: Tensor | None) -> TaskGraph:
         """The same graph with other edge weights ``[E]``."""

@@ -6,16 +6,21 @@ from torch import Tensor
 
 
 def check_names(tasks: tuple[str, ...], virtual: tuple[str, ...]) -> None:
-    """Raise where there is no task, or a node's name is empty or used twice."""
+    """Raise where there is no task, or a node's name is empty, used twice, or cannot be that of a
+    module: there PyG writes ``#`` for a full stop."""
     if not tasks:
         raise ValueError("a task graph needs at least one task, got none")
     nodes = tasks + virtual
     for name in nodes:
         if not isinstance(name, str) or not name:
             raise ValueError(f"node names must be non-empty strings, got {name!r}")
+        if "#" in name or name == "training":
+            raise ValueError(f"node names are without '#', and not 'training', got {name!r}")
     if len(set(nodes)) != len(nodes):
         twice = sorted({name for name in nodes if nodes.count(name) > 1})
-        raise ValueError(f"node names must be unique, got {twice} more than once")
+        both = [name for name in twice if name in tasks and name in virtual]
+        hint = f": {both} are tasks, choose other names for the virtual nodes" if both else ""
+        raise ValueError(f"node names must be unique, got {twice} more than once{hint}")
 
 
 def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:

@@ -50,6 +50,16 @@ def test_networkx_graphs_take_an_order_of_tasks() -> None:
         TaskGraph.from_networkx(graph, tasks=["books"])
 
 
+def test_weights_by_name() -> None:
+    graph = TaskGraph.from_edges([("a", "b"), ("b", "a")])
+    assert graph.with_weight(torch.tensor([0.25, 0.5])).weights() == {
+        ("a", "b"): 0.25,
+        ("b", "a"): 0.5,
+    }
+    with pytest.raises(ValueError, match="a weighted graph"):
+        graph.weights()
+
+
 def test_from_data_without_names() -> None:
     data = Data(edge_index=torch.tensor([[0], [2]]), num_nodes=3)
     assert TaskGraph.from_data(data).edges == [("task0", "task2")]
@@ -70,6 +80,9 @@ def test_repr() -> None:
         (lambda: TaskGraph.complete("abc"), "got the string"),
         (lambda: TaskGraph.isolated(["a", "a"]), "unique"),
         (lambda: TaskGraph.isolated(["a", ""]), "non-empty"),
+        (lambda: TaskGraph.isolated(["a", "c#"]), "without '#'"),
+        (lambda: TaskGraph.isolated(["training"]), "not 'training'"),
+        (lambda: TaskGraph.star(["a", "shared"]), "other names for the virtual nodes"),
         (lambda: TaskGraph(2, torch.tensor([[0], [0]])), "self-loop"),
         (lambda: TaskGraph(2, torch.tensor([[0, 0], [1, 1]])), "duplicate"),
         (lambda: TaskGraph(2, torch.tensor([[0], [2]])), "out of range"),

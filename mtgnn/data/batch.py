@@ -11,7 +11,7 @@ NO_LABEL = -100
 """The class label of an example without one: ``ignore_index`` of PyTorch's losses."""
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning converts batches for some precisions
 class SequenceBatch:
     """Sequences of any mixture of tasks, padded to the longest.
 

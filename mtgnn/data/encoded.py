@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch
-from .vocabulary import Vocabulary
+from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
 
@@ -37,7 +37,8 @@ class EncodedTexts(Dataset[EncodedText]):
             become floats.
         vocabulary: Numbers of the tokens, built from training texts alone.
         max_length: Keep at most this many tokens of a text, its first ones (default: all). The
-            number of texts that lost tokens is ``truncated``, and is logged under ``"mtgnn"``.
+            number of texts that lost tokens is ``truncated``, and is logged under ``"mtgnn"``; a
+            warning, too, if most tokens are unknown.
 
     Attributes:
         lengths: Number of tokens of each text ``[n]``, at least 1.
@@ -62,6 +63,7 @@ class EncodedTexts(Dataset[EncodedText]):
         tasks: list[int] = []
         labels: list[int | float | None] = []
         self.truncated = 0
+        unknown = vocabulary.encode(UNK)[0]
         for number, item in enumerate(data):
             text, task, label = _read(item, number)
             encoded = vocabulary.encode(text)
@@ -79,6 +81,18 @@ class EncodedTexts(Dataset[EncodedText]):
         self._ends = self.lengths.cumsum(0)
         if self.truncated:
             logger.info("cut %d of %d texts at %d tokens", self.truncated, len(lengths), max_length)
+        strange = tokens.count(unknown)
+        if 2 * strange > len(tokens):
+            logger.warning(
+                "%d of %d tokens are not in the vocabulary: is it of texts in the same form?",
+                strange,
+                len(tokens),
+            )
+
+    def labelled_tasks(self) -> set[int]:
+        """Numbers of the tasks that have a label."""
+        there = ~self.y.isnan() if self.y.is_floating_point() else self.y != NO_LABEL
+        return set(self.task[there].tolist())
 
     def __len__(self) -> int:
         return self.lengths.numel()

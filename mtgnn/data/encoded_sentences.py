@@ -116,6 +116,15 @@ class EncodedSentences(Dataset[EncodedSentence]):
         self._sizes = torch.cat(sizes)
         self._starts = self._sizes.cumsum(0) - self._sizes
 
+    def labelled_tasks(self) -> set[int]:
+        """Numbers of the tasks that have a label."""
+        there = self._y != NO_LABEL
+        if self.task.dim() == 2:
+            return set(there.any(0).nonzero().flatten().tolist())
+        ends = self._ends[self._numbers].tolist()
+        spans = zip(self.task.tolist(), ends, self.lengths.tolist(), strict=True)
+        return {k for k, end, length in spans if bool(there[end - length : end, k].any())}
+
     def __len__(self) -> int:
         return self.lengths.numel()
 
@@ -165,6 +174,8 @@ def _read(item: Data, number: int, tasks: list[str], by_task: bool) -> tuple[lis
         raise ValueError(f"expected items with words, item {number} has none")
     tags = item.get("tags", None)
     if "task" in item:
+        if isinstance(item["task"], str):
+            raise ValueError(f"item {number}: expected task as a number, got {item['task']!r}")
         task = int(item["task"])
         if not 0 <= task < len(tasks):
             raise ValueError(f"item {number}: expected a task of 0 to {len(tasks) - 1}, got {task}")

@@ -23,7 +23,7 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> list[Data]:
         Copies of the items, with ``task`` a number into ``tasks``.
 
     Raises:
-        ValueError: If the dataset has no names of tasks, or none of these.
+        ValueError: If the dataset has no names of tasks, or none of these, or items have no task.
 
     Example:
         >>> from mtgnn.datasets import PlantedTasks
@@ -43,6 +43,11 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> list[Data]:
     numbers = {name: number for number, name in enumerate(tasks)}
     items = []
     for item in dataset:
+        if "task" not in item:
+            raise ValueError(
+                "expected items with a task each; sentences with tags of several tasks are "
+                "numbered by EncodedSentences(dataset, model.sentences)"
+            )
         name = names[int(item.task)]
         if name in numbers:
             item = copy.copy(item)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning converts batches for some precisions
 class TokenBatch:
     """Sentences whose words have labels in one task or in several, padded to the longest.
 

@@ -59,7 +59,7 @@ class Vocabulary:
             max_size: Greatest length of the vocabulary, the three special tokens included.
 
         Raises:
-            ValueError: If ``min_count`` is below 1 or ``max_size`` below 3.
+            ValueError: If a text is no string, ``min_count`` is below 1 or ``max_size`` below 3.
         """
         if isinstance(texts, str):
             raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
@@ -69,6 +69,8 @@ class Vocabulary:
             raise ValueError(f"max_size must be at least {len(SPECIALS)}, got {max_size}")
         counts: Counter[str] = Counter()
         for text in texts:
+            if not isinstance(text, str):
+                raise ValueError(f"expected texts as strings, got {text!r:.60}")
             counts.update(text.split())
         for special in SPECIALS:
             counts.pop(special, None)

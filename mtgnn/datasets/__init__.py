@@ -9,6 +9,7 @@ from .conll2000 import CoNLL2000
 from .fdu_mtl import FDUMTL
 from .planted import PlantedTasks
 from .text_folder import TextFolder
+from .text_list import TextList
 from .universal_dependencies import UniversalDependencies
 from .wnut17 import WNUT17
 
@@ -19,5 +20,6 @@ __all__ = [
     "ColumnCorpus",
     "PlantedTasks",
     "TextFolder",
+    "TextList",
     "UniversalDependencies",
 ]

@@ -1,4 +1,4 @@
-"""Texts of one's own: a folder with three files a task."""
+"""Texts of one's own: a folder with up to three files a task."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class TextFolder(InMemoryDataset):
     """The labelled texts in the files ``TASK.train.tsv``, ``TASK.dev.tsv`` and ``TASK.test.tsv``.
 
     A line is ``label<TAB>text`` in UTF-8 and ends at ``\\n`` (or ``\\r\\n``); the text may be
-    empty. An item is ``Data(text=…, task=…, y=…)``; PyG hands out ``task`` and ``y`` as tensors
-    ``[1]``. The files are read anew each time, so that editing them is enough.
+    empty. Every task has its train file; dev and test files are needed where they are asked for.
+    An item is ``Data(text=…, task=…, y=…)``; PyG hands out ``task`` and ``y`` as tensors ``[1]``.
+    The files are read anew each time, so that editing them is enough.
 
     Args:
         root: The folder.
@@ -29,7 +30,8 @@ class TextFolder(InMemoryDataset):
         classes: Label names of each task, sorted: those of its train file.
 
     Raises:
-        FileNotFoundError: If there is no such folder, no such file in it, or a task lacks a file.
+        FileNotFoundError: If there is no such folder, no such file in it, or a task lacks its train
+            file or that of the split.
         ValueError: If a file is empty or not UTF-8, a line has no tab or no label, a label does
             not occur in the task's train file, or files begin with a header; with file and line
             number.
@@ -47,7 +49,7 @@ class TextFolder(InMemoryDataset):
         super().__init__(os.fspath(root), transform=transform)
         self.split = split
         folder = Path(root).expanduser()
-        self.tasks: list[str] = _find_tasks(folder)
+        self.tasks: list[str] = _find_tasks(folder, split)
         self.classes: dict[str, list[str]] = {}
         items: list[Data] = []
         for number, task in enumerate(self.tasks):
@@ -66,22 +68,23 @@ class TextFolder(InMemoryDataset):
         self.data, self.slices = self.collate(items)
 
 
-def _find_tasks(folder: Path) -> list[str]:
+def _find_tasks(folder: Path, split: str) -> list[str]:
+    """Names of all tasks, each of which has its train file, and that of the split."""
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a folder with TASK.train.tsv files, got {folder}")
     found = {path.name for path in folder.iterdir() if path.is_file()}
     tasks = {
-        name.removesuffix(f".{split}.tsv")
+        name.removesuffix(f".{part}.tsv")
         for name in found
-        for split in SPLITS
-        if name.endswith(f".{split}.tsv")
+        for part in SPLITS
+        if name.endswith(f".{part}.tsv")
     }
     if not tasks - {""}:
         raise FileNotFoundError(f"expected TASK.train.tsv files in {folder}, found none")
     for task in sorted(tasks):
-        for split in SPLITS:
-            if f"{task}.{split}.tsv" not in found:
-                raise FileNotFoundError(f"task {task!r} has no file {task}.{split}.tsv in {folder}")
+        for part in ("train", split):
+            if f"{task}.{part}.tsv" not in found:
+                raise FileNotFoundError(f"task {task!r} has no file {task}.{part}.tsv in {folder}")
     return sorted(tasks)
 
 
@@ -89,9 +92,9 @@ def _check_header(folder: Path, task: str, rows: list[tuple[int, str, str]]) -> 
     """Raise where all files begin with the same line, whose label stands nowhere else."""
     _, label, text = rows[0]
     once = sum(other == label for _, other, _ in rows) == 1 < len(rows)
-    if once and all(
-        next(_read(folder / f"{task}.{split}.tsv"))[1:] == (label, text) for split in SPLITS
-    ):
+    files = [folder / f"{task}.{part}.tsv" for part in SPLITS]
+    there = [path for path in files if path.exists()]
+    if once and len(there) > 1 and all(next(_read(p))[1:] == (label, text) for p in there):
         raise ValueError(
             f"{folder / task}.train.tsv, line 1: {label!r} is no label of another line, and all "
             "files begin with this line: expected no header"

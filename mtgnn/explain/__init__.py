@@ -14,6 +14,7 @@ from .mailbox import MailboxByWord, MailboxWords
 from .plot import plot_task_graphs
 from .position import EdgeByPosition, PositionWeights
 from .profiles import profile_graph
+from .reading import read_sentence
 from .readout import Readout
 from .recovery import Recovery, graph_recovery
 from .report import report
@@ -50,6 +51,7 @@ __all__ = [
     "plot_task_graphs",
     "profile_graph",
     "read_graphml",
+    "read_sentence",
     "report",
     "task_affinity",
     "task_clusters",

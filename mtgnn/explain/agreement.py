@@ -47,7 +47,7 @@ def graph_agreement(first: TaskGraph, second: TaskGraph) -> Agreement:
         >>> agreement.undefined
         ('d',)
     """
-    own, other = by_edge(first), by_edge(second)
+    own, other = first.weights(), second.weights()
     if own.keys() != other.keys():
         alone = sorted(own.keys() ^ other.keys())
         raise ValueError(f"expected the same edges, got {alone[:3]} in one graph only")
@@ -68,13 +68,6 @@ def graph_agreement(first: TaskGraph, second: TaskGraph) -> Agreement:
     values = torch.tensor(list(found.values()), dtype=torch.float64)
     spread = float(values.std()) if len(found) > 1 else 0.0
     return Agreement(float(values.mean()), spread, found, tuple(undefined))
-
-
-def by_edge(graph: TaskGraph) -> dict[tuple[str, str], float]:
-    """The weight of each edge, a pair of names."""
-    if graph.edge_weight is None:
-        raise ValueError(f"expected a weighted graph, got {graph}")
-    return dict(zip(graph.edges, graph.edge_weight.tolist(), strict=True))
 
 
 def _spearman(first: Tensor, second: Tensor) -> float | None:

@@ -45,7 +45,7 @@ class CutGraph(TaskGraph):
         return f"{super().__repr__()[:-1]}, cut={edges})"
 
 
-def without_edges(model: Model, edges: Iterable[int]) -> Model:
+def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model:
     """The same model with edges cut: their logits are −∞, and other senders share the attention.
 
     A receiver whose last edge is cut receives zeros. Nothing is copied: parameters, and all else
@@ -53,7 +53,7 @@ def without_edges(model: Model, edges: Iterable[int]) -> Model:
 
     Args:
         model: A :class:`mtgnn.nn.GraphLSTM`, or a model that holds one as ``encoder``.
-        edges: Edge numbers, as in the encoder's ``graph``.
+        edges: Pairs of names (sender, receiver), or edge numbers, as in the encoder's ``graph``.
 
     Raises:
         ValueError: If the encoder runs on no task graph, or there is no such edge.
@@ -61,13 +61,13 @@ def without_edges(model: Model, edges: Iterable[int]) -> Model:
     Example:
         >>> from mtgnn.nn import CompleteGraphLSTM
         >>> layer = CompleteGraphLSTM(4, 3, ["a", "b", "c"])
-        >>> fewer = without_edges(layer, [layer.graph.edges.index(("b", "a"))])
+        >>> fewer = without_edges(layer, [("b", "a")])
         >>> fewer.nodes is layer.nodes
         True
     """
     sibling = copy.copy(model)
     if isinstance(sibling, GraphLSTM):
-        sibling.graph = CutGraph(sibling.graph, edges)
+        sibling.graph = CutGraph(sibling.graph, [_number(sibling.graph, edge) for edge in edges])
         return sibling
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, GraphLSTM):
@@ -76,6 +76,14 @@ def without_edges(model: Model, edges: Iterable[int]) -> Model:
             + ("" if encoder is None else f" with a {type(encoder).__name__}")
         )
     return with_encoder(model, without_edges(encoder, edges))
+
+
+def _number(graph: TaskGraph, edge: int | tuple[str, str]) -> int:
+    if isinstance(edge, int):
+        return edge
+    if edge not in graph.edges:
+        raise ValueError(f"expected an edge (sender, receiver) of {graph}, got {edge!r}")
+    return graph.edges.index(edge)
 
 
 def with_encoder(model: Model, encoder: nn.Module) -> Model:

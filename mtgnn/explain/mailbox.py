@@ -56,12 +56,21 @@ class MailboxByWord:
         graph: The graph that the model's encoder runs on.
         vocabulary: The words.
         past: Whether a step reads no later positions (``memory="past"``).
+        bidirectional: Whether the weights are a mean over both directions, in one of which a step
+            with ``past`` reads no earlier positions.
     """
 
     reads = MAILBOX
 
-    def __init__(self, graph: TaskGraph, vocabulary: Vocabulary, past: bool = False) -> None:
+    def __init__(
+        self,
+        graph: TaskGraph,
+        vocabulary: Vocabulary,
+        past: bool = False,
+        bidirectional: bool = False,
+    ) -> None:
         self.graph, self.words, self.past = graph, vocabulary.tokens, past
+        self.bidirectional = past and bidirectional
         self._hears = torch.tensor([bool(graph.incoming(k)) for k in range(graph.num_tasks)])
         size = (len(self.words), graph.num_tasks)
         self._read = torch.zeros(size, dtype=torch.float64)
@@ -73,9 +82,11 @@ class MailboxByWord:
         device = weights.device
         real = real_steps(batch, device) & self._hears[batch.task.cpu()].to(device).unsqueeze(1)
         where = real.unsqueeze(2) & real.unsqueeze(1)  # step, position
-        if self.past:
-            where = where.tril()
-        equal = where / where.sum(2, keepdim=True).clamp(min=1).double()
+        read = [where.tril()] if self.past else [where]
+        if self.bidirectional:
+            read.append(where.triu())
+        alike = [one / one.sum(2, keepdim=True).clamp(min=1).double() for one in read]
+        equal = torch.stack(alike).mean(0)
         tokens, task = batch.tokens.to(device)[real], batch.task.to(device)
         place = (tokens, task.unsqueeze(1).expand_as(real)[real])
         for name, value in (

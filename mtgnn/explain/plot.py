@@ -36,12 +36,16 @@ def plot_task_graphs(
 
     Raises:
         ImportError: If matplotlib is not installed (extra ``plot``).
-        ValueError: If there is no graph, or the graphs have different tasks.
+        ValueError: If there is no graph, they have no titles, or the graphs have different tasks.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "mtgnn[plot]"') from error
+    if not isinstance(graphs, Mapping):
+        raise ValueError(
+            f"expected graphs as a dict, by their titles, got a {type(graphs).__name__}"
+        )
     if not graphs:
         raise ValueError("expected at least one graph")
     tasks = next(iter(graphs.values())).tasks

@@ -15,7 +15,7 @@ from ..nn.check import check_option
 from ..nn.mailbox import mixes_senders
 from ..ops import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
-from .agreement import by_edge, graph_agreement
+from .agreement import graph_agreement
 from .average import EdgeMean
 from .clusters import task_clusters, task_embedding
 from .collect import collect_attention, mailbox_shares
@@ -88,13 +88,15 @@ def report(
         raise ValueError("batches are read more than once: expected a loader, got an iterator")
     encoder = find_encoder(model)
     kinds, graph = _kinds(encoder), encoder.graph
+    if truth is not None:
+        _check_truth(truth, graph)
     chosen = cluster_by or next(name for name in CLUSTER_BY if name in kinds)
     if chosen not in kinds:
         raise ValueError(f"expected cluster_by among {kinds} of this model, got {chosen!r}")
     mailbox = encoder.memory != "current"
     vocabulary, characters = words_of(model)
     words: Any = (
-        MailboxByWord(graph, vocabulary, encoder.memory == "past")
+        MailboxByWord(graph, vocabulary, encoder.memory == "past", encoder.bidirectional)
         if mailbox
         else EdgeByWord(graph, vocabulary)
     )
@@ -114,7 +116,7 @@ def report(
     agreements = _agreements(weights)
     if "profile" in kinds:
         alone = edge_insertion(model, watched("edges alone")).graph
-        weight = by_edge(profile_graph(averaged[0], alone))  # its edges may have another order
+        weight = profile_graph(averaged[0], alone).weights()  # its edges may have another order
         weights["profile"] = graph.with_weight(torch.tensor([weight[e] for e in graph.edges]))
     content = {
         "title": title,
@@ -213,6 +215,16 @@ def _readout(
         "error": None if error is None else rounded(error),
         "bar": rounded(bar),
     }
+
+
+def _check_truth(truth: TaskGraph, graph: TaskGraph) -> None:
+    """Raise where a true graph is of other tasks, or has edges that a model without virtual nodes
+    cannot have."""
+    if truth.tasks != graph.tasks:
+        raise ValueError(f"expected truth of the tasks {graph.tasks}, got {truth.tasks}")
+    more = sorted(set(truth.edges) - set(graph.edges))
+    if more and not graph.virtual:
+        raise ValueError(f"truth has edges that the model's graph has not: {more[:5]}")
 
 
 def _planted(graph: TaskGraph, truth: TaskGraph) -> dict[str, Any]:

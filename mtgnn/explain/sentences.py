@@ -36,6 +36,12 @@ class SentenceWeights:
     label: int | None | list[int | None]
     arguments: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
+    def strongest(self) -> list[tuple[str, float]]:
+        """For each word who sent the strongest message, and its weight."""
+        best = self.weights.max(0)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(self.senders[place], weight) for place, weight in pairs]
+
 
 class SentenceSample:
     """Readout: some sentences of each task, drawn at random from all (reservoir sampling).

@@ -41,6 +41,9 @@ class MultiTaskDataModule(L.LightningDataModule):
         max_length: Keep at most this many tokens of a text (default: all); what is cut is logged.
         num_workers: Processes that form batches.
         seed: Seed of the shuffling.
+
+    Raises:
+        ValueError: If ``batch_size`` is below 1.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class MultiTaskDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
         self._texts = {"train": train, "dev": dev, "test": test}
         # Encoded, texts lose these.
         self.names = {

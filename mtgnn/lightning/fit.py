@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 
-from ..nn import MultiTaskLoss, Trainable, is_labelled
+from ..nn import MultiTaskLoss, Trainable, parameter_groups
 from ..nn.check import check_option
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
@@ -84,7 +85,7 @@ def fit(
     After every epoch the dev texts are classified, or the dev sentences tagged. ``log_dir`` gets
     ``best.ckpt`` and ``last.ckpt``, each of which holds the whole model (see :func:`load_model`)
     and can be resumed, and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are
-    there are replaced.
+    there are replaced. A task without any label in the train or dev part is warned of.
 
     Args:
         model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
@@ -119,6 +120,7 @@ def fit(
             wrote it.
 
     Raises:
+        RuntimeError: If the loss of an epoch is not finite.
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
             or a learning rate is not positive, there is no such group of parameters, the train or
             dev texts are missing or without any label, a dataset's tasks or label names are not the
@@ -134,9 +136,11 @@ def fit(
         raise ValueError(f"expected patience of at least 1, got {patience}")
     if clip is not None and not clip > 0:
         raise ValueError(f"expected a positive clip, got {clip}")
+    if not isinstance(data, MultiTaskDataModule):
+        raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, data.names)
-    _check_labels(data, "train")
-    _check_labels(data, "dev")
+    _check_labels(model, data, "train", "they are not trained")
+    _check_labels(model, data, "dev", "they have no say in which epoch is best")
     net = cast(nn.Module, model)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
@@ -201,10 +205,20 @@ def fit(
     )
 
 
-def _check_labels(data: MultiTaskDataModule, part: str) -> None:
-    items = data.encoded(part)
-    if not any(bool(is_labelled(items[i].y).any()) for i in range(len(items))):
+def _check_labels(model: Trainable, data: MultiTaskDataModule, part: str, without: str) -> None:
+    """Raise where a part has no labels, and warn where a task that is to be trained has none."""
+    there = data.encoded(part).labelled_tasks()
+    if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
+    groups = parameter_groups(cast(nn.Module, model))
+    heads = [groups.get(f"heads.{task}", {}).values() for task in model.tasks]
+    without_labels = [
+        task
+        for number, (task, head) in enumerate(zip(model.tasks, heads, strict=True))
+        if number not in there and any(parameter.requires_grad for parameter in head)
+    ]
+    if without_labels:
+        warnings.warn(f"no labels for {part!r} of {without_labels}: {without}", stacklevel=3)
 
 
 def _epochs(trainer: L.Trainer) -> int:

@@ -17,8 +17,8 @@ class TaskMean(Metric):
 
     Shapes:
         - **update:** values, tasks and the mask of the samples that count, each :math:`(B)`
-        - **compute:** :math:`(K)`, NaN for a task of which no sample counted; of one task a scalar,
-          which torchmetrics makes of it
+        - **compute:** :math:`(K)`, NaN for a task of which no sample counted, infinite where a value
+          was NaN; of one task a scalar, which torchmetrics makes of it
 
     Example:
         >>> import torch
@@ -59,7 +59,8 @@ class TaskMean(Metric):
 
     def compute(self) -> Tensor:
         """Mean of each task ``[K]``."""
-        return (self.total / self.count).float()
+        mean = (self.total / self.count).float()
+        return mean.masked_fill(self.total.isnan(), torch.inf)  # NaN is where there is no sample
 
     def macro(self) -> Tensor:
         """Mean over the tasks that have samples, each counting once."""

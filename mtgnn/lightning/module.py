@@ -181,8 +181,14 @@ class MultiTaskModule(L.LightningModule):
             for task, score in zip(self.tasks, scores.tolist(), strict=True)
             if score == score  # a task without samples has none
         }
+        mean = loss.macro()
+        if part == "train" and bool(mean.isinf()):
+            raise RuntimeError(
+                f"the training loss of epoch {self.current_epoch + 1} is not finite: a smaller "
+                "learning rate, or clip, may help; vectors and parameters are to be finite"
+            )
         loss_name = "train/epoch_loss" if part == "train" else f"{part}/loss"
-        values = {f"{part}/accuracy": scores.nanmean(), loss_name: loss.macro()}
+        values = {f"{part}/accuracy": scores.nanmean(), loss_name: mean}
         values |= {f"{part}/accuracy/{task}": torch.tensor(s) for task, s in per_task.items()}
         self._log_all(values)
         accuracy.reset()
@@ -226,15 +232,17 @@ class MultiTaskModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by the norm of all gradients.
+        """Clip by the norm of all gradients, or by value.
 
         Lightning's own way refuses fused optimisers under mixed precision. What it fears, that
         they unscale gradients by themselves, concerns float16 with a scaler, on a GPU; here they
         are fused on CPUs alone.
         """
-        if gradient_clip_val:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+        if not gradient_clip_val:
+            return
+        by_value = gradient_clip_algorithm == "value"
+        clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
+        clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
 
     def _by_rate(self) -> list[dict[str, Any]]:
         """All parameters, sorted by learning rate."""

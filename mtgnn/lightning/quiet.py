@@ -37,12 +37,13 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def flags_kept() -> Iterator[None]:
-    """Give PyTorch's process-wide flags back as they were."""
+    """Give PyTorch's process-wide flags, and the state of its random numbers, back as they were."""
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
-        yield
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
     finally:
         torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark

@@ -49,8 +49,8 @@ class TaskAttentionConv(MessagePassing):
           ``(edge_index, alpha)`` with the weights :math:`(*, E, P)` before dropout
 
     Raises:
-        ValueError: For an unknown score, static scores without ``num_edges`` or on another number
-            of edges, or a context that does not fit ``context_channels``.
+        ValueError: For an unknown score, static scores without ``num_edges``, on another number of
+            edges or with a sparse matrix, or a context that does not fit ``context_channels``.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class TaskAttentionConv(MessagePassing):
             raise ValueError(f"num_edges goes with static scores, got {num_edges} with {score!r}")
         if heads < 1:
             raise ValueError(f"expected at least one head, got {heads}")
+        if score_channels is not None and score_channels < 1:
+            raise ValueError(f"expected score_channels of at least 1, got {score_channels}")
         pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
@@ -120,6 +122,10 @@ class TaskAttentionConv(MessagePassing):
         senders, receivers = (x, x) if isinstance(x, Tensor) else x
         rowptr: OptTensor = None
         if is_sparse(edge_index):  # PyG's adj_t: rows receive
+            if self.logit is not None:  # a sparse matrix has an order of its own
+                raise ValueError(
+                    "static scores belong to edges in order: expected edge_index [2, E]"
+                )
             if torch_geometric.typing.WITH_TORCH_SCATTER and edge_index.layout is torch.sparse_csr:
                 rowptr = edge_index.crow_indices()
             edge_index = to_edge_index(edge_index)[0].flip(0)
@@ -188,9 +194,7 @@ class TaskAttentionConv(MessagePassing):
         )
 
 
-def attention_convs(
-    layer: "GraphLSTM", owners: list[str], score_channels: int | None
-) -> nn.ModuleDict:
+def attention_convs(layer: "GraphLSTM", owners: list[str]) -> nn.ModuleDict:
     """For each layer and direction, one attention edge an owner of score parameters."""
     contextual = layer.score in CONTEXTUAL
 
@@ -202,7 +206,7 @@ def attention_convs(
             context if contextual else 0,
             layer.heads,
             layer.score,
-            score_channels,
+            layer.score_channels,
             layer.graph.num_edges if layer.score == "static" else None,
             layer.attention_dropout,
         )

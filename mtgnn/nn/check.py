@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from ..graph import TaskGraph
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -19,9 +22,23 @@ def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def check_options(layer: GraphLSTM) -> None:
     """Raise where numbers make no sense or options exclude each other."""
-    for name in ("input_size", "hidden_size", "num_layers", "heads"):
-        if getattr(layer, name) < 1:
-            raise ValueError(f"expected {name} to be at least 1, got {getattr(layer, name)}")
+    if not isinstance(layer.graph, TaskGraph):
+        raise ValueError(
+            f"expected a TaskGraph, got a {type(layer.graph).__name__}: TaskGraph.from_edges and "
+            "from_networkx make one"
+        )
+    if layer.graph.edge_weight is not None:
+        warnings.warn(
+            "the graph's edge_weight is not used: layers learn weights of their own, and "
+            "graph.with_weight(None) is the same graph without",
+            stacklevel=3,
+        )
+    if layer.exchange == "cascade":
+        layer.graph.generations()
+    for name in ("input_size", "hidden_size", "num_layers", "heads", "score_channels"):
+        value = getattr(layer, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
     for name in ("dropout", "message_dropout", "attention_dropout"):
         if not 0 <= getattr(layer, name) < 1:
             raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
@@ -32,8 +49,24 @@ def check_options(layer: GraphLSTM) -> None:
             f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '
             "scores has a logit of its own, or none"
         )
-    if layer.foreign and layer.detach and layer.exchange == "mutual":
+    if layer.foreign:
+        _check_foreign(layer)
+
+
+def _check_foreign(layer: GraphLSTM) -> None:
+    if layer.detach and layer.exchange == "mutual":
         raise ValueError("a conv cannot detach senders that are receivers as well: detach=False")
+    if layer.kernel == "fused":
+        raise ValueError('kernel="fused" cannot serve this layer: a conv')
+    owner = "receiver" if layer.owned else "shared"
+    given = {"score": layer.score, "heads": layer.heads, "score_owner": owner}
+    given |= {"score_channels": layer.score_channels, "attention_dropout": layer.attention_dropout}
+    without = ("additive", 1, "shared", layer.hidden_size, 0)
+    said = [
+        name for (name, value), none in zip(given.items(), without, strict=True) if value != none
+    ]
+    if said:
+        raise ValueError(f"a conv sends what it likes: it goes without {said}")
 
 
 def _check_mailbox(layer: GraphLSTM) -> None:
@@ -95,7 +128,7 @@ def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
 def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
     if not isinstance(values, Tensor):
         raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
-    if values.shape != (size,) or values.is_floating_point():
+    if values.shape != (size,) or values.is_floating_point() or values.dtype == torch.bool:
         raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
     numbers = values.tolist()
     if min(numbers) < low or max(numbers) > high:

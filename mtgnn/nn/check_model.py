@@ -11,12 +11,21 @@ from ..data import NO_LABEL
 from ..graph import TaskGraph
 
 
+def check_kind(value: object, kind: type) -> None:
+    """Raise where a value is of another class."""
+    if not isinstance(value, kind):
+        raise ValueError(f"expected a {kind.__name__}, got {value!r:.60}")
+
+
 def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Raise where label names are missing or occur twice; else return a copy."""
+    if not isinstance(classes, Mapping):
+        raise ValueError(f"expected classes as a dict, label names by task, got {classes!r:.60}")
     if not classes:
         raise ValueError("expected classes of at least one task, got none")
     for task, labels in classes.items():
-        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        names = isinstance(labels, Sequence) and all(isinstance(label, str) for label in labels)
+        if isinstance(labels, str) or not names:
             raise ValueError(f"expected label names of task {task!r}, got {labels!r}")
         if not labels or len(set(labels)) != len(labels):
             raise ValueError(f"expected unique label names of task {task!r}, got {list(labels)}")
@@ -66,7 +75,10 @@ def check_tokens(tokens: Tensor, size: int) -> None:
 def check_labels(y: Tensor, task: Tensor, tasks: Sequence[str], num_classes: Sequence[int]) -> None:
     """Raise where a label ``[B]`` on the CPU is none of its task's classes."""
     if y.is_floating_point():
-        raise ValueError(f"expected integer classes, got {y.dtype}")
+        raise ValueError(
+            f"expected labels y as integers, numbers of classes, got {y.dtype} (for regression put "
+            "RegressionHeads on an encoder)"
+        )
     wrong = (y != NO_LABEL) & ((y < 0) | (y >= torch.tensor(num_classes)[task]))
     if wrong.any():
         k = int(task[wrong][0])

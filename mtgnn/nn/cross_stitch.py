@@ -173,15 +173,14 @@ class CrossStitchLSTM(nn.Module):
                 states = self._combine_all(states, number)
                 states = nn.functional.dropout(states, self.dropout, self.training)
         if batch.task is None:
-            out = batch.only_wanted(self._combine_all(states, -1))
+            out = batch.only_wanted(self._mix(states, self._last(batch.wanted)))
         else:
             out = self._combine_own(states, batch.task)
         return batch.as_they_came(out), _join_layers(ends)
 
     def _combine_all(self, states: Tensor, layer: int) -> Tensor:
         """What every task takes of states ``[B, T, K, F]``: the same shape."""
-        parts = states.unflatten(-1, (self.subspaces, -1))
-        return torch.einsum("gkj,btjgf->btkgf", self.matrix(layer), parts).flatten(-2)
+        return self._mix(states, self.matrix(layer))
 
     def _combine_own(self, states: Tensor, task: Tensor) -> Tensor:
         """What each sequence's own task takes of the last states: ``[B, T, F]``."""
@@ -189,7 +188,21 @@ class CrossStitchLSTM(nn.Module):
         rows = torch.stack([self.stitches[-1][self.graph.tasks[k]] for k in present.tolist()])
         own = rows[slot.to(rows.device, non_blocking=True)]
         parts = states.unflatten(-1, (self.subspaces, -1))
-        return torch.einsum("bgj,btjgf->btgf", own, parts).flatten(-2)
+        return torch.einsum("bgj,btjgf->btgf", own, parts).flatten(-2).to(states.dtype)
+
+    def _last(self, wanted: Tensor | None) -> Tensor:
+        """The last combination; of a task that is in no sequence it is left alone."""
+        if wanted is None:
+            return self.matrix(-1)
+        asked = zip(self.graph.tasks, wanted.any(0).tolist(), strict=True)
+        rows = [self.stitches[-1][name] for name in self.graph.tasks]
+        rows = [row if there else row.detach() for row, (_, there) in zip(rows, asked, strict=True)]
+        return torch.stack(rows, 1)
+
+    def _mix(self, states: Tensor, matrix: Tensor) -> Tensor:
+        """States ``[B, T, K, F]`` combined by ``[subspaces, K, K]``, in their own type."""
+        parts = states.unflatten(-1, (self.subspaces, -1))
+        return torch.einsum("gkj,btjgf->btkgf", matrix, parts).flatten(-2).to(states.dtype)
 
     def __repr__(self) -> str:
         sizes = f"{self.input_size}, {self.hidden_size}, {self.graph!r}"

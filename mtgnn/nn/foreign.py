@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
 from ..ops import Channel
@@ -55,33 +57,52 @@ def message_channels(convs: nn.ModuleDict, hidden_size: int, mutual: bool) -> in
 
 
 def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
-    """Size of what ``conv`` sends, found by trying it on two senders and one receiver.
+    """Size of what ``conv`` sends, found by trying a copy of it on two pieces of a graph and one.
 
     Raises:
         ValueError: If it cannot do what the exchange needs.
     """
     if not isinstance(conv, MessagePassing):
         raise ValueError(f"expected conv to be a MessagePassing layer, got {type(conv).__name__}")
-    weight = next(conv.parameters(), torch.zeros(1))
-    x = torch.zeros(2, hidden_size, device=weight.device, dtype=weight.dtype)
-    edge_index = torch.tensor([[0, 1], [1, 0]] if mutual else [[0, 1], [0, 0]], device=x.device)
-    training = conv.training
+    trial = copy.deepcopy(conv).eval()  # it may keep what it was first given
+    both, edges = _piece(conv, hidden_size, mutual)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            conv.eval()
-            out = conv(x, edge_index) if mutual else conv((x, x[:1]), edge_index)
+            out = trial(both, edges)
+            last = both[2:] if mutual else (both[0][2:], both[1][1:])
+            alone = trial(last, edges[:, : edges.size(1) // 2])
     except Exception as error:
         call = "conv(x, edge_index)" if mutual else "conv((x_senders, x_receivers), edge_index)"
         raise ValueError(
             f"{conv} failed when called as {call} with states of size {hidden_size}, "
             f"as this exchange needs: {error}"
         ) from error
-    finally:
-        conv.train(training)
-    nodes = 2 if mutual else 1
+    nodes = 4 if mutual else 2
     if not isinstance(out, Tensor) or out.dim() != 2 or out.size(0) != nodes:
         raise ValueError(f"expected {conv} to give [{nodes}, channels], got {out!r}")
+    if not torch.allclose(out[nodes // 2 :], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"{conv} mixes sequences: what a node receives depends on nodes that send nothing to "
+            "it. Expected no self-loops between senders and receivers (add_self_loops=False), no "
+            "norm over all nodes, and nothing cached"
+        )
+    if any(isinstance(parameter, UninitializedParameter) for parameter in conv.parameters()):
+        conv.load_state_dict(trial.state_dict())
     return out.size(1)
+
+
+def _piece(conv: nn.Module, hidden_size: int, mutual: bool) -> tuple[Any, Tensor]:
+    """States and edges of two pieces of a graph: in each two nodes that hear each other, or two
+    senders and one receiver."""
+    like = next(
+        (p for p in conv.parameters() if not isinstance(p, UninitializedParameter)), torch.zeros(1)
+    )
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, hidden_size, generator=generator).to(like.device, like.dtype)
+    if mutual:
+        return x[:4], torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]], device=x.device)
+    edges = torch.tensor([[0, 1, 2, 3], [0, 0, 1, 1]], device=x.device)
+    return (x[:4], x[4:]), edges
 
 
 def conv_channel(layer: GraphLSTM, key: str, stage: Stage, memory: Memory | None) -> Channel:

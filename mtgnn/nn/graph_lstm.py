@@ -78,7 +78,9 @@ class GraphLSTM(nn.Module):
             autograd; ``"fused"``: the fast path, or an error. All give the same values.
         conv: Another communication: a PyG layer, or a factory ``f(layer, direction)``, called as
             ``conv((x_senders, x_receivers), edge_index)``, in a mutual exchange as
-            ``conv(x, edge_index)``. Nodes without an incoming edge still receive zeros.
+            ``conv(x, edge_index)``. Nodes without an incoming edge still receive zeros. It has no
+            scores, so options of these make no sense with it, and is without self-loops where
+            senders and receivers are two sets: ``GATv2Conv(H, H, add_self_loops=False)``.
 
     Shapes:
         - **input:** :math:`(B, T, E)` or :math:`(B, T, N, E)`, one input per node; or a
@@ -123,14 +125,13 @@ class GraphLSTM(nn.Module):
         check_option("fusion", fusion, FUSIONS)
         check_option("score_owner", score_owner, ("shared", "receiver"))
         check_option("kernel", kernel, KERNELS)
-        if exchange == "cascade":
-            graph.generations()
         self.input_size, self.hidden_size = input_size, hidden_size
         self.graph, self.exchange, self.memory = graph, exchange, memory
         self.num_layers, self.bidirectional = num_layers, bidirectional
         self.dropout, self.message_dropout = dropout, message_dropout
         self.attention_dropout = attention_dropout
         self.fusion, self.score, self.heads = fusion, score, heads
+        self.score_channels = hidden_size if score_channels is None else score_channels
         self.concat_messages = concat_messages
         self.owned = score_owner == "receiver"
         self.detach, self.kernel = detach, kernel
@@ -144,7 +145,7 @@ class GraphLSTM(nn.Module):
             self.message_size = message_channels(self.convs, hidden_size, exchange == "mutual")
         else:
             owners = (receivers if self.owned else ["shared"]) if receivers else []
-            self.convs = attention_convs(self, owners, score_channels)
+            self.convs = attention_convs(self, owners)
             self.message_size = heads * hidden_size
         self.edge_logits = mailbox.make_edge_logits(self)
         shape = (input_size, hidden_size, num_layers, bidirectional)
@@ -301,4 +302,5 @@ class GraphLSTM(nn.Module):
     def extra_repr(self) -> str:
         """What stands in the representation after the graph."""
         memory = "" if self.memory == "current" else f", memory={self.memory!r}"
-        return f"exchange={self.exchange!r}{memory}"
+        conv = f", conv={self.convs[self.keys[0]]}" if self.foreign else ""
+        return f"exchange={self.exchange!r}{memory}{conv}"

@@ -158,6 +158,8 @@ class HierarchicalLSTM(nn.Module):
             every = torch.stack([levels[level - 1] for level in own.tolist()], 2)
             return batch.as_they_came(batch.only_wanted(every)), end
         each = own.repeat(batch.x.size(0))  # B·K sequences, each of a task of its own
+        if batch.wanted is not None:
+            each = each * batch.wanted.cpu().flatten()  # 0: of no level
         outs, end = self._read(
             batch.x.transpose(1, 2).flatten(0, 1), sizes.repeat_interleave(num_tasks), each, state
         )
@@ -198,10 +200,11 @@ class HierarchicalLSTM(nn.Module):
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
         expected = (len(self.levels) * self.num_layers, len(need), self.hidden_size)
-        if tuple(state.h.shape) != expected:
-            raise ValueError(
-                f"expected a state of shape {list(expected)}, got {list(state.h.shape)}"
-            )
+        for value in (state.h, state.c):
+            if tuple(value.shape) != expected:
+                raise ValueError(
+                    f"expected a state of shape {list(expected)}, got {list(value.shape)}"
+                )
         if (state.levels < need).any():
             raise ValueError(
                 "the state lacks a level for some sequence: continue with the tasks it came from"
@@ -224,9 +227,10 @@ def _spread(outs: list[Tensor], need: Tensor) -> list[Tensor]:
 
 
 def _finish(outs: list[Tensor], need: Tensor) -> Tensor:
-    """Of each sequence, the states of the level that it needs: ``[B, T, F]``."""
+    """Of each sequence, the states of the level that it needs, zeros where it needs none:
+    ``[B, T, F]``."""
     pieces, order = [], []
-    rows = torch.arange(len(need))
+    rows = need.nonzero().squeeze(1)
     for number, out in enumerate(outs, 1):
         last = need[rows] == number
         if last.any():
@@ -234,6 +238,8 @@ def _finish(outs: list[Tensor], need: Tensor) -> Tensor:
             pieces.append(own)
             order.append(rows[last])
         rows = rows[~last]
-    if len(pieces) == 1:
+    if len(pieces) == 1 and len(order[0]) == len(need):
         return pieces[0]
-    return torch.cat(pieces)[to_device(torch.argsort(torch.cat(order)), pieces[0].device)]
+    found = torch.cat(pieces)
+    place = to_device(torch.cat(order), found.device)
+    return found.new_zeros(len(need), *found.shape[1:]).index_copy(0, place, found)

@@ -99,7 +99,7 @@ class MultiTaskLoss(nn.Module):
             A number ``[]``, or with ``reduction="task"`` one a task, ``[K]``; floats.
         """
         there = torch.ones_like(task, dtype=torch.bool) if labelled is None else labelled
-        one = there.to(self.weight.dtype)
+        one = there.float()  # bfloat16 counts no further than 256
         if self.reduction == "sample":
             return one.sum()
         return one.new_zeros(self.num_tasks).index_add(0, task, one)
@@ -154,7 +154,7 @@ class MultiTaskLoss(nn.Module):
         self._check(losses, task, labelled)
         task = task.to(losses.device, non_blocking=True)
         total = self.count(task, labelled) if count is None else count
-        total = torch.as_tensor(total, dtype=losses.dtype, device=losses.device)
+        total = torch.as_tensor(total, device=losses.device).float()
         expected = () if self.reduction == "sample" else (self.num_tasks,)
         if total.shape != expected:
             raise ValueError(f"expected count of shape {list(expected)}, got {list(total.shape)}")

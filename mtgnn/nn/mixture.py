@@ -138,6 +138,7 @@ class MixtureOfExpertsLSTM(nn.Module):
             out = torch.einsum("btkn,btnf->btkf", gate, states)
         else:
             out = torch.einsum("btn,btnf->btf", gate, states)
+        out, gate = out.to(states.dtype), gate.to(states.dtype)  # autocast rounds products alone
         answer = batch.as_they_came(out)
         if not return_attention_weights:
             return answer, end

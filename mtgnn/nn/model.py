@@ -12,12 +12,12 @@ from ..data import NO_LABEL, Vocabulary
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option
-from .check_model import check_classes, check_labels, check_texts, check_tokens
+from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
 from .losses import is_labelled
 from .pooling import Pooling
 from .trainable import LabelledTexts, Output, Samples
-from .whole import answer_in_batches, encode, take_encoder
+from .whole import answer_in_batches, encode, reset_parts, take_encoder
 from .words import load_vectors
 
 
@@ -84,6 +84,7 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         super().__init__()
         check_option("embedding", embedding, ("shared", "task"))
+        check_kind(vocabulary, Vocabulary)
         if embedding_size < 1 or not 0 <= dropout < 1:
             raise ValueError(
                 f"expected embedding_size of at least 1 and dropout in [0, 1), "
@@ -117,6 +118,10 @@ class MultiTaskModel(nn.Module):
         sizes = [len(labels) for labels in self.classes.values()]
         self.heads = ClassificationHeads(size, sizes, self.tasks)
         self.dropout = nn.Dropout(dropout)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, also those that started from given vectors."""
+        reset_parts(self)
 
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, E]`` in the order of the vocabulary; that of padding stays 0.
@@ -232,7 +237,7 @@ class MultiTaskModel(nn.Module):
 
         Raises:
             ValueError: For an unknown task, one string in the place of several, a text that is no
-                string, or a ``batch_size`` or ``max_length`` below 1.
+                string, a ``batch_size`` or ``max_length`` below 1, or where the model computes NaN.
         """
         if task not in self.tasks:
             raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
@@ -254,6 +259,8 @@ class MultiTaskModel(nn.Module):
         number = torch.full((len(encoded),), self.tasks.index(task))
         probability, label = self(tokens, lengths, number).softmax(1).max(1)
         names = self.classes[task]
+        if bool(probability.isnan().any()):
+            raise ValueError("the model computes NaN: its parameters are not finite")
         return [
             Prediction(names[int(i)], float(p))
             for i, p in zip(label.tolist(), probability.tolist(), strict=True)
@@ -273,6 +280,7 @@ class MultiTaskModel(nn.Module):
             "classes": self.classes,
             "graph": saved.graph_to_plain(self.graph),
             "encoder": self._encoder,
+            "module": saved.describe_module(self.encoder) if self._encoder is None else None,
             "options": self._options,
             "state_dict": dict(self.state_dict()),
         }
@@ -284,8 +292,8 @@ class MultiTaskModel(nn.Module):
 
         Args:
             path: The file, or a binary stream.
-            encoder: A module like the one that the model was saved with, where that was given as
-                a module; its parameters are replaced.
+            encoder: A module like the one that the model was saved with, with the same options,
+                where that was given as a module; its parameters are replaced.
 
         Raises:
             FileNotFoundError: If there is no such file.

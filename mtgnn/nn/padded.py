@@ -53,7 +53,8 @@ class Padded(NamedTuple):
 def pad_input(
     layer: nn.Module, x: Tensor | PackedSequence, lengths: Tensor | None, task: Tensor | None
 ) -> Padded:
-    """Unpack and check what a layer, with ``graph`` and ``input_size``, is called with.
+    """Unpack and check what a layer, with ``graph`` and ``input_size``, is called with; in the
+    type of its parameters.
 
     Raises:
         ValueError: For wrong sizes, a length of 0 or beyond T, or a task out of range.
@@ -66,6 +67,7 @@ def pad_input(
     checked: Any = layer  # the check reads input_size and graph alone
     sizes = torch.tensor(check_input(checked, x, lengths, task))
     each = has_one_task(task)
+    x = x.to(next(layer.parameters()).dtype)
     return Padded(x, sizes, packed, task if each else None, None if each else task)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from .check import check_option
 
@@ -116,6 +117,11 @@ def _real(states: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _check(states: Tensor, lengths: Tensor) -> None:
+    if isinstance(states, PackedSequence):
+        raise ValueError(
+            "expected padded states, got a PackedSequence: pad_packed_sequence(states, "
+            "batch_first=True) first"
+        )
     if states.dim() not in (3, 4):
         raise ValueError(
             f"expected states of shape [B, T, F] or [B, T, K, F], got {list(states.shape)}"

@@ -153,8 +153,8 @@ def run_layers(
 ) -> tuple[list[Tensor], list[Run]]:
     """Packed outputs ``[L, D·H]`` of each stage, and the runs of all layers and directions, with
     attention weights if they are wanted."""
-    sources = [x.flatten(0, -2)] * len(plan.stages)
     indices = [word_index(stage, x) for stage in plan.stages]
+    sources = [_read_rows(x, plan, indices)] * len(plan.stages)
     runs: list[Run] = []
     alike = x.dim() == 3
     for depth in range(layer.num_layers):
@@ -171,6 +171,19 @@ def run_layers(
         if depth < layer.num_layers - 1 and layer.dropout > 0:
             sources = [nn.functional.dropout(s, layer.dropout, layer.training) for s in sources]
     return sources, runs
+
+
+def _read_rows(x: Tensor, plan: Plan, indices: list[Tensor]) -> Tensor:
+    """Inputs one below the other, ``[*, E]``, with zeros where nobody reads them: products over all
+    rows then meet no NaN that stands beyond the lengths, and neither do their gradients."""
+    source = x.flatten(0, -2)
+    lengths = (length for stage in plan.stages for length in stage.layout.lengths if length)
+    if x.dim() == 3 and min(lengths) == x.size(1):
+        return source
+    unread = torch.ones(len(source), 1, dtype=torch.bool, device=x.device)
+    for index in indices:
+        unread.index_fill_(0, index, False)
+    return source.masked_fill(unread, 0)
 
 
 def _why_plain(layer: GraphLSTM, stage: Stage) -> str | None:

@@ -14,6 +14,8 @@ from torch import nn
 from ..graph import TaskGraph
 
 VERSION = 1
+PLAIN = (bool, int, float, str)
+ELSEWHERE = ("training", "kernel", "detach", "dropout", "message_dropout", "attention_dropout")
 File = str | PathLike[str] | IO[bytes]
 
 
@@ -48,10 +50,34 @@ def describe_encoder(
     for name, value in (options or {}).items():
         if isinstance(value, TaskGraph):
             value = {"graph": graph_to_plain(value)}
-        elif value is not None and not isinstance(value, bool | int | float | str):
+        elif value is not None and not isinstance(value, PLAIN):
             return None
         plain[name] = value
     return {"name": encoder, "options": plain}
+
+
+def describe_module(encoder: nn.Module) -> dict[str, Any]:
+    """What a module that was given as an encoder says of itself: its class, and the plain values
+    among its public attributes, but for those that prediction does not depend on."""
+    plain = {
+        name: value
+        for name, value in vars(encoder).items()
+        if not name.startswith("_") and name not in ELSEWHERE and isinstance(value, PLAIN)
+    }
+    return {"class": type(encoder).__name__, **plain}
+
+
+def _check_module(given: dict[str, Any], encoder: nn.Module) -> None:
+    """Raise where an encoder is not like the one that was saved."""
+    own = describe_module(encoder)
+    other = {
+        name: f"{given.get(name)!r}, not {own.get(name)!r}"
+        for name in given.keys() | own.keys()
+        if given.get(name) != own.get(name)
+    }
+    if other:
+        said = ", ".join(f"{name} {values}" for name, values in sorted(other.items()))
+        raise ValueError(f"expected an encoder like the one that was saved: {said}")
 
 
 def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[str, Any]:
@@ -67,6 +93,8 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
                 "this model's encoder was given as a module, or with an option such as a conv; "
                 f"load(path, encoder=…) needs one like it, over {_graph(content['graph'])}"
             )
+        if content.get("module"):  # not in older files
+            _check_module(content["module"], encoder)
         return {"encoder": encoder}
     if encoder is not None:
         raise ValueError(f"this model has the encoder {described['name']!r} and takes no other")
@@ -114,9 +142,10 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever its unpickler and archive reader meet
         raise ValueError(f"{expected}, cannot read {path}") from error
     if not isinstance(content, dict) or content.get("format") != format_name(model):
+        other = content.get("format") if isinstance(content, dict) else None
+        what = f"one of {str(other).removeprefix('mtgnn.')}" if other else "something else"
         raise ValueError(
-            f"{expected}, got something else in {path} (load_model reads mtgnn.lightning's "
-            "checkpoints)"
+            f"{expected}, got {what} in {path} (load_model reads mtgnn.lightning's checkpoints)"
         )
     if content.get("version") != VERSION:
         raise ValueError(

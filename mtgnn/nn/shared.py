@@ -184,7 +184,8 @@ class SharedLSTM(nn.Module):
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
         expected = (self.num_layers, batch_size, self.hidden_size)
-        if tuple(state.h.shape) != expected:
-            raise ValueError(
-                f"expected a state of shape {list(expected)}, got {list(state.h.shape)}"
-            )
+        for value in state:
+            if tuple(value.shape) != expected:
+                raise ValueError(
+                    f"expected a state of shape {list(expected)}, got {list(value.shape)}"
+                )

@@ -66,6 +66,37 @@ def allowed_transitions(tags: Sequence[str], scheme: str) -> AllowedTransitions:
     return AllowedTransitions(between, torch.tensor(starts), torch.tensor(ends))
 
 
+def task_transitions(task: str, tags: Sequence[str], scheme: str) -> AllowedTransitions:
+    """The same for a task that a CRF is to tag.
+
+    Raises:
+        ValueError: Also if no sequence has some tag, as where tags are of another scheme.
+    """
+    try:
+        allowed = allowed_transitions(tags, scheme)
+    except ValueError as error:
+        raise ValueError(f"task {task!r}: {error}") from error
+    lost = [tags[number] for number in on_no_path(allowed)]
+    if lost:
+        raise ValueError(
+            f"task {task!r}: no sequence of its tags in {scheme} has {lost[:5]}; are they of "
+            "another scheme? (a dataset's schemes say of which)"
+        )
+    return allowed
+
+
+def on_no_path(allowed: AllowedTransitions) -> list[int]:
+    """Numbers of the tags that no allowed path from start to end has."""
+    ways = ((allowed.start, allowed.between), (allowed.end, allowed.between.T))
+    lost = torch.zeros_like(allowed.start)
+    for first, between in ways:
+        reached = first.clone()
+        for _ in range(len(first)):
+            reached |= (reached.unsqueeze(1) & between).any(0)
+        lost |= ~reached
+    return [int(number) for number in lost.nonzero()]
+
+
 def _split(tag: str, scheme: str) -> tuple[str, str]:
     """Prefix and type of a tag, ``O`` included."""
     if tag == OUTSIDE:

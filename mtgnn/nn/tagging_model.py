@@ -13,12 +13,12 @@ from ..data import NO_LABEL, EncodedWords, SentenceEncoder
 from ..data.spelling import pad_spelling
 from ..graph import TaskGraph
 from . import saved
-from .check_model import check_tokens
+from .check_model import check_kind, check_tokens
 from .padded import has_one_task, pick_wanted
-from .tag_scheme import allowed_transitions
+from .tag_scheme import task_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
-from .whole import answer_in_batches, encode, take_encoder
+from .whole import answer_in_batches, encode, reset_parts, take_encoder
 from .words import WordEmbedding, build_characters
 
 
@@ -84,6 +84,7 @@ class TaggingModel(nn.Module):
         vectors: Tensor | None = None,
     ) -> None:
         super().__init__()
+        check_kind(sentences, SentenceEncoder)
         self.sentences = sentences
         self.classes = sentences.classes
         self.tasks = tuple(self.classes)
@@ -112,13 +113,17 @@ class TaggingModel(nn.Module):
         )
         self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
         allowed = [
-            allowed_transitions(tags, rules[task]) if crf and task in rules else None
+            task_transitions(task, tags, rules[task]) if crf and task in rules else None
             for task, tags in self.classes.items()
         ]
         size: int = self.encoder.output_size  # type: ignore[assignment]
         sizes = [len(tags) for tags in self.classes.values()]
         self.heads = TaggingHeads(size, sizes, self.tasks, crf=crf, allowed=allowed)
         self.dropout = nn.Dropout(dropout)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, also those that started from given vectors."""
+        reset_parts(self)
 
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, embedding_size]`` of words; that of padding stays 0.
@@ -279,6 +284,7 @@ class TaggingModel(nn.Module):
             "sentences": self.sentences.state(),
             "graph": saved.graph_to_plain(self.graph),
             "encoder": self._encoder,
+            "module": saved.describe_module(self.encoder) if self._encoder is None else None,
             "options": self._options,
             "state_dict": dict(self.state_dict()),
         }

@@ -7,24 +7,27 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from ..graph import TaskGraph
 from . import saved
 from .complete import CompleteGraphLSTM
+from .cross_stitch import CrossStitchLSTM
 from .foreign import ConvFactory
 from .graph_lstm import GraphLSTM
+from .hierarchical import HierarchicalLSTM
 from .model import MultiTaskModel
 from .shared import SharedLSTM
 from .star import StarGraphLSTM
+from .tagging_model import TaggingModel
 
 Module = TypeVar("Module", bound=nn.Module)
 
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
     *("memory", "num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
-    *("fusion", "score", "heads", "concat_messages", "detach", "kernel"),
+    *("fusion", "score", "heads", "score_channels", "concat_messages", "detach", "kernel"),
 )
 # Parameters with rows for each edge, each task and token, or each task.
 GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
@@ -85,8 +88,13 @@ def add_task(
         if name in module.classes:
             raise ValueError(f"expected a new task, got {name!r} of {list(module.tasks)}")
         return _inherit(module, _extend_model(module, name, classes, senders))
+    if isinstance(module, TaggingModel):
+        raise ValueError(
+            "a TaggingModel cannot be given one task more; its encoder can, as a layer (without "
+            "classes), for a new model"
+        )
     if classes is not None:
-        raise ValueError(f"classes are for a model with heads, got a {type(module).__name__}")
+        raise ValueError(f"classes are for a MultiTaskModel, got a {type(module).__name__}")
     return _inherit(module, _extend_layer(module, name, senders))
 
 
@@ -108,6 +116,11 @@ def _extend_options(
     """Name and options of an encoder with the new task, which a model builds from them."""
     given = saved.restore_encoder({"encoder": model._encoder}, None)
     encoder = model.encoder
+    if isinstance(encoder, (HierarchicalLSTM, CrossStitchLSTM)):
+        raise ValueError(
+            f"a {type(encoder).__name__} cannot be given one task more: its levels, or its "
+            "combinations, are made for all tasks at once"
+        )
     if isinstance(encoder, StarGraphLSTM) or not isinstance(encoder, GraphLSTM):
         _check_senders(encoder, senders)
         return given
@@ -152,9 +165,6 @@ def _options(layer: GraphLSTM) -> dict[str, Any]:
     options = {option: getattr(layer, option) for option in KEPT}
     options["score_owner"] = "receiver" if layer.owned else "shared"
     options["common"] = layer.common is not None
-    if len(layer.convs) and not layer.foreign:
-        convs: Any = layer.convs[layer.keys[0]]
-        options["score_channels"] = next(iter(convs.values())).score_channels
     return options
 
 
@@ -193,12 +203,29 @@ def _check_senders(encoder: nn.Module, senders: Sequence[str] | None) -> None:
         )
 
 
+def _like(name: str, old: dict[str, Tensor], otherwise: Tensor) -> Tensor:
+    """The tensor of this name, or one of another task: whose name differs in one part."""
+    parts = name.split(".")
+    for other, tensor in ((name, old.get(name)), *old.items()):
+        theirs = other.split(".")
+        if tensor is None or len(theirs) != len(parts):
+            continue
+        if sum(a != b for a, b in zip(parts, theirs, strict=True)) <= 1:
+            return tensor
+    return otherwise
+
+
 @torch.no_grad()
 def _inherit(old: Module, new: Module) -> Module:
     """Copy all parameters, buffers and modes of ``old`` by name."""
     first = next(old.parameters())
-    new.to(first.device, first.dtype)
-    values, names = new.state_dict(), dict(old.named_parameters())
+    new.to(first.device)
+    names = dict(old.named_parameters())
+    of_old = names | dict(old.named_buffers())
+    for name, tensor in (*new.named_parameters(), *new.named_buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(_like(name, of_old, first).dtype)
+    values = new.state_dict()
     for name, value in old.state_dict().items():
         if name not in values:
             raise ValueError(f"cannot add a task to this model: there is no new {name!r}")

@@ -254,11 +254,14 @@ def load_vectors(embedding: nn.Embedding, vectors: Tensor, num_words: int) -> No
     The vector of padding stays 0.
 
     Raises:
-        ValueError: If they are of another size.
+        ValueError: If they are of another size, or not finite.
     """
     size = (num_words, embedding.embedding_dim)
     if tuple(vectors.shape) != size:
         raise ValueError(f"expected vectors of shape {list(size)}, got {list(vectors.shape)}")
+    if not bool(vectors.isfinite().all()):
+        row = int((~vectors.isfinite()).any(1).nonzero()[0])
+        raise ValueError(f"expected finite vectors, that of word {row} is not")
     tables = embedding.weight.view(-1, *size)
     tables.copy_(vectors)
     tables[0, 0] = 0

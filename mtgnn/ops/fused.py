@@ -111,7 +111,8 @@ class _Recurrence(torch.autograd.Function):
     ) -> Any:
         if torch.is_grad_enabled():  # create_graph=True
             raise RuntimeError(
-                'the fused recurrence has no second derivative: use kernel="reference"'
+                "the fused recurrence has no second derivative; a GraphLSTM with "
+                'kernel="reference" has'
             )
         # Who hooks into saved tensors may give them back with other strides.
         saved: list[Any] = [None if t is None else t.contiguous() for t in ctx.saved_tensors]

@@ -58,6 +58,15 @@ def test_nothing_cut_nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == []
 
 
+def test_most_tokens_unknown_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    texts = [Data(text="A Dog barks", task=0), Data(text="a", task=0)]
+    EncodedTexts(texts, Vocabulary(["a", "barks"]))
+    assert not caplog.records
+    EncodedTexts(texts, Vocabulary(["a"]))
+    [record] = caplog.records
+    assert record.getMessage().startswith("3 of 4 tokens are not in the vocabulary")
+
+
 def test_float_labels_are_for_regression_and_nan_is_no_label() -> None:
     data = [Data(text="a", task=0, y=0.5), Data(text="b", task=0), Data(text="c", task=1, y=2)]
     y = EncodedTexts(data, VOCABULARY).y

@@ -205,6 +205,7 @@ def test_pickles() -> None:
         (Data(words=["a"], tags=["DT"]), False, "item 1: expected a task, or tags as a dict"),
         (Data(words=["a"]), True, "item 1: expected a task, or tags as a dict, got None"),
         (Data(words=["a"], task=3, tags=["DT"]), False, "item 1: expected a task of 0 to 2, got 3"),
+        (Data(words=["a"], task="pos", tags=["DT"]), False, "item 1: expected task as a number"),
         (Data(words=["a"], task=0, tags={"pos": ["DT"]}), False, "item 1: expected a list of tags"),
         (Data(words=["a"], tags={"pos": ["DT", "DT"]}), False, "item 1: expected 1 tags for 'pos'"),
         (Data(words=["a"], tags={"pos": ["VB"]}), False, "item 1: tag 'VB' is not among"),
@@ -214,6 +215,14 @@ def test_pickles() -> None:
 def test_bad_items(item: Data, by_task: bool, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EncodedSentences([DATA[0], item], ENCODER, by_task)
+
+
+def test_tasks_with_labels() -> None:
+    data = [Data(words=["a", "b"], tags={"pos": ["DT", None], "ner": [None, None]}) for _ in "ab"]
+    classes = {"pos": ["DT", "NN"], "ner": ["O"], "chunk": ["O"]}
+    encoder = SentenceEncoder.build([item.words for item in data], classes)
+    for by_task in (False, True):
+        assert EncodedSentences(data, encoder, by_task).labelled_tasks() == {0}
 
 
 def test_no_examples() -> None:

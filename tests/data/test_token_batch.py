@@ -1,5 +1,3 @@
-from dataclasses import FrozenInstanceError
-
 import pytest
 import torch
 
@@ -29,8 +27,3 @@ def test_moves_but_lengths_stay(task: bool, unknown: bool) -> None:
         assert (old is None) == (new is None)
         assert new is None or (new.device.type == "meta" and new.shape == old.shape)
     assert (after.task is None) == (not task) and (after.unknown is None) == (not unknown)
-
-
-def test_is_frozen() -> None:
-    with pytest.raises(FrozenInstanceError):
-        batch(True, True).y = torch.zeros(1)  # type: ignore[misc]

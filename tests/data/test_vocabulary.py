@@ -68,3 +68,5 @@ def test_bad_limits() -> None:
         Vocabulary.build(["a"], max_size=2)
     with pytest.raises(ValueError, match="several strings"):
         Vocabulary.build("a text")
+    with pytest.raises(ValueError, match=r"texts as strings, got \['a', 'text'\]"):
+        Vocabulary.build([["a", "text"]])

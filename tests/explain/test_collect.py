@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from reader import WORDS, make_batches, reader, steps
@@ -108,6 +110,16 @@ def test_top_words_are_sorted_and_frequent() -> None:
         words.top("a", "a")
     with pytest.raises(ValueError, match="at least 1"):
         words.top("a", "c", min_count=0)
+
+
+def test_equal_attention_to_the_past_and_the_future_is_one() -> None:
+    """In the backward direction the past is what comes later."""
+    options: dict[str, Any] = {"score": "uniform", "bidirectional": True}
+    model = reader(StarGraphLSTM(4, 3, TASKS, "past", **options))
+    readout = MailboxByWord(model.encoder.graph, WORDS, past=True, bidirectional=True)
+    (words,) = collect_attention(model, make_batches(3), [readout])
+    there = words.count > 0
+    torch.testing.assert_close(words.weight[there], torch.ones(int(there.sum())).double())
 
 
 @pytest.mark.parametrize("memory", ["all", "past"])

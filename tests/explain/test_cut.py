@@ -102,3 +102,12 @@ def test_what_cannot_be_cut_is_refused() -> None:
         without_edges(reader(SharedLSTM(4, 3, 3)), [0])
     with pytest.raises(ValueError, match="got Linear"):
         without_edges(torch.nn.Linear(2, 2), [0])
+
+
+def test_edges_by_name() -> None:
+    layer = CompleteGraphLSTM(E, H, TASKS)
+    number = layer.graph.edges.index(("b", "a"))
+    named, numbered = (without_edges(layer, [edge]).graph for edge in (("b", "a"), number))
+    assert named.cut == numbered.cut == {number}
+    with pytest.raises(ValueError, match=r"got \('a', 'a'\)"):
+        without_edges(layer, [("a", "a")])

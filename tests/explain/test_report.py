@@ -25,7 +25,7 @@ from mtgnn.explain import (
     report,
     task_clusters,
 )
-from mtgnn.nn import MultiTaskModel, TaggingModel
+from mtgnn.nn import GraphLSTM, MultiTaskModel, TaggingModel
 from mtgnn.testing import randomise
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -318,6 +318,12 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     unread = ["no batch: whoever reads this fails"]
     with pytest.raises(ValueError, match="of this model, got 'profile'"):
         report(make_model("graph"), unread, tmp_path / "no.html", cluster_by="profile")
+    with pytest.raises(ValueError, match="expected truth of the tasks"):
+        report(model, unread, tmp_path / "no.html", truth=TaskGraph.complete(["x", "y"]))
+    one_way = TaskGraph.from_edges([(TASKS[0], TASKS[1])], TASKS)
+    small = MultiTaskModel(VOCABULARY, CLASSES, GraphLSTM(4, 3, one_way), embedding_size=4)
+    with pytest.raises(ValueError, match="has edges that the model's graph has not"):
+        report(small, unread, tmp_path / "no.html", truth=TaskGraph.complete(TASKS))
     with pytest.raises(ValueError, match="no edges"):
         single = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding_size=4, hidden_size=3)
         report(single, loader(), tmp_path / "no.html")

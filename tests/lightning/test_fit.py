@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +199,69 @@ def test_one_bar_for_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert "reading" in err and "10/10" in err and "epoch 2/2" in err
 
 
+def test_nan_is_an_error(tmp_path: Path) -> None:
+    net = model()
+    torch.nn.init.constant_(net.heads.heads["dvd"].weight, float("nan"))
+    with pytest.raises(RuntimeError, match="loss of epoch 1 is not finite"):
+        train(net, tmp_path)
+
+
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_tasks_without_labels_are_named(tmp_path: Path, part: str) -> None:
+    net, loader = model(), data()
+    loader._texts[part] = [item for item in texts(20, 1) if item.task != 1]
+    with pytest.warns(UserWarning, match=rf"no labels for '{part}' of \['dvd'\]"):
+        train(net, tmp_path, data=loader, max_epochs=1)
+    net.heads.heads["dvd"].requires_grad_(False)  # who trains another task says no more of it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        train(net, tmp_path, data=loader, max_epochs=1)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own call
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_batches_are_converted_in_any_precision(tmp_path: Path) -> None:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = L.Trainer(
+        accelerator="cpu",
+        precision="bf16-true",
+        max_epochs=1,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+        **quiet,
+    )
+    net = model()
+    trainer.fit(MultiTaskModule(net), datamodule=data())
+    assert net.embedding.weight.dtype == torch.bfloat16
+
+
+def test_random_numbers_of_the_process_go_on(tmp_path: Path) -> None:
+    """Else every model that is made after a training would start alike."""
+    torch.manual_seed(5)
+    net = model()
+    expected = torch.get_rng_state()
+    train(net, tmp_path, max_epochs=1)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_clipping_by_value() -> None:
+    module = MultiTaskModule(model())
+    for parameter in module.parameters():
+        parameter.grad = torch.linspace(-1, 1, parameter.numel()).view_as(parameter)
+    optimizer = module.configure_optimizers()
+    module.configure_gradient_clipping(optimizer, 0.25, "value")
+    for parameter in module.parameters():
+        expected = torch.linspace(-1, 1, parameter.numel()).clamp(-0.25, 0.25)
+        assert parameter.grad is not None and torch.equal(parameter.grad.flatten(), expected)
+
+
 def test_flags_of_the_process_are_given_back(tmp_path: Path) -> None:
     train(model(), tmp_path, max_epochs=1)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.filterwarnings("ignore:no labels for 'train'")
 def test_parameters_of_absent_tasks_stay(tmp_path: Path) -> None:
     net = model("single")
     before = weights(net)

@@ -62,6 +62,9 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
     x, lengths, task = inputs(layer)
     out, _ = layer(x, lengths, task)
     assert out.shape == (6, 5, layer.output_size) and layer.input_size == E
+    other, _ = layer(x.float(), lengths, task)  # read in the parameters' type
+    assert other.dtype == out.dtype
+    torch.testing.assert_close(other, out, rtol=1e-5, atol=1e-5)
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     for wanted in (task, SOME, None):
         again, sizes = pad_packed_sequence(layer(packed, task=wanted)[0], batch_first=True)
@@ -129,3 +132,18 @@ def _gradients(loss: Tensor, layer: nn.Module, x: Tensor) -> dict[str, Any]:
 def by_name(name: str, **options: Any) -> Make:
     """A maker of an encoder by its name."""
     return lambda tasks: build_encoder(name, E, H, tasks, **options)
+
+
+def check_absent_tasks(layer: nn.Module, absent: Sequence[str]) -> None:
+    """What only ``absent`` tasks train has no gradient, however the others are named: as one task
+    of each sequence, or as booleans, also with an input for each node."""
+    wanted = torch.tensor([name not in absent for name in TASKS]).nonzero().flatten()
+    for per_node in (False, True):
+        x, lengths, _ = inputs(layer, per_node)
+        task = wanted[torch.arange(len(x)) % len(wanted)]
+        found = []
+        for said in (task, nn.functional.one_hot(task, len(TASKS)).bool()):
+            layer.zero_grad()
+            layer(x, lengths, said)[0].sum().backward()
+            found.append({n for n, p in layer.named_parameters() if p.grad is None})
+        assert found[0] == found[1] and found[0]

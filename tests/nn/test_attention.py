@@ -82,6 +82,12 @@ def test_a_sparse_adjacency_equals_edges(layout: torch.layout) -> None:
         torch.testing.assert_close(mine, other)
 
 
+def test_static_scores_want_edges_in_order() -> None:
+    adj_t = torch.sparse_coo_tensor(EDGES.flip(0), torch.ones(EDGES.size(1)), (N, N)).coalesce()
+    with pytest.raises(ValueError, match=r"expected edge_index \[2, E\]"):
+        make("static")(torch.randn(N, F).double(), adj_t)
+
+
 def test_pygs_own_assertions() -> None:
     x = torch.randn(N, F)
     conv = TaskAttentionConv(F, heads=P)
@@ -102,6 +108,8 @@ def test_bad_input_is_named() -> None:
         TaskAttentionConv(F, score="static")
     with pytest.raises(ValueError, match="at least one head"):
         TaskAttentionConv(F, heads=0)
+    with pytest.raises(ValueError, match="score_channels of at least 1"):
+        TaskAttentionConv(F, score_channels=0)
     with pytest.raises(ValueError, match="no context"):
         TaskAttentionConv(F, X)(torch.zeros(N, F), EDGES)
     with pytest.raises(ValueError, match="belong to 6 edges"):

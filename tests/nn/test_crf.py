@@ -172,6 +172,18 @@ def test_single_precision_follows_double(kind: str) -> None:
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_that_of_the_emissions_alone(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    crf, low = LinearChainCRF(9), (torch.randn(20, 40, 9) * 4).to(dtype)
+    y = torch.randint(9, (20, 40))
+    assert torch.equal(crf.decode(low), crf.decode(low.float()))
+    assert torch.equal(crf(low, y), crf(low.float(), y)) and crf(low, y).dtype == torch.float32
+    torch.testing.assert_close(
+        crf.to(dtype)(low, y), crf.float()(low.float(), y), rtol=0.02, atol=0
+    )
+
+
 @pytest.mark.parametrize("scale", [30.0, 3e3, 3e5])
 @pytest.mark.parametrize("kind", ALLOWED)
 def test_no_score_is_too_large(kind: str, scale: float) -> None:

@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from contract import TASKS, E, H, check_against, check_encoder, inputs, lstm
+from contract import (
+    TASKS,
+    E,
+    H,
+    check_absent_tasks,
+    check_against,
+    check_encoder,
+    inputs,
+    lstm,
+)
 from torch import Tensor
 
 from mtgnn.nn import CrossStitchLSTM, GraphLSTM
@@ -112,3 +121,7 @@ def test_errors() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_absent_tasks_have_no_gradient() -> None:
+    check_absent_tasks(layer(2), ["keys"])

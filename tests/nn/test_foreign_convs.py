@@ -54,3 +54,34 @@ def test_what_cannot_work_says_so_at_construction() -> None:
         GraphLSTM(E, H, GRAPH, conv=SAGEConv)
     with pytest.raises(ValueError, match="need a conv each"):
         GraphLSTM(E, H, GRAPH, num_layers=2, conv=SAGEConv(H, H))
+
+
+def test_what_mixes_sequences_is_refused() -> None:
+    """Else what a text is told depends on who else is in the batch."""
+    with pytest.raises(ValueError, match="mixes sequences"):
+        GraphLSTM(E, H, GRAPH, "read", conv=GATv2Conv(H, H))  # with self-loops
+    GraphLSTM(E, H, GRAPH, conv=GATv2Conv(H, H))  # where a node is its own receiver: fine
+
+    class Normed(SAGEConv):
+        def forward(self, x, edge_index):
+            out = super().forward(x, edge_index)
+            return out - out.mean(0)
+
+    with pytest.raises(ValueError, match="mixes sequences"):
+        GraphLSTM(E, H, GRAPH, conv=Normed(H, H))
+    with pytest.raises(ValueError, match="failed when called"):
+        GraphLSTM(E, H, GRAPH, conv=GCNConv(H, H, cached=True))
+
+
+def test_trying_leaves_a_conv_in_training_and_gives_it_its_sizes() -> None:
+    conv = SAGEConv((-1, -1), H)  # its sizes come from the first states it sees
+    GraphLSTM(E, H, GRAPH, "read", conv=conv)
+    assert conv.training and conv.lin_l.weight.shape == (H, H)
+
+
+def test_options_of_scores_make_no_sense() -> None:
+    given = {"heads": 2, "score": "dot", "attention_dropout": 0.1, "score_channels": 2}
+    with pytest.raises(ValueError, match="'score', 'heads', 'score_channels', 'attention_dropout'"):
+        GraphLSTM(E, H, GRAPH, conv=SAGEConv(H, H), **given)
+    with pytest.raises(ValueError, match="score_owner"):
+        GraphLSTM(E, H, GRAPH, conv=SAGEConv(H, H), score_owner="receiver")

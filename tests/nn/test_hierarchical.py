@@ -2,7 +2,16 @@
 
 import pytest
 import torch
-from contract import TASKS, E, H, check_against, check_encoder, inputs, lstm
+from contract import (
+    TASKS,
+    E,
+    H,
+    check_absent_tasks,
+    check_against,
+    check_encoder,
+    inputs,
+    lstm,
+)
 from torch import Tensor
 
 from mtgnn import TaskGraph
@@ -87,3 +96,8 @@ def test_errors() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("absent", [["a"], ["a", "b.c"]])
+def test_levels_above_all_tasks_have_no_gradient(absent: list[str]) -> None:
+    check_absent_tasks(layer(), absent)

@@ -151,6 +151,23 @@ def test_from_a_state(name: str) -> None:
     check_equal(plain, fused, words(), TASK, state)
 
 
+@pytest.mark.parametrize("per_node", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_nan_that_nobody_reads_reaches_no_gradient(name: str, per_node: bool) -> None:
+    _, layer = pair(name)
+    parameters = list(layer.parameters())
+    x = words(layer.graph.num_nodes) if per_node else words()
+    found = []
+    for rubbish in (0.0, float("nan")):
+        for b, length in enumerate(LENGTHS.tolist()):
+            x[b, length:] = rubbish
+        out, _ = layer(x, LENGTHS, TASK)
+        grads = torch.autograd.grad(out.sum(), parameters, allow_unused=True)
+        found.append([out, *(grad for grad in grads if grad is not None)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("fusion", ["gates", "gated"])
 @pytest.mark.parametrize("drop", ["message_dropout", "attention_dropout"])
 @pytest.mark.parametrize("name", LAYERS)
@@ -241,24 +258,20 @@ def test_torch_scatter_sums_like_that() -> None:
         torch.testing.assert_close(segment_csr(source, ends, reduce=reduce), expected)
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"score_owner": "receiver", "exchange": "mutual"}, "receiver"),
-        ({"conv": GATv2Conv(H, H, add_self_loops=False)}, "conv"),
-    ],
-)
-def test_the_fused_kernel_refuses_what_it_cannot_do(options: dict, reason: str, loop: str) -> None:
-    layer = CompleteGraphLSTM(E, H, 3, kernel="fused", **options)
+def test_the_fused_kernel_refuses_what_it_cannot_do(loop: str) -> None:
+    conv = GATv2Conv(H, H, add_self_loops=False)
+    with pytest.raises(ValueError, match="cannot serve this layer: a conv"):
+        CompleteGraphLSTM(E, H, 3, kernel="fused", conv=conv)
+    owned = CompleteGraphLSTM(E, H, 3, "mutual", kernel="fused", score_owner="receiver")
     x, task = words().float(), TASK % 3
-    with pytest.raises(ValueError, match=reason):
-        layer(x, LENGTHS, task)
-    layer.kernel = "auto"
-    with kernels_ran() as ran:
-        layer(x, LENGTHS, task)
-    fast = "native" if loop == "C++" else "fused"
-    silent = [] if reason == "receiver" else [fast]  # senders, before the receivers
-    assert ran == [*silent, "reference"]
+    with pytest.raises(ValueError, match="receiver"):
+        owned(x, LENGTHS, task)
+    owned.kernel = "auto"
+    silent = ["native" if loop == "C++" else "fused"]  # senders, before the receivers
+    for layer, before in ((owned, []), (CompleteGraphLSTM(E, H, 3, conv=conv), silent)):
+        with kernels_ran() as ran:
+            layer(x, LENGTHS, task)
+        assert ran == [*before, "reference"]
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("fused")])

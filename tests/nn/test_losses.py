@@ -94,6 +94,14 @@ def test_is_labelled() -> None:
     assert is_labelled(torch.tensor([0.0, torch.nan, -100])).tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("reduction", ["sample", "task"])
+def test_labels_are_counted_exactly_in_any_precision(reduction: str) -> None:
+    loss = MultiTaskLoss(2, reduction=reduction).bfloat16()
+    task = torch.zeros(1000, dtype=torch.long)
+    assert loss.count(task).sum() == 1000
+    assert loss(torch.ones(1000), task) == pytest.approx(1)
+
+
 def test_state_dict_holds_what_was_chosen() -> None:
     loss = MultiTaskLoss(3, [1, 2, 3])
     other = MultiTaskLoss(3)

@@ -1,5 +1,6 @@
 """The whole model: logits, losses, predictions."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def test_labels_outside_the_head_s_classes(y: list[int]) -> None:
     logits = net(TOKENS, LENGTHS, TASK)
     with pytest.raises(ValueError, match="expected labels of task '(v1.0|dvd)' in 0…"):
         net.loss_per_sample(logits, batch(y))
-    with pytest.raises(ValueError, match="integer classes"):
+    with pytest.raises(ValueError, match="labels y as integers"):
         net.loss_per_sample(logits, SequenceBatch(TOKENS, LENGTHS, TASK, torch.ones(4)))
 
 
@@ -202,6 +203,23 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
 # Bad input ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("encoder", ["complete", "star", "adversarial"])
+def test_all_parameters_are_drawn_anew(encoder: str) -> None:
+    net = model(encoder, pooling="attention")
+    for parameter in net.parameters():
+        parameter.data.fill_(7)
+    net.reset_parameters()
+    assert all(not (parameter == 7).any() for parameter in net.parameters())
+    assert not net.embedding.weight[0].any()
+
+
+def test_nan_is_no_prediction() -> None:
+    net = model()
+    torch.nn.init.constant_(net.embedding.weight, math.nan)
+    with pytest.raises(ValueError, match="computes NaN"):
+        net.predict(["i"], "books")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -210,12 +228,19 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
         (lambda: MultiTaskModel(VOCABULARY, {"a": ["x", "x"]}), "unique"),
         (lambda: MultiTaskModel(VOCABULARY, {"a": "xy"}), "'xy'"),
         (lambda: MultiTaskModel(VOCABULARY, {"a": [0, 1]}), "label names"),
+        (lambda: MultiTaskModel(VOCABULARY, {"a": 2}), "label names of task 'a', got 2"),
+        (lambda: MultiTaskModel(VOCABULARY, ["a"]), "classes as a dict"),
+        (lambda: MultiTaskModel(["i"], CLASSES), "expected a Vocabulary"),
         (lambda: model("circle"), "'complete'"),
         (lambda: model(pooling="median"), "how"),
         (lambda: model(embedding="own"), "embedding"),
         (lambda: model(embedding_size=0), "embedding_size"),
         (lambda: model(dropout=1.0), "dropout"),
         (lambda: model(vectors=torch.ones(3, 4)), "vectors of shape"),
+        (
+            lambda: model(vectors=torch.full((len(VOCABULARY), 4), math.inf)),
+            "that of word 0 is not",
+        ),
         (lambda: model(torch.nn.LSTM(4, 3)), "TaskGraph"),
         (lambda: model(SharedLSTM(4, 3, 3)), "'books'"),
         (lambda: model(SharedLSTM(5, 3, list(CLASSES))), "input_size 4"),

@@ -117,7 +117,10 @@ CONSTRUCTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "box exchange": (lambda: StarGraphLSTM(E, H, 2, exchange="read"), "takes no exchange"),
     "no tasks": (lambda: CompleteGraphLSTM(E, H, 0), "at least one task"),
     "a string": (lambda: CompleteGraphLSTM(E, H, "books"), "got the string 'books'"),
-    "size": (lambda: CompleteGraphLSTM(E, 0, 2), "hidden_size to be at least 1, got 0"),
+    "size": (
+        lambda: CompleteGraphLSTM(E, 0, 2),
+        "hidden_size to be an integer of at least 1, got 0",
+    ),
     "layers": (lambda: CompleteGraphLSTM(E, H, 2, num_layers=0), "num_layers"),
     "heads": (lambda: CompleteGraphLSTM(E, H, 2, heads=0), "heads"),
     "dropout": (lambda: CompleteGraphLSTM(E, H, 2, dropout=1.5), r"dropout in \[0, 1\), got 1.5"),

@@ -10,7 +10,7 @@ from torch_geometric.nn import GATv2Conv
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
-from mtgnn.nn import GraphLSTM, MultiTaskModel, SharedLSTM
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, MultiTaskModel, SharedLSTM
 
 CLASSES = {"books": ["bad", "good"], "v1.0": ["one", "two", "three"], "dvd": ["bad", "good"]}
 VOCABULARY = Vocabulary(["i", "like", "it", "not", "!"])
@@ -120,8 +120,26 @@ def test_an_encoder_of_one_s_own_is_asked_for(tmp_path: Path, make, options) -> 
         MultiTaskModel.load(tmp_path / "model.pt")
     loaded = MultiTaskModel.load(tmp_path / "model.pt", encoder=make())
     assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="expected an encoder like the one that was saved"):
         MultiTaskModel.load(tmp_path / "model.pt", encoder=GraphLSTM(4, 3, net.graph))
+
+
+def test_an_encoder_that_reads_otherwise_does_not_fit(tmp_path: Path) -> None:
+    """Although its parameters have the same names and sizes."""
+    path = tmp_path / "model.pt"
+    model(CompleteGraphLSTM(4, 3, list(CLASSES))).save(path)
+    for options, said in (
+        ({"exchange": "mutual"}, "exchange 'read', not 'mutual'"),
+        ({"score": "dot"}, "score 'additive', not 'dot'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES), **options))
+    same = {"kernel": "reference", "dropout": 0.5, "num_layers": 1}
+    MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES), **same))
+    content = torch.load(path, weights_only=True)
+    del content["module"]  # as in files from before
+    torch.save(content, path)
+    MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES)))
 
 
 def test_broken_files(tmp_path: Path) -> None:
@@ -142,7 +160,8 @@ def test_broken_files(tmp_path: Path) -> None:
     content = torch.load(path, weights_only=True)
     other_head = {**content["state_dict"], "heads.heads.dvd.weight": torch.ones(5, 3)}
     for change, message in [
-        ({"format": "another"}, "something else"),
+        ({"format": "another"}, "got one of another"),
+        ({"format": None}, "something else"),
         ({"version": 99}, "version 1"),
         ({"classes": None}, "classes"),
         ({"state_dict": {}}, "does not fit"),

@@ -402,7 +402,7 @@ def test_files_of_other_models_and_encoders_of_one_s_own() -> None:
     again = SharedLSTM(10, 3, list(TAGS), bidirectional=True)
     assert TaggingModel.load(file, again).predict(SENTENCES) == net.predict(SENTENCES)
     file.seek(0)
-    with pytest.raises(ValueError, match="a file of MultiTaskModel.save, got something else"):
+    with pytest.raises(ValueError, match="a file of MultiTaskModel.save, got one of TaggingModel"):
         MultiTaskModel.load(file)
 
 
@@ -417,6 +417,8 @@ def test_files_of_other_models_and_encoders_of_one_s_own() -> None:
         (lambda: model(schemes={"chunk": "IOB2"}), r"\['chunk'\]"),
         (lambda: model(crf=True, schemes={"pos": "IOB2"}), "'DT'"),
         (lambda: model(crf=True, schemes={"v1.0": "IOB"}), "scheme"),
+        (lambda: model(crf=True, schemes={"v1.0": "BILOU"}), r"'v1\.0': no sequence .* BILOU has"),
+        (lambda: TaggingModel("x"), "expected a SentenceEncoder, got 'x'"),
         (lambda: model(vectors=torch.ones(3, 4)), "vectors of shape"),
         (lambda: model(SharedLSTM(10, 3, 3)), "'pos'"),
         (lambda: model(SharedLSTM(4, 3, list(TAGS))), "input_size 10"),

@@ -226,6 +226,21 @@ def test_every_option_is_kept() -> None:
     assert _settings(add_task(star, "new")) == _settings(same)
 
 
+def test_types_of_parts_are_kept() -> None:
+    net = model("star").float()
+    net.encoder.bfloat16()
+    new = add_task(net, "new", ["x", "y"])
+    for name, parameter in new.named_parameters():
+        expected = torch.bfloat16 if name.startswith("encoder.") else torch.float32
+        assert parameter.dtype == expected, name
+
+
+def test_a_graph_without_edges_keeps_the_width_of_scores() -> None:
+    layer = GraphLSTM(E, H, TaskGraph.isolated(["a", "b"]), score_channels=7)
+    new = add_task(layer, "new", senders=["a"])
+    assert new.score_channels == 7 and new.convs["l0"]["shared"].att.shape == (1, 7)
+
+
 def _settings(net: nn.Module) -> dict[str, Any]:
     """Everything a layer holds but parameters and parts; shapes and options of the parts too."""
     settings = {
@@ -357,8 +372,9 @@ class Own(GraphLSTM):
         (lambda: add_task(layer("complete"), ""), "non-empty"),
         (lambda: add_task(layer("all"), "new", senders=["a"]), r"hears \['shared'\], got \['a'\]"),
         (lambda: add_task(layer("shared"), "new", senders=["a"]), r"SharedLSTM hears \[\]"),
-        (lambda: add_task(layer("complete"), "new", ["x"]), "classes are for a model"),
+        (lambda: add_task(layer("complete"), "new", ["x"]), "classes are for a MultiTaskModel"),
         (lambda: add_task(nn.LSTM(E, H), "new"), "got a LSTM"),
+        (lambda: add_task(model("cross_stitch"), "new", ["x"]), "CrossStitchLSTM cannot be given"),
         (lambda: add_task(Own(E, H, CHAIN), "new"), "got a Own"),
         (lambda: add_task(model("star"), "new"), "expected classes"),
         (lambda: add_task(model("star"), "a", ["x", "y"]), "a new task, got 'a'"),
