@@ -174,6 +174,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     if given.checkpoint:
         options = read_checkpoint(given.checkpoint)["mtgnn"]["notes"]
+        if "model" not in options:
+            parser.error(f"expected a checkpoint that an example wrote, got {given.checkpoint}")
         if options["model"] not in (["complete"], ["star"]):
             parser.error(f"expected a complete or a star graph, got {options['model']}")
         texts, model = None, load_model(given.checkpoint)

@@ -73,6 +73,9 @@ class ColumnCorpus(InMemoryDataset):
         declared = dict(schemes or {})
         if split not in files:
             raise ValueError(f"expected split as one of {list(files)}, got {split!r}")
+        numbers = isinstance(columns, Mapping) and all(isinstance(n, int) for n in columns.values())
+        if not numbers:
+            raise ValueError(f"expected columns as a dict, numbers by task, got {columns!r:.60}")
         if not columns or min(word, *columns.values()) < 0:
             raise ValueError(f"expected columns, from 0 on, got {dict(columns)} and word {word}")
         if set(declared) - set(columns):
@@ -86,6 +89,9 @@ class ColumnCorpus(InMemoryDataset):
         sentences: dict[str, list[Sentence]] = {}
         for part, name in files.items():
             path = Path(root).expanduser() / name
+            if not path.is_file():
+                expected = list(files.values())
+                raise FileNotFoundError(f"expected {expected} in {root}, there is no {path}")
             read = read_columns(
                 path.read_bytes(), str(path), columns, word, separator, comment, missing
             )

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 
-from ..nn import MultiTaskLoss, Trainable, parameter_groups
+from ..data import EncodedSentences, EncodedTexts
+from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
 from ..nn.check import check_option
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
@@ -199,7 +200,7 @@ def fit(
         seconds=throughput.seconds,
         tokens_per_second=throughput.tokens_per_second,
         checkpoint=Path(best.best_model_path),
-        last_checkpoint=folder / f"{LAST}.ckpt",
+        last_checkpoint=folder.absolute() / f"{LAST}.ckpt",
         dev_score=sum(score.values()) / len(score),
         dev_score_by_task=score,
     )
@@ -207,7 +208,12 @@ def fit(
 
 def _check_labels(model: Trainable, data: MultiTaskDataModule, part: str, without: str) -> None:
     """Raise where a part has no labels, and warn where a task that is to be trained has none."""
-    there = data.encoded(part).labelled_tasks()
+    items = data.encoded(part)
+    kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
+    if kind is not None and not isinstance(items, kind):
+        names = type(model).__name__, kind.__name__, type(items).__name__
+        raise ValueError(f"a {names[0]} reads {names[1]}, got {names[2]} for {part!r}")
+    there = items.labelled_tasks()
     if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
     groups = parameter_groups(cast(nn.Module, model))

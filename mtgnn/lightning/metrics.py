@@ -17,7 +17,7 @@ class TaskMean(Metric):
 
     Shapes:
         - **update:** values, tasks and the mask of the samples that count, each :math:`(B)`
-        - **compute:** :math:`(K)`, NaN for a task of which no sample counted, infinite where a value
+        - **compute:** :math:`(K)`, NaN for a task of which no sample counted, infinite where one
           was NaN; of one task a scalar, which torchmetrics makes of it
 
     Example:

@@ -105,6 +105,8 @@ def test_encodes(folder: Path) -> None:
             r"train\.txt, sentence in line 1, task 'chunk': token 0: 'I-NP' at the beginning is no",
         ),
         ({"schemes": {"pos": "IOB2"}}, "task 'pos': expected the tag O"),
+        ({"columns": {"pos": "1"}}, "columns as a dict, numbers by task"),
+        ({"columns": ["pos"]}, "columns as a dict, numbers by task"),
         ({"columns": {"pos": 1}, "missing": "DT", "files": {"train": "one"}}, "no labels: leave"),
     ],
 )

@@ -13,6 +13,7 @@ import torch
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
 
+from mtgnn.data import EncodedSentences, SentenceEncoder
 from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule, load_model, read_checkpoint
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
@@ -204,6 +205,16 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
     torch.nn.init.constant_(net.heads.heads["dvd"].weight, float("nan"))
     with pytest.raises(RuntimeError, match="loss of epoch 1 is not finite"):
         train(net, tmp_path)
+
+
+def test_sentences_are_no_texts(tmp_path: Path) -> None:
+    sentences = SentenceEncoder.build([["a", "dog"]], {"books": ["DT", "NN"]})
+    encoded = EncodedSentences([Data(words=["a"], tags={"books": ["DT"]})], sentences)
+    loader = MultiTaskDataModule(encoded, encoded, None)
+    with pytest.raises(ValueError, match="MultiTaskModel reads EncodedTexts, got EncodedSentences"):
+        train(model(), tmp_path, data=loader)
+    with pytest.raises(ValueError, match="expected a MultiTaskDataModule, got a list"):
+        train(model(), tmp_path, data=texts(3, 1))
 
 
 @pytest.mark.parametrize("part", ["train", "dev"])
