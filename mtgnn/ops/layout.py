@@ -162,7 +162,8 @@ class Layout:
     @cached_property
     def filled(self) -> list[int]:
         """The slots that hold a sequence."""
-        return [int(slot) for slot in (self._lengths.flatten() > 0).nonzero()]
+        filled: list[int] = (self._lengths.flatten() > 0).nonzero().flatten().tolist()
+        return filled
 
     @cached_property
     def exists(self) -> Tensor:
@@ -173,7 +174,8 @@ class Layout:
     def counts(self) -> list[int]:
         """How many sequences have each step."""
         steps = torch.arange(len(self.steps))
-        return [int(n) for n in (self._lengths.flatten().unsqueeze(1) > steps).sum(0)]
+        counts: list[int] = (self._lengths.flatten().unsqueeze(1) > steps).sum(0).tolist()
+        return counts
 
     def tokens_of(self, slots: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Of the tokens of some slots that are no fillers: each one itself, the place of its slot
@@ -209,7 +211,8 @@ class Layout:
     @cached_property
     def lengths(self) -> list[int]:
         """The number of steps of each slot, 0 in a place without a sequence."""
-        return [int(length) for length in self._lengths.flatten()]
+        lengths: list[int] = self._lengths.flatten().tolist()
+        return lengths
 
     @cached_property
     def ending(self) -> dict[int, Tensor]:
