@@ -46,8 +46,9 @@ class TaskGraph:
             weights of their own and use none of these.
 
     Raises:
-        ValueError: If there is no task, a name is empty, used twice, ``"training"`` or has a ``#``
-            in it, or an edge is out of range, a self-loop or a duplicate.
+        ValueError: If there is no task, a name is empty, used twice or cannot be that of a module
+            (``"training"``, or one with a ``#``), or an edge is out of range, a self-loop or a
+            duplicate.
 
     Example:
         >>> TaskGraph.hierarchy({"ner": ["pos", "chunk"], "chunk": ["pos"]})

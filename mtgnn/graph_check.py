@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.nn.module_dict import ModuleDict
+
+_EMPTY = nn.Module()
 
 
 def check_names(tasks: tuple[str, ...], virtual: tuple[str, ...]) -> None:
-    """Raise where there is no task, or a node's name is empty, used twice, or cannot be that of a
-    module: there PyG writes ``#`` for a full stop."""
+    """Raise where there is no task, or a node's name is empty, used twice, or cannot name a module:
+    two would be one where PyG writes ``#`` for a full stop, and ``<keys>`` for ``keys``."""
     if not tasks:
         raise ValueError("a task graph needs at least one task, got none")
     nodes = tasks + virtual
     for name in nodes:
         if not isinstance(name, str) or not name:
             raise ValueError(f"node names must be non-empty strings, got {name!r}")
-        if "#" in name or name == "training":
-            raise ValueError(f"node names are without '#', and not 'training', got {name!r}")
+        key = ModuleDict.to_internal_key(name)
+        if ModuleDict.to_external_key(key) != name or hasattr(_EMPTY, key):
+            raise ValueError(
+                "expected names that modules can have: without '#', and not 'training' or "
+                f"'<keys>', got {name!r}"
+            )
     if len(set(nodes)) != len(nodes):
         twice = sorted({name for name in nodes if nodes.count(name) > 1})
         both = [name for name in twice if name in tasks and name in virtual]

@@ -82,6 +82,8 @@ def test_repr() -> None:
         (lambda: TaskGraph.isolated(["a", ""]), "non-empty"),
         (lambda: TaskGraph.isolated(["a", "c#"]), "without '#'"),
         (lambda: TaskGraph.isolated(["training"]), "not 'training'"),
+        (lambda: TaskGraph.isolated(["keys", "<keys>"]), "got '<keys>'"),
+        (lambda: TaskGraph.isolated(["_modules"]), "got '_modules'"),
         (lambda: TaskGraph.star(["a", "shared"]), "other names for the virtual nodes"),
         (lambda: TaskGraph(2, torch.tensor([[0], [0]])), "self-loop"),
         (lambda: TaskGraph(2, torch.tensor([[0, 0], [1, 1]])), "duplicate"),

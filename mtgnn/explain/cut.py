@@ -79,8 +79,8 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
 
 
 def _number(graph: TaskGraph, edge: int | tuple[str, str]) -> int:
-    if isinstance(edge, int):
-        return edge
+    if not isinstance(edge, tuple):
+        return int(edge)
     if edge not in graph.edges:
         raise ValueError(f"expected an edge (sender, receiver) of {graph}, got {edge!r}")
     return graph.edges.index(edge)

@@ -25,8 +25,7 @@ def read_sentence(
 
     Args:
         model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges.
-        sentence: Its words, or for a model that classifies also a text, which is split at white
-            space.
+        sentence: Its words, for a model that tags; or a text, which is split at white space.
         task: Name of the task that reads.
 
     Returns:
@@ -34,8 +33,8 @@ def read_sentence(
         :func:`plot_sentence` for a picture.
 
     Raises:
-        ValueError: For an unknown task or one that listens to nobody, a sentence without words, or
-            an encoder without attention.
+        ValueError: For an unknown task or one that listens to nobody, a sentence without words or
+            of the other kind, or an encoder without attention.
 
     Example:
         >>> from mtgnn.data import Vocabulary
@@ -54,6 +53,10 @@ def read_sentence(
     number = model.tasks.index(task)
     if not encoder.graph.incoming(number):
         raise ValueError(f"task {task!r} listens to nobody")
+    tags = isinstance(model, TaggingModel)
+    if isinstance(sentence, str) == tags:
+        reads = "tags reads a list of words" if tags else "classifies reads a text"
+        raise ValueError(f"a model that {reads}, got {sentence!r:.60}")
     words = sentence.split() if isinstance(sentence, str) else list(sentence)
     if not words:
         raise ValueError("expected a sentence with at least one word, got none")
@@ -62,7 +65,7 @@ def read_sentence(
     if isinstance(model, TaggingModel):
         items = EncodedSentences([Data(words=words, task=number)], model.sentences, by_task=True)
     else:
-        items = EncodedTexts([Data(text=" ".join(words), task=number)], vocabulary)
+        items = EncodedTexts([Data(text=sentence, task=number)], vocabulary)
     batch = items.collate(list(items)).to(next(model.parameters()).device)
     mailbox = encoder.memory != "current"
     readout = SentenceSample(encoder.graph, vocabulary, 1, mailbox=mailbox, characters=characters)

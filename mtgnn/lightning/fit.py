@@ -216,15 +216,13 @@ def _check_labels(model: Trainable, data: MultiTaskDataModule, part: str, withou
     there = items.labelled_tasks()
     if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
-    groups = parameter_groups(cast(nn.Module, model))
-    heads = [groups.get(f"heads.{task}", {}).values() for task in model.tasks]
-    without_labels = [
-        task
-        for number, (task, head) in enumerate(zip(model.tasks, heads, strict=True))
-        if number not in there and any(parameter.requires_grad for parameter in head)
-    ]
-    if without_labels:
-        warnings.warn(f"no labels for {part!r} of {without_labels}: {without}", stacklevel=3)
+    lacking = [task for number, task in enumerate(model.tasks) if number not in there]
+    if isinstance(model, (MultiTaskModel, TaggingModel)):  # who trains one task alone knows that
+        groups = parameter_groups(model)
+        heads = {task: groups[f"heads.{task}"].values() for task in lacking}
+        lacking = [task for task in lacking if any(p.requires_grad for p in heads[task])]
+    if lacking:
+        warnings.warn(f"no labels for {part!r} of {lacking}: {without}", stacklevel=3)
 
 
 def _epochs(trainer: L.Trainer) -> int:

@@ -182,9 +182,9 @@ class MultiTaskModule(L.LightningModule):
             if score == score  # a task without samples has none
         }
         mean = loss.macro()
-        if part == "train" and bool(mean.isinf()):
+        if part != "test" and bool(mean.isinf()):  # before a checkpoint is kept
             raise RuntimeError(
-                f"the training loss of epoch {self.current_epoch + 1} is not finite: a smaller "
+                f"the {part} loss of epoch {self.current_epoch + 1} is not finite: a smaller "
                 "learning rate, or clip, may help; vectors and parameters are to be finite"
             )
         loss_name = "train/epoch_loss" if part == "train" else f"{part}/loss"

@@ -39,6 +39,8 @@ def check_resume(
         )
     own, other = describe(model), saved["model"]
     for part in own.keys() - {"options"} if own["format"] == other["format"] else ["format"]:
+        if part not in other:  # in older checkpoints
+            continue
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
         if _ordered(own[part]) != _ordered(other[part]):
             raise ValueError(

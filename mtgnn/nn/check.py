@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,7 +38,7 @@ def check_options(layer: GraphLSTM) -> None:
         layer.graph.generations()
     for name in ("input_size", "hidden_size", "num_layers", "heads", "score_channels"):
         value = getattr(layer, name)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
     for name in ("dropout", "message_dropout", "attention_dropout"):
         if not 0 <= getattr(layer, name) < 1:

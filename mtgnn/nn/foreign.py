@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,31 +65,52 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
     """
     if not isinstance(conv, MessagePassing):
         raise ValueError(f"expected conv to be a MessagePassing layer, got {type(conv).__name__}")
-    trial = copy.deepcopy(conv).eval()  # it may keep what it was first given
     both, edges = _piece(conv, hidden_size, mutual)
+    last = both[2:] if mutual else (both[0][2:], both[1][1:])
+    trial, lazy = _copy(conv), _is_lazy(conv)
+    training = trial.training
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            out = trial(both, edges)
-            last = both[2:] if mutual else (both[0][2:], both[1][1:])
+        with torch.no_grad(), nullcontext() if lazy else torch.random.fork_rng(devices=[]):
+            out, again = trial.eval()(both, edges), trial(both, edges)
             alone = trial(last, edges[:, : edges.size(1) // 2])
     except Exception as error:
         call = "conv(x, edge_index)" if mutual else "conv((x_senders, x_receivers), edge_index)"
         raise ValueError(
-            f"{conv} failed when called as {call} with states of size {hidden_size}, "
-            f"as this exchange needs: {error}"
+            f"{conv} failed when called as {call} with states of size {hidden_size}, and another "
+            f"number of nodes each time, as this exchange needs: {error}"
         ) from error
+    finally:
+        trial.train(training)
     nodes = 4 if mutual else 2
     if not isinstance(out, Tensor) or out.dim() != 2 or out.size(0) != nodes:
         raise ValueError(f"expected {conv} to give [{nodes}, channels], got {out!r}")
-    if not torch.allclose(out[nodes // 2 :], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
+    steady = torch.allclose(out, again, equal_nan=True)  # some draw at random, always
+    if steady and not _close(out[nodes // 2 :], alone):
         raise ValueError(
             f"{conv} mixes sequences: what a node receives depends on nodes that send nothing to "
             "it. Expected no self-loops between senders and receivers (add_self_loops=False), no "
             "norm over all nodes, and nothing cached"
         )
-    if any(isinstance(parameter, UninitializedParameter) for parameter in conv.parameters()):
+    if lazy:
         conv.load_state_dict(trial.state_dict())
     return out.size(1)
+
+
+def _copy(conv: MessagePassing) -> MessagePassing:
+    """A copy to try, since a conv may keep what it is first given; or itself, if it has none."""
+    try:
+        return copy.deepcopy(conv)
+    except RuntimeError:  # as with weight norms
+        return conv
+
+
+def _is_lazy(conv: nn.Module) -> bool:
+    return any(isinstance(parameter, UninitializedParameter) for parameter in conv.parameters())
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    same = first.shape == second.shape
+    return same and torch.allclose(first, second, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def _piece(conv: nn.Module, hidden_size: int, mutual: bool) -> tuple[Any, Tensor]:

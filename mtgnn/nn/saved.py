@@ -15,7 +15,11 @@ from ..graph import TaskGraph
 
 VERSION = 1
 PLAIN = (bool, int, float, str)
-ELSEWHERE = ("training", "kernel", "detach", "dropout", "message_dropout", "attention_dropout")
+# Of an encoder that was given as a module, what prediction depends on beside parameters and graph.
+READS = (
+    *("exchange", "memory", "num_layers", "bidirectional", "fusion", "score", "heads"),
+    *("concat_messages", "owned", "subspaces"),
+)
 File = str | PathLike[str] | IO[bytes]
 
 
@@ -50,33 +54,31 @@ def describe_encoder(
     for name, value in (options or {}).items():
         if isinstance(value, TaskGraph):
             value = {"graph": graph_to_plain(value)}
-        elif value is not None and not isinstance(value, PLAIN):
+        elif value is not None and type(value) not in PLAIN:  # of numpy's only pickles
             return None
         plain[name] = value
     return {"name": encoder, "options": plain}
 
 
 def describe_module(encoder: nn.Module) -> dict[str, Any]:
-    """What a module that was given as an encoder says of itself: its class, and the plain values
-    among its public attributes, but for those that prediction does not depend on."""
-    plain = {
-        name: value
-        for name, value in vars(encoder).items()
-        if not name.startswith("_") and name not in ELSEWHERE and isinstance(value, PLAIN)
-    }
-    return {"class": type(encoder).__name__, **plain}
+    """What a module that was given as an encoder says of how it reads, beside its parameters."""
+    plain = {name: getattr(encoder, name) for name in READS if hasattr(encoder, name)}
+    convs: Any = encoder.convs if getattr(encoder, "foreign", False) else {}
+    return {**plain, "convs": [str(conv) for conv in convs.values()]}
 
 
-def _check_module(given: dict[str, Any], encoder: nn.Module) -> None:
-    """Raise where an encoder is not like the one that was saved."""
-    own = describe_module(encoder)
-    other = {
-        name: f"{given.get(name)!r}, not {own.get(name)!r}"
-        for name in given.keys() | own.keys()
-        if given.get(name) != own.get(name)
-    }
+def _check_module(content: dict[str, Any], encoder: nn.Module) -> None:
+    """Raise where an encoder reads otherwise than the one that was saved."""
+    given, own = content["module"], describe_module(encoder)
+    given["graph"] = content["graph"]["edges"]
+    own["graph"] = graph_to_plain(encoder.graph)["edges"]  # type: ignore[arg-type]
+    other = [
+        f"{name} {given[name]!r:.60}, not {own[name]!r:.60}"
+        for name in given.keys() & own.keys()
+        if given[name] != own[name]
+    ]
     if other:
-        said = ", ".join(f"{name} {values}" for name, values in sorted(other.items()))
+        said = "; ".join(sorted(other))
         raise ValueError(f"expected an encoder like the one that was saved: {said}")
 
 
@@ -94,7 +96,7 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
                 f"load(path, encoder=…) needs one like it, over {_graph(content['graph'])}"
             )
         if content.get("module"):  # not in older files
-            _check_module(content["module"], encoder)
+            _check_module(content, encoder)
         return {"encoder": encoder}
     if encoder is not None:
         raise ValueError(f"this model has the encoder {described['name']!r} and takes no other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from reader import make_batches, reader
@@ -109,5 +110,6 @@ def test_edges_by_name() -> None:
     number = layer.graph.edges.index(("b", "a"))
     named, numbered = (without_edges(layer, [edge]).graph for edge in (("b", "a"), number))
     assert named.cut == numbered.cut == {number}
+    assert without_edges(layer, np.array([number])).graph.cut == {number}
     with pytest.raises(ValueError, match=r"got \('a', 'a'\)"):
         without_edges(layer, [("a", "a")])

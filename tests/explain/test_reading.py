@@ -40,17 +40,20 @@ def test_weights_are_means_over_heads_and_directions(bidirectional: bool) -> Non
 
 
 def test_of_a_mailbox_the_senders_are_words() -> None:
-    read = read_sentence(model("star"), ["i", "like", "films"], "c")
+    read = read_sentence(model("star"), "i like  films", "c")
     assert read.senders == read.words == ["i", "like", "films"]
     torch.testing.assert_close(read.weights.sum(0), torch.ones(3).double())
     assert {word for word, _ in read.strongest()} <= set(read.words)
 
 
-def test_of_a_model_that_tags() -> None:
+def tagger() -> TaggingModel:
     tags = {"pos": ["DT", "NN"], "chunk": ["B", "I"], "ner": ["O", "B"]}
     sentences = SentenceEncoder.build([["a", "dog"]], tags)
-    net = randomise(TaggingModel(sentences, "complete", embedding_size=4, hidden_size=3))
-    read = read_sentence(net, ["A", "Zebra"], "chunk")
+    return randomise(TaggingModel(sentences, "complete", embedding_size=4, hidden_size=3))
+
+
+def test_of_a_model_that_tags() -> None:
+    read = read_sentence(tagger(), ["A", "Zebra"], "chunk")
     assert read.words == ["A", "Zebra"] and read.senders == ["pos", "ner"]
     torch.testing.assert_close(read.weights.sum(0), torch.ones(2).double())
 
@@ -60,6 +63,8 @@ def test_of_a_model_that_tags() -> None:
     [
         (lambda: read_sentence(model("complete"), "i", "x"), "a task among"),
         (lambda: read_sentence(model("complete"), "", "a"), "at least one word"),
+        (lambda: read_sentence(model("complete"), ["New York"], "a"), "classifies reads a text"),
+        (lambda: read_sentence(tagger(), "a dog", "pos"), "tags reads a list of words"),
         (lambda: read_sentence(model("shared"), "i", "a"), "expected a GraphLSTM"),
         (lambda: read_sentence(model("single"), "i", "a"), "no edges"),
     ],

@@ -207,6 +207,37 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
         train(net, tmp_path)
 
 
+def test_goes_on_from_a_checkpoint_that_says_less(tmp_path: Path) -> None:
+    """As those of earlier versions, which described no modules."""
+    result = train(model(), tmp_path, max_epochs=1)
+    content = torch.load(result.last_checkpoint, weights_only=True)
+    del content["mtgnn"]["model"]["module"]
+    torch.save(content, tmp_path / "older.ckpt")
+    assert train(model(), tmp_path, resume=tmp_path / "older.ckpt").epochs == 2
+
+
+def test_a_step_that_ends_in_nan_is_no_best_epoch(tmp_path: Path) -> None:
+    """The loss was finite; what the optimiser made of it is not."""
+    net = model()
+    with pytest.raises(RuntimeError, match="dev loss of epoch 1 is not finite"):
+        train(net, tmp_path, data=data(batch_size=64), learning_rate=1e38)
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+class Own(torch.nn.Module):
+    """No more than what any model needs that is to be trained."""
+
+    def __init__(self, net: MultiTaskModel) -> None:
+        super().__init__()
+        self.net, self.tasks, self.classes = net, net.tasks, net.classes
+        self.read, self.losses, self.predicted = net.read, net.losses, net.predicted
+        self.save = net.save
+
+
+def test_any_model_can_be_trained(tmp_path: Path) -> None:
+    assert train(Own(model()), tmp_path, max_epochs=4).dev_accuracy > 0.6
+
+
 def test_sentences_are_no_texts(tmp_path: Path) -> None:
     sentences = SentenceEncoder.build([["a", "dog"]], {"books": ["DT", "NN"]})
     encoded = EncodedSentences([Data(words=["a"], tags={"books": ["DT"]})], sentences)

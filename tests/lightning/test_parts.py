@@ -8,10 +8,11 @@ import sys
 import lightning.pytorch as L
 import pytest
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from tiny import CLASSES, VOCABULARY, batch, data, model, texts
 from torch.utils.data import DataLoader
 
-from mtgnn.data import EncodedTexts, SequenceBatch
+from mtgnn.data import EncodedTexts, SequenceBatch, TokenBatch
 from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule, TaskMean
 from mtgnn.lightning.callbacks import Throughput
 
@@ -196,6 +197,16 @@ def test_a_batch_without_any_label_changes_nothing() -> None:
     running.fit(MultiTaskModule(net), datamodule=One(batch((0, -100), (1, -100))))
     assert running.callback_metrics["train/loss"] == 0
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_lightning_may_convert_batches() -> None:
+    """As it does in some precisions; it refuses what is frozen."""
+    sentences = TokenBatch(
+        torch.ones(1, 2), torch.ones(1, 2, 3), torch.tensor([2]), None, torch.ones(1, 2, 1), None
+    )
+    for before in (batch((0, 1)), sentences):
+        after = apply_to_collection(before, torch.Tensor, torch.Tensor.double)
+        assert type(after) is type(before) and after.y.dtype == torch.float64
 
 
 def test_label_outside_the_classes() -> None:

@@ -125,7 +125,7 @@ def test_resume_is_exact(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="same sentences"):
         train(TaggingModel(other), tmp_path, max_epochs=4, resume=path)
     text = MultiTaskModel(ENCODER.words, CLASSES)
-    with pytest.raises(ValueError, match="same format"):
+    with pytest.raises(ValueError, match="reads EncodedTexts"):
         train(text, tmp_path, max_epochs=4, resume=path)
 
 

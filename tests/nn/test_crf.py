@@ -179,6 +179,9 @@ def test_half_precision_is_that_of_the_emissions_alone(dtype: torch.dtype) -> No
     y = torch.randint(9, (20, 40))
     assert torch.equal(crf.decode(low), crf.decode(low.float()))
     assert torch.equal(crf(low, y), crf(low.float(), y)) and crf(low, y).dtype == torch.float32
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(crf.decode(low), crf.decode(low.float()))
+        assert torch.equal(crf(low, y), crf(low.float(), y))
     torch.testing.assert_close(
         crf.to(dtype)(low, y), crf.float()(low.float(), y), rtol=0.02, atol=0
     )

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv
+from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv, SGConv
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM
@@ -69,14 +69,33 @@ def test_what_mixes_sequences_is_refused() -> None:
 
     with pytest.raises(ValueError, match="mixes sequences"):
         GraphLSTM(E, H, GRAPH, conv=Normed(H, H))
-    with pytest.raises(ValueError, match="failed when called"):
-        GraphLSTM(E, H, GRAPH, conv=GCNConv(H, H, cached=True))
+    for cached in (GCNConv(H, H, cached=True), SGConv(H, H, cached=True)):
+        with pytest.raises(ValueError, match="another number of nodes each time|nothing cached"):
+            GraphLSTM(E, H, GRAPH, conv=cached)
 
 
 def test_trying_leaves_a_conv_in_training_and_gives_it_its_sizes() -> None:
     conv = SAGEConv((-1, -1), H)  # its sizes come from the first states it sees
     GraphLSTM(E, H, GRAPH, "read", conv=conv)
     assert conv.training and conv.lin_l.weight.shape == (H, H)
+
+
+def test_what_cannot_be_copied_or_is_never_the_same_is_taken() -> None:
+    class Noisy(SAGEConv):
+        def forward(self, x, edge_index):
+            return torch.nn.functional.dropout(super().forward(x, edge_index), 0.5, True)
+
+    normed = SAGEConv(H, H)
+    normed.lin_l.scale = torch.ones(1, requires_grad=True) * 2  # this, torch does not copy
+    for conv in (Noisy(H, H), normed):
+        layer = GraphLSTM(E, H, GRAPH, "read", conv=conv)
+        assert layer.message_size == H and conv.training
+
+
+def test_lazy_layers_start_each_in_its_own_way() -> None:
+    layer = GraphLSTM(E, H, GRAPH, num_layers=2, conv=lambda *_: SAGEConv((-1, -1), H))
+    first, second = (layer.convs[key].lin_l.weight for key in ("l0", "l1"))
+    assert first.shape == second.shape and not torch.equal(first, second)
 
 
 def test_options_of_scores_make_no_sense() -> None:

@@ -14,7 +14,8 @@ from torch_geometric.testing import withPackage
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM, graph_lstm
-from mtgnn.ops import kernels_ran, sparse
+from mtgnn.ops import fused, kernels_ran, sparse
+from mtgnn.ops.steps import States
 from mtgnn.testing import random_batch, randomise
 
 B, T, E, H, K = 6, 7, 3, 4, 5
@@ -127,12 +128,17 @@ def test_the_fast_path_equals_the_plain_one(name: str, option: str, task: Tensor
 @pytest.mark.parametrize("task", [TASK, SOME, None], ids=["one", "some", "all"])
 @pytest.mark.parametrize("option", ["plain", "deep", "messages", "gated"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_without_gradients(name: str, option: str, task: Tensor | None) -> None:
-    """The fast path keeps less then."""
-    plain, fused = pair(name, **OPTIONS[option])
+def test_without_gradients(
+    name: str, option: str, task: Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast path keeps no gates then, and cells of one step."""
+    plain, lean = pair(name, **OPTIONS[option])
     expected = plain(words(), LENGTHS, task)
+    made: list[Any] = []
+    monkeypatch.setattr(fused, "States", lambda *parts: made.append(States(*parts)) or made[-1])
     with torch.no_grad():
-        out, end = fused(words(), LENGTHS, task)
+        out, end = lean(words(), LENGTHS, task)
+    assert made and all(s.gates is None and s.cs.shape == s.h.shape for s in made)
     torch.testing.assert_close(out, expected[0], rtol=1e-9, atol=1e-11)
     torch.testing.assert_close(end, expected[1], rtol=1e-9, atol=1e-11)
 

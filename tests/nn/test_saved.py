@@ -3,10 +3,11 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch_geometric.nn import GATv2Conv
+from torch_geometric.nn import GATv2Conv, SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
@@ -134,12 +135,37 @@ def test_an_encoder_that_reads_otherwise_does_not_fit(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES), **options))
+    one_way = TaskGraph(list(CLASSES), TaskGraph.complete(list(CLASSES)).edge_index.flip(0))
+    with pytest.raises(ValueError, match=r"graph \[\['v1.0', 'books'\]"):
+        MultiTaskModel.load(path, GraphLSTM(4, 3, one_way, "read"))
     same = {"kernel": "reference", "dropout": 0.5, "num_layers": 1}
     MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES), **same))
+    MultiTaskModel.load(path, GraphLSTM(4, 3, TaskGraph.complete(list(CLASSES)), "read"))
     content = torch.load(path, weights_only=True)
     del content["module"]  # as in files from before
     torch.save(content, path)
     MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES)))
+
+
+def test_another_conv_does_not_fit(tmp_path: Path) -> None:
+    graph = TaskGraph.complete(list(CLASSES))
+    model(GraphLSTM(4, 3, graph, conv=SAGEConv(3, 3))).save(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="aggr=mean.*not.*aggr=sum"):
+        other = GraphLSTM(4, 3, graph, conv=SAGEConv(3, 3, aggr="sum"))
+        MultiTaskModel.load(tmp_path / "model.pt", other)
+
+
+def test_attributes_of_an_encoder_of_one_s_own_are_no_matter(tmp_path: Path) -> None:
+    class Own(CompleteGraphLSTM):
+        scale = np.sqrt(16)
+
+    def make() -> Own:
+        made = Own(4, 3, list(CLASSES))
+        made.calls, made.floor = np.float64(3), float("nan")
+        return made
+
+    model(make()).save(tmp_path / "model.pt")
+    MultiTaskModel.load(tmp_path / "model.pt", make())
 
 
 def test_broken_files(tmp_path: Path) -> None:
