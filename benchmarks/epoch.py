@@ -11,9 +11,10 @@ anything is timed. They take turns on every batch.
 The layer is named by its kernel: ``fused``, or with ``MTGNN_NATIVE=1`` in the environment
 ``native``.
 
-Unless ``--batches 0`` asks for all, an epoch is *extrapolated* from a part: batches are put in
-order of their padded length, the middles of ``--batches`` equal pieces are timed, and their mean is
-multiplied by the number of batches. The output says so in every line.
+Unless ``--batches 0`` asks for all, the loop's epoch is *extrapolated* from a part: batches are put
+in order of their padded length, the middles of ``--batches`` equal pieces are timed, and their mean
+is multiplied by the number of batches. So is the layer's, unless ``--whole`` asks for all of its
+batches. The output says so in every line; the ratio is that on the batches which both had.
 """
 
 from __future__ import annotations
@@ -90,10 +91,21 @@ class Trainer:
 
 @dataclass
 class Epoch:
-    """Seconds of the batches that were timed, the layer's kernel, and how many there are."""
+    """What was timed.
+
+    Attributes:
+        layer: Seconds of the layer, on the batches that the loop had too.
+        loop: Seconds of the loop.
+        rest: Seconds of the layer on all other batches; ``None`` where it did not have them.
+        kernel: The layer's.
+        timed: Number of batches that both had.
+        every: Number of batches.
+        words: Number of words.
+    """
 
     layer: float
     loop: float
+    rest: float | None
     kernel: str
     timed: int
     every: int
@@ -101,17 +113,21 @@ class Epoch:
 
     def lines(self, name: str, batches: str, loop: str) -> list[dict[str, Any]]:
         """The lines of the record: layer and loop."""
-        shared = {"batches": batches, "timed_batches": self.timed, "all_batches": self.every}
-        shared |= {"extrapolated": self.timed < self.every, "words": self.words}
+        shared = {"batches": batches, "all_batches": self.every, "words": self.words}
         scale = self.every / self.timed
+        part = (self.layer * scale, self.timed)
+        whole = part if self.rest is None else (self.layer + self.rest, self.every)
+        rows = ((self.kernel, self.layer, *whole), (loop, self.loop, self.loop * scale, self.timed))
         return [
             {
                 **shared,
                 "name": f"{name}/{who}",
-                "seconds": round(seconds * scale, 1),
+                "seconds": round(epoch, 1),
                 "ratio_to_loop": round(self.loop / seconds, 2),
+                "timed_batches": timed,
+                "extrapolated": timed < self.every,
             }
-            for who, seconds in ((self.kernel, self.layer), (loop, self.loop))
+            for who, seconds, epoch, timed in rows
         ]
 
 
@@ -137,8 +153,13 @@ def measure(kind: str, batches: str, data: FDUBatches, options: argparse.Namespa
     for batch in made:
         for who, trainer in enumerate(trainers):
             seconds[who] += trainer.step(batch)
+    rest = None
+    if options.whole:
+        others = [indices for indices in epoch if indices not in chosen]
+        collate = EncodedTexts.collate
+        rest = sum(trainers[0].step(collate([data.texts[i] for i in own])) for own in others)
     words = int(data.texts.lengths.sum())
-    return Epoch(*seconds, ran[0].partition(" ")[0], len(chosen), len(epoch), words)
+    return Epoch(*seconds, rest, ran[0].partition(" ")[0], len(chosen), len(epoch), words)
 
 
 def in_words(line: dict[str, Any]) -> str:
@@ -159,6 +180,7 @@ def main() -> None:
     parser.add_argument("--source", help="folder, archive or address (default: download)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--batches", type=int, default=8, help="how many to time; 0: all")
+    parser.add_argument("--whole", action="store_true", help="time the layer on all batches")
     parser.add_argument("--tuned", action="store_true", help="against the loop with tuned=True")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, help="torch's threads (default: torch's own)")

@@ -181,10 +181,11 @@ def test_growth_over_tasks(program: Program) -> None:
     assert "against K=2: K=64: 1.50" in program("speed").growth(lines)
 
 
-@pytest.mark.parametrize("batches", ["0", "2"])
+@pytest.mark.parametrize(("batches", "whole"), [("0", False), ("2", False), ("2", True)])
 def test_epoch(
     program: Program,
     batches: str,
+    whole: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -197,7 +198,8 @@ def test_epoch(
     monkeypatch.setattr(program("epoch"), "SIZE", 4)
     record = tmp_path / "epoch.csv"
     options = ["--root", str(tmp_path), "--source", str(source), "--csv", str(record)]
-    monkeypatch.setattr(sys, "argv", ["epoch.py", *options, "--batches", batches])
+    options += ["--batches", batches, *(["--whole"] if whole else [])]
+    monkeypatch.setattr(sys, "argv", ["epoch.py", *options])
     program("epoch").main()
     with record.open(newline="") as file:
         lines = list(csv.DictReader(file))
@@ -206,9 +208,14 @@ def test_epoch(
     assert {line["name"].partition("/")[2] for line in lines} == {"fused", "loop"}
     every = -(-3 * 8 // 5)
     assert {line["all_batches"] for line in lines} == {str(every)}
-    assert {line["extrapolated"] for line in lines} == {str(batches != "0")}
-    said = "extrapolated from 2 of 5 batches" if batches != "0" else "all batches timed"
-    assert capsys.readouterr().out.count(said) == len(lines)
+    for line in lines:
+        part = batches != "0" and not (whole and line["name"].endswith("fused"))
+        assert line["extrapolated"] == str(part)
+        assert line["timed_batches"] == (batches if part else str(every))
+    output = capsys.readouterr().out
+    parts = sum(line["extrapolated"] == "True" for line in lines)
+    assert output.count("extrapolated from 2 of 5 batches") == parts
+    assert output.count("all batches timed") == len(lines) - parts
 
 
 @withPackage("torch_scatter")
