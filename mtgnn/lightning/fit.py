@@ -86,7 +86,7 @@ def fit(
     After every epoch the dev texts are classified, or the dev sentences tagged. ``log_dir`` gets
     ``best.ckpt`` and ``last.ckpt``, each of which holds the whole model (see :func:`load_model`)
     and can be resumed, and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are
-    there are replaced. A task without any label in the train or dev part is warned of.
+    there are replaced. A task with labels in one of the train and dev parts alone is warned of.
 
     Args:
         model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
@@ -140,8 +140,9 @@ def fit(
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, data.names)
-    _check_labels(model, data, "train", "they are not trained")
-    _check_labels(model, data, "dev", "they have no say in which epoch is best")
+    train, dev = (_labelled(model, data, part) for part in ("train", "dev"))
+    _warn_of_tasks(model, dev - train, "train", "they are not trained")
+    _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
     net = cast(nn.Module, model)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
@@ -206,8 +207,12 @@ def fit(
     )
 
 
-def _check_labels(model: Trainable, data: MultiTaskDataModule, part: str, without: str) -> None:
-    """Raise where a part has no labels, and warn where a task that is to be trained has none."""
+def _labelled(model: Trainable, data: MultiTaskDataModule, part: str) -> set[int]:
+    """Numbers of the tasks that have a label in a part.
+
+    Raises:
+        ValueError: If none has, or the part is encoded for models of another kind.
+    """
     items = data.encoded(part)
     kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
     if kind is not None and not isinstance(items, kind):
@@ -216,7 +221,12 @@ def _check_labels(model: Trainable, data: MultiTaskDataModule, part: str, withou
     there = items.labelled_tasks()
     if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
-    lacking = [task for number, task in enumerate(model.tasks) if number not in there]
+    return there
+
+
+def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str) -> None:
+    """Warn of tasks that one part has no label of, though the other has, if they are trained."""
+    lacking = [model.tasks[number] for number in sorted(numbers)]
     if isinstance(model, (MultiTaskModel, TaggingModel)):  # who trains one task alone knows that
         groups = parameter_groups(model)
         heads = {task: groups[f"heads.{task}"].values() for task in lacking}
