@@ -11,6 +11,11 @@ NO_LABEL = -100
 """The class label of an example without one: ``ignore_index`` of PyTorch's losses."""
 
 
+def is_labelled(y: Tensor) -> Tensor:
+    """Which labels ``[B]`` are there: integers other than −100, floats other than NaN."""
+    return ~y.isnan() if y.is_floating_point() else y != NO_LABEL
+
+
 @dataclass  # not frozen: Lightning converts batches for some precisions
 class SequenceBatch:
     """Sequences of any mixture of tasks, padded to the longest.

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
-from .batch import NO_LABEL, SequenceBatch
+from .batch import NO_LABEL, SequenceBatch, is_labelled
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
@@ -91,8 +91,7 @@ class EncodedTexts(Dataset[EncodedText]):
 
     def labelled_tasks(self) -> set[int]:
         """Numbers of the tasks that have a label."""
-        there = ~self.y.isnan() if self.y.is_floating_point() else self.y != NO_LABEL
-        return set(self.task[there].tolist())
+        return set(self.task[is_labelled(self.y)].tolist())
 
     def __len__(self) -> int:
         return self.lengths.numel()

@@ -1,5 +1,6 @@
 """Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
+from ..data.batch import is_labelled
 from .adversarial import AdversarialLSTM
 from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
@@ -17,7 +18,7 @@ from .freezing import (
 from .graph_lstm import GraphLSTM
 from .heads import ClassificationHeads, RegressionHeads
 from .hierarchical import HierarchicalLSTM, HierarchicalState
-from .losses import MultiTaskLoss, is_labelled
+from .losses import MultiTaskLoss
 from .mixture import MixtureOfExpertsLSTM
 from .model import MultiTaskModel, Prediction
 from .pooling import Pooling, pool

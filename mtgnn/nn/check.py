@@ -59,13 +59,14 @@ def _check_foreign(layer: GraphLSTM) -> None:
         raise ValueError("a conv cannot detach senders that are receivers as well: detach=False")
     if layer.kernel == "fused":
         raise ValueError('kernel="fused" cannot serve this layer: a conv')
-    owner = "receiver" if layer.owned else "shared"
-    given = {"score": layer.score, "heads": layer.heads, "score_owner": owner}
-    given |= {"score_channels": layer.score_channels, "attention_dropout": layer.attention_dropout}
-    without = ("additive", 1, "shared", layer.hidden_size, 0)
-    said = [
-        name for (name, value), none in zip(given.items(), without, strict=True) if value != none
-    ]
+    of_scores = {
+        "score": layer.score != "additive",
+        "heads": layer.heads != 1,
+        "score_owner": layer.owned,
+        "score_channels": layer.score_channels != layer.hidden_size,
+        "attention_dropout": layer.attention_dropout != 0,
+    }
+    said = [name for name, given in of_scores.items() if given]
     if said:
         raise ValueError(f"a conv sends what it likes: it goes without {said}")
 

@@ -12,7 +12,7 @@ from torch_geometric.nn.parameter_dict import ParameterDict
 
 from ..graph import TaskGraph, Tasks
 from .graph_lstm import GraphLSTM
-from .padded import pad_input
+from .padded import left_alone, pad_input
 from .state import GraphState
 
 
@@ -192,12 +192,8 @@ class CrossStitchLSTM(nn.Module):
 
     def _last(self, wanted: Tensor | None) -> Tensor:
         """The last combination; of a task that is in no sequence it is left alone."""
-        if wanted is None:
-            return self.matrix(-1)
-        asked = zip(self.graph.tasks, wanted.any(0).tolist(), strict=True)
         rows = [self.stitches[-1][name] for name in self.graph.tasks]
-        rows = [row if there else row.detach() for row, (_, there) in zip(rows, asked, strict=True)]
-        return torch.stack(rows, 1)
+        return torch.stack(left_alone(rows, wanted), 1)
 
     def _mix(self, states: Tensor, matrix: Tensor) -> Tensor:
         """States ``[B, T, K, F]`` combined by ``[subspaces, K, K]``, in their own type."""

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
 from ..ops import to_device
-from .padded import own_input, pad_input
+from .padded import check_shapes, own_input, pad_input
 from .shared import SharedLSTM, SharedState
 
 
@@ -197,14 +197,8 @@ class HierarchicalLSTM(nn.Module):
         return outs, HierarchicalState(h, c, need)
 
     def _check_state(self, state: HierarchicalState, need: Tensor) -> None:
-        if self.bidirectional:
-            raise ValueError("a bidirectional layer reads the end first: it takes no state")
         expected = (len(self.levels) * self.num_layers, len(need), self.hidden_size)
-        for value in (state.h, state.c):
-            if tuple(value.shape) != expected:
-                raise ValueError(
-                    f"expected a state of shape {list(expected)}, got {list(value.shape)}"
-                )
+        check_shapes((state.h, state.c), expected, self.bidirectional)
         if (state.levels < need).any():
             raise ValueError(
                 "the state lacks a level for some sequence: continue with the tasks it came from"

@@ -8,15 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..data import NO_LABEL
 from .check import check_option
 
 KINDS = ("classification", "regression")
-
-
-def is_labelled(y: Tensor) -> Tensor:
-    """Which labels ``[B]`` are there: integers other than −100, floats other than NaN."""
-    return ~y.isnan() if y.is_floating_point() else y != NO_LABEL
 
 
 class MultiTaskLoss(nn.Module):

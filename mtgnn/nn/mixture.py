@@ -11,7 +11,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph, Tasks, task_names
 from .graph_lstm import GraphLSTM
-from .padded import own_input, pad_input
+from .padded import left_alone, own_input, pad_input
 from .state import GraphState
 
 
@@ -152,12 +152,8 @@ class MixtureOfExpertsLSTM(nn.Module):
         """The gates of one task each ``[B, T, n]``, or of several ``[B, T, K, n]``, zeros where one
         is not wanted."""
         if task is None:
-            asked = [True] * self.graph.num_tasks if wanted is None else wanted.any(0).tolist()
             gates = [self.gates[name].weight for name in self.graph.tasks]
-            # Whoever is in no sequence keeps grad None.
-            weight = torch.stack(
-                [w if a else w.detach() for w, a in zip(gates, asked, strict=True)]
-            )
+            weight = torch.stack(left_alone(gates, wanted))
             if x.dim() == 3:
                 gate = torch.einsum("bte,kne->btkn", x, weight).softmax(-1)
             else:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
+from ..data.batch import is_labelled
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option
 from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
-from .losses import is_labelled
 from .pooling import Pooling
 from .trainable import LabelledTexts, Output, Samples
 from .whole import answer_in_batches, encode, reset_parts, take_encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -71,6 +72,15 @@ def pad_input(
     return Padded(x, sizes, packed, task if each else None, None if each else task)
 
 
+def check_shapes(state: Sequence[Tensor], expected: tuple[int, ...], bidirectional: bool) -> None:
+    """Raise where a state cannot start a layer of these sizes."""
+    if bidirectional:
+        raise ValueError("a bidirectional layer reads the end first: it takes no state")
+    for value in state:
+        if tuple(value.shape) != expected:
+            raise ValueError(f"expected a state of shape {list(expected)}, got {list(value.shape)}")
+
+
 def has_one_task(task: Tensor | None) -> TypeGuard[Tensor]:
     """Whether ``task`` says one task of each sequence, ``[B]``, and not several or all."""
     return task is not None and task.dim() == 1
@@ -99,6 +109,15 @@ def pick_wanted(out: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     row, number = wanted.cpu().nonzero(as_tuple=True)
     place = to_device(row * wanted.size(1) + number, out.device)
     return out.transpose(1, 2).flatten(0, 1).index_select(0, place), place, row, number
+
+
+def left_alone(parameters: Sequence[Tensor], wanted: Tensor | None) -> list[Tensor]:
+    """A parameter of each task, cut off for those that are in no sequence of ``wanted [B, K]``:
+    they keep ``grad is None``."""
+    if wanted is None:
+        return list(parameters)
+    asked = wanted.any(0).tolist()
+    return [p if there else p.detach() for p, there in zip(parameters, asked, strict=True)]
 
 
 def own_input(x: Tensor, task: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph, Tasks
 from ..ops import Layout, NodeWeights, Words, recur_fused, to_device
-from .padded import own_input, pad_input
+from .padded import check_shapes, own_input, pad_input
 
 
 class SharedState(NamedTuple):
@@ -181,11 +181,4 @@ class SharedLSTM(nn.Module):
         return NodeWeights(input_weight[None], weight[None], None, (input_bias + bias)[None])
 
     def _check_state(self, state: SharedState, batch_size: int) -> None:
-        if self.bidirectional:
-            raise ValueError("a bidirectional layer reads the end first: it takes no state")
-        expected = (self.num_layers, batch_size, self.hidden_size)
-        for value in state:
-            if tuple(value.shape) != expected:
-                raise ValueError(
-                    f"expected a state of shape {list(expected)}, got {list(value.shape)}"
-                )
+        check_shapes(state, (self.num_layers, batch_size, self.hidden_size), self.bidirectional)
