@@ -202,6 +202,17 @@ class SentenceEncoder:
             raise ValueError(f"expected a task of {self.tasks}, got {task!r}")
         return task
 
+    def with_task(self, task: str, tags: Sequence[str]) -> SentenceEncoder:
+        """The same words and characters, with one task more, whose number is the last.
+
+        Raises:
+            ValueError: If there is such a task, or tags are missing or occur twice.
+        """
+        if task in self.classes:
+            raise ValueError(f"expected a new task, got {task!r} of {self.tasks}")
+        classes = {**self.classes, task: tags}
+        return type(self)(self.words, self.characters, classes, self.form, self.max_characters)
+
     def state(self) -> dict[str, Any]:
         """All of it in plain lists, dicts and numbers, for a checkpoint; see :meth:`restore`."""
         return {

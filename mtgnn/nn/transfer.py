@@ -39,6 +39,7 @@ def add_task(
     name: str,
     classes: Sequence[str] | None = None,
     senders: Sequence[str] | None = None,
+    scheme: str | None = None,
 ) -> Any:
     r"""Give a trained model or layer one task more; what the others put out stays the same.
 
@@ -55,24 +56,28 @@ def add_task(
     logits of new edges start at zero.
 
     Args:
-        module: A :class:`MultiTaskModel`, or a :class:`GraphLSTM`, :class:`CompleteGraphLSTM`,
-            :class:`StarGraphLSTM` or :class:`SharedLSTM`. It is left as it is.
+        module: A :class:`MultiTaskModel`, a :class:`TaggingModel`, or a :class:`GraphLSTM`,
+            :class:`CompleteGraphLSTM`, :class:`StarGraphLSTM` or :class:`SharedLSTM`. It is left
+            as it is.
         name: Name of the new task.
-        classes: Its label names; for a model.
+        classes: Its label names, or its tags; for a model.
         senders: Names of the nodes that the new task listens to. By default the virtual nodes, or
             all tasks where there is no virtual node, or nobody in a graph without edges.
+        scheme: The scheme of its tags, where they are spans; see :class:`TaggingModel`.
 
     Returns:
         A new model or layer in the same mode, on the same device and with the same dtype. A
         :class:`CompleteGraphLSTM` becomes a :class:`GraphLSTM`, for its graph is no longer
-        complete; a :class:`StarGraphLSTM` stays one. A model saves and loads as before.
+        complete; a :class:`StarGraphLSTM` stays one. A model saves and loads as before. A model
+        that tags has new ``sentences``, with the tags of the new task too: encode with these.
         Logits become wider where the new task has more classes than any other; a state of the old
         layer does not fit the new one, and inputs per node need one for the new node.
 
     Raises:
         ValueError: If the name is taken, a sender is unknown or cannot send (the mailbox of a star
             is the virtual node's alone, and a shared LSTM has no edges), classes are missing in a
-            model or given for a layer, or the encoder cannot be extended.
+            model or given for a layer, the encoder cannot be extended, or a scheme is one that its
+            tags are not of, or given for what does not tag.
 
     Example:
         >>> from mtgnn.nn import CompleteGraphLSTM
@@ -82,36 +87,55 @@ def add_task(
     """
     if isinstance(senders, str):
         raise ValueError(f"senders must be a sequence of names, got the string {senders!r}")
-    if isinstance(module, MultiTaskModel):
+    if scheme is not None and not isinstance(module, TaggingModel):
+        raise ValueError(f"a scheme is for a TaggingModel, got a {type(module).__name__}")
+    if isinstance(module, (MultiTaskModel, TaggingModel)):
         if classes is None:
             raise ValueError(f"a model needs the label names of {name!r}: expected classes")
         if name in module.classes:
             raise ValueError(f"expected a new task, got {name!r} of {list(module.tasks)}")
-        return _inherit(module, _extend_model(module, name, classes, senders))
-    if isinstance(module, TaggingModel):
-        raise ValueError(
-            "a TaggingModel cannot be given one task more; its encoder can, as a layer (without "
-            "classes), for a new model"
-        )
+        if isinstance(module, TaggingModel):
+            return _inherit(module, _extend_tagger(module, name, classes, senders, scheme))
+        return _inherit(module, _extend_classifier(module, name, classes, senders))
     if classes is not None:
-        raise ValueError(f"classes are for a MultiTaskModel, got a {type(module).__name__}")
+        raise ValueError(f"classes are for a model, got a {type(module).__name__}")
     return _inherit(module, _extend_layer(module, name, senders))
 
 
-def _extend_model(
+def _extend_classifier(
     model: MultiTaskModel, name: str, classes: Sequence[str], senders: Sequence[str] | None
 ) -> MultiTaskModel:
     """A fresh model with the new task."""
+    given = _extend_encoder(model, name, senders)
     every = {**model.classes, name: classes}
-    if model._encoder is None:  # given as a module
-        given: dict[str, Any] = {"encoder": _extend_layer(model.encoder, name, senders)}
-    else:
-        given = _extend_options(model, name, senders)
     return type(model)(model.vocabulary, every, **given, **model._options)
 
 
+def _extend_tagger(
+    model: TaggingModel,
+    name: str,
+    tags: Sequence[str],
+    senders: Sequence[str] | None,
+    scheme: str | None,
+) -> TaggingModel:
+    """A fresh model with the new task."""
+    given = _extend_encoder(model, name, senders)
+    rules = model._options["schemes"] | ({} if scheme is None else {name: scheme})
+    options = {**model._options, "schemes": rules}
+    return type(model)(model.sentences.with_task(name, tags), **given, **options)
+
+
+def _extend_encoder(
+    model: MultiTaskModel | TaggingModel, name: str, senders: Sequence[str] | None
+) -> dict[str, Any]:
+    """The arguments of a model that make its encoder, with the new task."""
+    if model._encoder is None:  # given as a module
+        return {"encoder": _extend_layer(model.encoder, name, senders)}
+    return _extend_options(model, name, senders)
+
+
 def _extend_options(
-    model: MultiTaskModel, name: str, senders: Sequence[str] | None
+    model: MultiTaskModel | TaggingModel, name: str, senders: Sequence[str] | None
 ) -> dict[str, Any]:
     """Name and options of an encoder with the new task, which a model builds from them."""
     given = saved.restore_encoder({"encoder": model._encoder}, None)
@@ -146,7 +170,7 @@ def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) ->
     # What a subclass of one's own adds would be lost.
     if type(layer) not in (GraphLSTM, CompleteGraphLSTM, StarGraphLSTM):
         raise ValueError(
-            "expected a MultiTaskModel, or one of this library's graph layers or SharedLSTM, "
+            "expected a model, or one of this library's graph layers or SharedLSTM, "
             f"got a {type(layer).__name__}"
         )
     assert isinstance(layer, GraphLSTM)

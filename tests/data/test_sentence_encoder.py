@@ -124,3 +124,14 @@ def test_bad_options() -> None:
     for tags in ([], ["A", "A"], "NN"):
         with pytest.raises(ValueError, match="different tags for task 'pos'"):
             SentenceEncoder(none, none, {"pos": tags})
+
+
+def test_one_task_more(encoder: SentenceEncoder) -> None:
+    more = encoder.with_task("chunk", ["O", "B-NP"])
+    assert more.tasks == ["pos", "ner", "chunk"] and encoder.tasks == ["pos", "ner"]
+    assert more.encode_tags(["B-NP"], "chunk").tolist() == [1]
+    own = more.state()
+    assert own.pop("classes") == {**encoder.classes, "chunk": ["O", "B-NP"]}
+    assert own == {key: value for key, value in encoder.state().items() if key != "classes"}
+    with pytest.raises(ValueError, match=r"expected a new task, got 'ner' of \['pos', 'ner'\]"):
+        encoder.with_task("ner", ["O"])

@@ -372,7 +372,7 @@ class Own(GraphLSTM):
         (lambda: add_task(layer("complete"), ""), "non-empty"),
         (lambda: add_task(layer("all"), "new", senders=["a"]), r"hears \['shared'\], got \['a'\]"),
         (lambda: add_task(layer("shared"), "new", senders=["a"]), r"SharedLSTM hears \[\]"),
-        (lambda: add_task(layer("complete"), "new", ["x"]), "classes are for a MultiTaskModel"),
+        (lambda: add_task(layer("complete"), "new", ["x"]), "classes are for a model"),
         (lambda: add_task(nn.LSTM(E, H), "new"), "got a LSTM"),
         (lambda: add_task(model("cross_stitch"), "new", ["x"]), "CrossStitchLSTM cannot be given"),
         (lambda: add_task(Own(E, H, CHAIN), "new"), "got a Own"),
