@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import gpu, native
 from .gate import Gated
+from .gpu.steps import TritonSteps
 from .layout import Chunk, Layout
 from .ran import note
 from .recurrence import NodeWeights
@@ -140,8 +141,10 @@ def _steps(
     running: Running | None,
     low: torch.dtype,
 ) -> Steps:
-    """The loop over words: in C++, where that is there."""
+    """The loop over words: in C++, where that is there; in Triton, where nobody hears anybody."""
     kind = native.NativeSteps if _in_native(states.h) else Steps
+    if running is None and gpu.serves(states.h):
+        kind = TritonSteps
     return kind(layout, states, received, running, low)
 
 

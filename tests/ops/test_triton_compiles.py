@@ -18,9 +18,11 @@ SCRIPT = """
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mtgnn.ops.gpu import additive, cell, launch
+from mtgnn.ops.gpu import additive, cell, launch, lstm
+from mtgnn.ops.layout import Layout
 
-TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16", torch.bool: "*i1"}
+TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16"}
+TYPES |= {torch.bool: "*i1", torch.int64: "*i64"}
 
 def compile_only(kernel, grid, like, *values, **options):
     options["WIDE"] = launch.wide(like)
@@ -35,12 +37,23 @@ def compile_only(kernel, grid, like, *values, **options):
     assert binary.asm["cubin"]
     print(kernel.__module__.rpartition(".")[2] + kernel.__name__)
 
-additive.launch = cell.launch = compile_only
+additive.launch = cell.launch = lstm.launch = compile_only
 for dtype in (torch.float32, torch.float64, torch.bfloat16):
     new = lambda *shape: torch.zeros(shape, dtype=dtype)
     c = new(2, 3, 7)
     cell.forward(new(2, 3, 28), c, c, c)
     cell.backward(new(2, 3, 28), c, c, c, c, new(2, 3, 28))
+    for size in (100,):
+        layout = Layout([0, 1], [[3, 2], [1, 1]])
+        slots, tokens = new(layout.num_slots, size), new(layout.num_tokens, size)
+        chunk, gates = layout.chunks[0], new(layout.num_tokens, 4 * size)
+        words, square = new(2, chunk.columns[-1], 4 * size), new(2, 4 * size, size)
+        ends = slots.view(2, 2, size)
+        for kept in (gates, None):
+            cells = slots if kept is None else tokens
+            lstm.forward(layout, chunk, words, square, slots, slots, tokens, cells, kept)
+        for given in ((tokens, None), (None, slots)):
+            lstm.backward(layout, chunk, square, slots, tokens, gates, *given, ends, ends, words)
     for n, q, j, a in ((2, 5, 5, 33), (70, 1, 130, 21)):
         query, keys, att, alpha = new(n, q, a), new(n, j, a), new(a), new(n, q, j)
         additive.forward(query, keys, att, None if q == 1 else alpha.bool(), alpha)
@@ -59,4 +72,6 @@ def test_kernels_compile_in_every_type(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     scores = ["additive_forward", "additive_backward", "additive_add_rows"]
-    assert done.stdout.split() == 3 * ["cell_forward", "cell_backward", *scores, *scores]
+    steps = 2 * ["lstm_forward"] + 2 * ["lstm_backward"]
+    cells = ["cell_forward", "cell_backward"]
+    assert done.stdout.split() == 3 * [*cells, *steps, *scores, *scores]

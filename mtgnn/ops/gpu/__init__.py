@@ -91,6 +91,8 @@ def _kernel(module: str, name: str) -> Callable[..., None]:
     return call
 
 
+# Many steps a launch, see lstm.py.
+lstm_forward, lstm_backward = _kernel("lstm", "forward"), _kernel("lstm", "backward")
 # Called like the functions of pointwise.py and score.py that choose between them and torch.
 cell_forward, cell_backward = _kernel("cell", "forward"), _kernel("cell", "backward")
 additive_weights = _kernel("additive", "forward")

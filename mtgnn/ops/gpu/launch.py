@@ -35,6 +35,19 @@ def wide(like: Tensor) -> Any:
     return tl.float64 if like.dtype == torch.float64 else tl.float32
 
 
+def factor(like: Tensor) -> Any:
+    """The type of a product's factors: as they are stored, but for bfloat16 in the interpreter,
+    which would multiply its bits as whole numbers."""
+    if like.dtype == torch.bfloat16 and not interpreted():
+        return tl.bfloat16
+    return wide(like)
+
+
+def precision() -> str:
+    """How products take factors in float32: as torch's own do."""
+    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+
+
 def check(tensor: Tensor, name: str, sizes: Sequence[int]) -> None:
     """Kernels do not look where they read: a tensor of other sizes must not come to them.
 

@@ -1,0 +1,274 @@
+"""Many steps of LSTMs that hear nobody, in Triton: one launch for all of them.
+
+Sequences do not know of each other, so a program has some sequences of one block, and runs them
+from the first step to the last by itself. Only its own threads wait for each other, between parts
+of a step: states go through global memory, and stay in the caches on their way.
+"""
+
+from typing import Any
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..layout import Chunk, Layout
+from .launch import check, factor, launch, precision, sigmoid
+
+_ROWS = 16  # sequences a program; the least that a product takes
+_COLUMNS, _DEPTH = 32, 16  # of a part of a product
+# What changes from call to call; else each new value might compile another kernel.
+_CHANGES = ["first", "last", "width", "tiles", "p_0", "z_0"]
+
+
+def forward(
+    layout: Layout,
+    chunk: Chunk,
+    projected: Tensor,
+    weight: Tensor,
+    h: Tensor,
+    c: Tensor,
+    hs: Tensor,
+    cs: Tensor,
+    gates: Tensor | None,
+) -> None:
+    """The steps of a chunk; those before it are done.
+
+    Args:
+        layout: The slots.
+        chunk: The steps.
+        projected: ``[G, columns, 4H]``, what words and biases add to the gates.
+        weight: ``[G, 4H, H]``.
+        h: ``[S, H]``, before the first step of all.
+        c: Alike.
+        hs: ``[L, H]``, where states go.
+        cs: ``[L, H]``, where cells go; without ``gates`` ``[S, H]``, cells of now.
+        gates: ``[L, 4H]``, where gates go, after their functions, or ``None``.
+    """
+    size, blocks = h.size(1), layout.num_blocks
+    rows = layout.num_tokens if gates is not None else layout.num_slots
+    _check(layout, weight, h, c, hs)
+    check(cs, "cs", (rows, size))
+    check(projected, "projected", (blocks, chunk.columns[-1], 4 * size))
+    if gates is not None:
+        check(gates, "gates", (layout.num_tokens, 4 * size))
+    _launch(
+        _forward, layout, chunk, h,
+        (projected, weight, h, c, hs, cs, cs if gates is None else gates),
+        (projected.stride(0),), LEARNS=gates is not None,
+    )  # fmt: skip
+
+
+def backward(
+    layout: Layout,
+    chunk: Chunk,
+    weight: Tensor,
+    c: Tensor,
+    cs: Tensor,
+    gates: Tensor,
+    grad_hs: Tensor | None,
+    grad_end: Tensor | None,
+    carry: Tensor,
+    dc: Tensor,
+    dz: Tensor,
+) -> None:
+    """Back through the steps of a chunk; those after it are done.
+
+    Args:
+        layout: The slots.
+        chunk: The steps.
+        weight: ``[G, 4H, H]``.
+        c: ``[S, H]``, cells before the first step of all.
+        cs: ``[L, H]``.
+        gates: ``[L, 4H]``.
+        grad_hs: ``[L, H]``, gradient of the states, or ``None``.
+        grad_end: ``[S, H]``, gradient of the cells that slots end with, or ``None``.
+        carry: ``[G, width, H]``, what comes back to the states; changed in place.
+        dc: Alike, to the cells.
+        dz: ``[G, columns, 4H]``, where the gradients of the gates go.
+    """
+    size, blocks = c.size(1), layout.num_blocks
+    _check(layout, weight, c, c, cs)
+    check(gates, "gates", (layout.num_tokens, 4 * size))
+    check(dz, "dz", (blocks, chunk.columns[-1], 4 * size))
+    for tensor, name in ((carry, "carry"), (dc, "dc")):
+        check(tensor, name, (blocks, layout.width, size))
+    for given, name, rows in (
+        (grad_hs, "grad_hs", layout.num_tokens),
+        (grad_end, "grad_end", layout.num_slots),
+    ):
+        if given is not None:
+            check(given, name, (rows, size))
+    _launch(
+        _backward, layout, chunk, c,
+        (weight, c, cs, gates, cs if grad_hs is None else grad_hs,
+         cs if grad_end is None else grad_end, carry, dc, dz),
+        (dz.stride(0),), GIVEN=grad_hs is not None, ENDS=grad_end is not None,
+    )  # fmt: skip
+
+
+def _check(layout: Layout, weight: Tensor, h: Tensor, c: Tensor, hs: Tensor) -> None:
+    size = h.size(1)
+    check(weight, "weight", (layout.num_blocks, 4 * size, size))
+    for tensor, name, rows in (
+        (h, "h", layout.num_slots),
+        (c, "c", layout.num_slots),
+        (hs, "hs", layout.num_tokens),
+    ):
+        check(tensor, name, (rows, size))
+
+
+def _launch(
+    kernel: Any,
+    layout: Layout,
+    chunk: Chunk,
+    like: Tensor,
+    tensors: tuple[Tensor, ...],
+    strides: tuple[int, ...],
+    **options: bool,
+) -> None:
+    for tensor in tensors:
+        if not tensor[0].is_contiguous():
+            raise ValueError(f"expected contiguous rows, got strides {tensor.stride()}")
+    size, tiles = like.size(1), triton.cdiv(layout.width, _ROWS)
+    columns = min(_COLUMNS, max(16, triton.next_power_of_2(size)))
+    launch(
+        kernel, (layout.num_blocks * tiles,), like, *tensors, layout.table, layout.sizes,
+        chunk.first, chunk.last, layout.width, tiles, *strides,
+        SIZE=size, ROWS=_ROWS, COLUMNS=columns, DEPTH=_DEPTH, PRECISION=precision(),
+        FACTOR=factor(like), **options,
+    )  # fmt: skip
+
+
+@triton.jit(do_not_specialize=_CHANGES)
+def _forward(
+    projected, weight, h, c, hs, cs, gates, table, sizes, first, last, width, tiles, p_0,
+    SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    block = (tl.program_id(0) // tiles).to(tl.int64)
+    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
+    slot = block * width + row
+    length = tl.load(sizes + slot, mask=row < width, other=0)
+    matrix = weight + block * 4 * SIZE * SIZE
+    begun = tl.load(table + first * 3 + 2)
+    for t in range(first, tl.minimum(last, tl.load(sizes + block * width))):
+        wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
+        there = row < wide
+        token = (start + block * wide + row).to(tl.int64)
+        column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
+        states, cells = h + slot[:, None] * SIZE, c + slot[:, None] * SIZE
+        if t > 0:
+            wide_before = tl.load(table + t * 3 - 3)
+            before = (tl.load(table + t * 3 - 2) + block * wide_before + row).to(tl.int64)
+            states, cells = hs + before[:, None] * SIZE, cs + before[:, None] * SIZE
+        if not LEARNS:
+            cells = cs + slot[:, None] * SIZE
+        for part in range(0, SIZE, COLUMNS):
+            e = part + tl.arange(0, COLUMNS)
+            inside = (e < SIZE)[None, :]
+            here = there[:, None] & inside
+            word = projected + block * p_0 + column[:, None] * (4 * SIZE) + e[None, :]
+            i = tl.load(word, mask=here, other=0.0).to(WIDE)
+            f = tl.load(word + SIZE, mask=here, other=0.0).to(WIDE)
+            g = tl.load(word + 2 * SIZE, mask=here, other=0.0).to(WIDE)
+            o = tl.load(word + 3 * SIZE, mask=here, other=0.0).to(WIDE)
+            for deep in range(0, SIZE, DEPTH):
+                d = deep + tl.arange(0, DEPTH)
+                known = there[:, None] & (d < SIZE)[None, :]
+                state = tl.load(states + d[None, :], mask=known, other=0.0).to(FACTOR)
+                own, real = matrix + e[None, :] * SIZE + d[:, None], (d < SIZE)[:, None] & inside
+                weights = tl.load(own, mask=real, other=0.0).to(FACTOR)
+                i = tl.dot(state, weights, i, input_precision=PRECISION, out_dtype=WIDE)
+                weights = tl.load(own + SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
+                f = tl.dot(state, weights, f, input_precision=PRECISION, out_dtype=WIDE)
+                weights = tl.load(own + 2 * SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
+                g = tl.dot(state, weights, g, input_precision=PRECISION, out_dtype=WIDE)
+                weights = tl.load(own + 3 * SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
+                o = tl.dot(state, weights, o, input_precision=PRECISION, out_dtype=WIDE)
+            i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
+            g = 2.0 * sigmoid(2.0 * g) - 1.0
+            now = f * tl.load(cells + e[None, :], mask=here, other=0.0).to(WIDE) + i * g
+            if LEARNS:
+                gate = gates + token[:, None] * (4 * SIZE) + e[None, :]
+                tl.store(gate, i, mask=here)
+                tl.store(gate + SIZE, f, mask=here)
+                tl.store(gate + 2 * SIZE, g, mask=here)
+                tl.store(gate + 3 * SIZE, o, mask=here)
+                tl.store(cs + token[:, None] * SIZE + e[None, :], now, mask=here)
+            else:  # a filler goes on from a sequence that is over
+                real = here & (length > t)[:, None]
+                tl.store(cs + slot[:, None] * SIZE + e[None, :], now, mask=real)
+            out = o * (2.0 * sigmoid(2.0 * now) - 1.0)
+            tl.store(hs + token[:, None] * SIZE + e[None, :], out, mask=here)
+        tl.debug_barrier()  # the next step reads what other threads have written
+
+
+@triton.jit(do_not_specialize=_CHANGES)
+def _backward(
+    weight, c, cs, gates, grad_hs, grad_end, carry, dc, dz, table, sizes, first, last, width,
+    tiles, z_0, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr, GIVEN: tl.constexpr,
+    ENDS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    block = (tl.program_id(0) // tiles).to(tl.int64)
+    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
+    slot = block * width + row
+    length = tl.load(sizes + slot, mask=row < width, other=0)
+    matrix = weight + block * 4 * SIZE * SIZE
+    begun = tl.load(table + first * 3 + 2)
+    end = tl.minimum(last, tl.load(sizes + block * width))
+    for back in range(first, end):
+        t = first + end - 1 - back
+        wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
+        there = row < wide
+        token = (start + block * wide + row).to(tl.int64)
+        column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
+        gradient = dz + block * z_0 + column[:, None] * (4 * SIZE)
+        cells = c + slot[:, None] * SIZE
+        if t > 0:
+            wide_before = tl.load(table + t * 3 - 3)
+            before = (tl.load(table + t * 3 - 2) + block * wide_before + row).to(tl.int64)
+            cells = cs + before[:, None] * SIZE
+        for part in range(0, SIZE, COLUMNS):
+            e = part + tl.arange(0, COLUMNS)
+            here = there[:, None] & (e < SIZE)[None, :]
+            gate = gates + token[:, None] * (4 * SIZE) + e[None, :]
+            i = tl.load(gate, mask=here, other=0.0).to(WIDE)
+            f = tl.load(gate + SIZE, mask=here, other=0.0).to(WIDE)
+            g = tl.load(gate + 2 * SIZE, mask=here, other=0.0).to(WIDE)
+            o = tl.load(gate + 3 * SIZE, mask=here, other=0.0).to(WIDE)
+            was = tl.load(cells + e[None, :], mask=here, other=0.0).to(WIDE)
+            place = token[:, None] * SIZE + e[None, :]
+            now = tl.load(cs + place, mask=here, other=0.0).to(WIDE)
+            kept = slot[:, None] * SIZE + e[None, :]
+            d_state = tl.load(carry + kept, mask=here, other=0.0).to(WIDE)
+            if GIVEN:
+                d_state += tl.load(grad_hs + place, mask=here, other=0.0).to(WIDE)
+            d = tl.load(dc + kept, mask=here, other=0.0).to(WIDE)
+            if ENDS:
+                final = here & (length == t + 1)[:, None]
+                d += tl.load(grad_end + kept, mask=final, other=0.0).to(WIDE)
+            bent = 2.0 * sigmoid(2.0 * now) - 1.0
+            d += d_state * o * (1.0 - bent * bent)
+            to = gradient + e[None, :]
+            tl.store(to, d * g * i * (1.0 - i), mask=here)
+            tl.store(to + SIZE, d * was * f * (1.0 - f), mask=here)
+            tl.store(to + 2 * SIZE, d * i * (1.0 - g * g), mask=here)
+            tl.store(to + 3 * SIZE, d_state * bent * o * (1.0 - o), mask=here)
+            tl.store(dc + kept, d * f, mask=here)
+        tl.debug_barrier()  # products read gradients of all gates
+        for part in range(0, SIZE, COLUMNS):
+            e = part + tl.arange(0, COLUMNS)
+            inside = (e < SIZE)[None, :]
+            total = tl.zeros([ROWS, COLUMNS], WIDE)
+            for deep in range(0, 4 * SIZE, DEPTH):
+                d = deep + tl.arange(0, DEPTH)
+                real = (d < 4 * SIZE)[None, :]
+                z = tl.load(gradient + d[None, :], mask=there[:, None] & real, other=0.0).to(FACTOR)
+                own = matrix + d[:, None] * SIZE + e[None, :]
+                weights = tl.load(own, mask=(d < 4 * SIZE)[:, None] & inside, other=0.0)
+                weights = weights.to(FACTOR)
+                total = tl.dot(z, weights, total, input_precision=PRECISION, out_dtype=WIDE)
+            kept = slot[:, None] * SIZE + e[None, :]
+            tl.store(carry + kept, total, mask=there[:, None] & inside)
+        tl.debug_barrier()  # the step before reads what other threads have written
