@@ -105,6 +105,9 @@ SETTINGS: dict[str, Setting] = {
     "memory-current": _changed("memory: current", "star", memory="current"),
     "detach": _changed("no gradient into senders", "complete", encoder={"detach": True}),
     "heads-4": _changed("four heads", encoder={"heads": 4}),
+    "neighbors-4": _changed(
+        "four senders a text in training", "complete", encoder={"num_neighbors": 4}
+    ),
     "no-common": _changed("no part in common", common=False),
     # Whether baselines lack but size: four times the parameters of an LSTM.
     "wide": Setting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ def check_options(layer: GraphLSTM) -> None:
     for name in ("dropout", "message_dropout", "attention_dropout"):
         if not 0 <= getattr(layer, name) < 1:
             raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
+    if layer.num_neighbors is not None:
+        _check_sample(layer)
     if layer.memory != "current":
         _check_mailbox(layer)
     if layer.owned and layer.score in ("static", "uniform"):
@@ -52,6 +54,17 @@ def check_options(layer: GraphLSTM) -> None:
         )
     if layer.foreign:
         _check_foreign(layer)
+
+
+def _check_sample(layer: GraphLSTM) -> None:
+    wanted: Any = layer.num_neighbors
+    if not isinstance(wanted, Integral) or wanted < 1:
+        raise ValueError(f"expected num_neighbors to be an integer of at least 1, got {wanted!r}")
+    if layer.exchange != "read":
+        raise ValueError(
+            'num_neighbors goes with exchange="read", whose senders run for those alone who hear '
+            f"them, got {layer.exchange!r}"
+        )
 
 
 def _check_foreign(layer: GraphLSTM) -> None:

@@ -74,6 +74,10 @@ class GraphLSTM(nn.Module):
             <https://doi.org/10.1145/1014052.1014067>`_). All tasks train the common part; the
             units of all nodes then mean alike, and a mean of messages means something.
         detach: Cuts the gradient from a receiver into a sender that is a task.
+        num_neighbors: In training each sequence hears at most this many of a receiver's senders,
+            drawn anew every time as :class:`~torch_geometric.loader.NeighborLoader` draws; the
+            others need not run on it. In evaluation, and by default, all. For the exchange
+            ``"read"``.
         kernel: ``"auto"``: the fast path where there is one; ``"reference"``: the plain path, by
             autograd; ``"fused"``: the fast path, or an error. All give the same values.
         conv: Another communication: a PyG layer, or a factory ``f(layer, direction)``, called as
@@ -116,6 +120,7 @@ class GraphLSTM(nn.Module):
         score_owner: str = "shared",
         common: bool = False,
         detach: bool = False,
+        num_neighbors: int | None = None,
         kernel: str = "auto",
         conv: MessagePassing | ConvFactory | None = None,
     ) -> None:
@@ -134,7 +139,7 @@ class GraphLSTM(nn.Module):
         self.score_channels = hidden_size if score_channels is None else score_channels
         self.concat_messages = concat_messages
         self.owned = score_owner == "receiver"
-        self.detach, self.kernel = detach, kernel
+        self.detach, self.num_neighbors, self.kernel = detach, num_neighbors, kernel
         self.foreign = conv is not None
         check_options(self)
         suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -241,7 +246,8 @@ class GraphLSTM(nn.Module):
 
     def make_plan(self, tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
         """What runs on a batch; see :func:`mtgnn.nn.plan.make_plan`."""
-        return make_plan(self.graph, self.exchange, tasks, lengths, device)
+        sample = self.num_neighbors if self.training else None
+        return make_plan(self.graph, self.exchange, tasks, lengths, device, sample)
 
     def make_run(self, row: int, plan: Plan, state: GraphState | None) -> Run:
         """The run of one layer in one direction."""

@@ -88,6 +88,7 @@ def make_plan(
     tasks: Wanted,
     lengths: Sequence[int],
     device: torch.device | str = "cpu",
+    num_neighbors: int | None = None,
 ) -> Plan:
     """Plan a batch: only nodes that the exchange needs for a sequence run on it.
 
@@ -97,8 +98,11 @@ def make_plan(
         tasks: The task of each sequence, its tasks, or ``None`` for all tasks of each.
         lengths: The length of each sequence.
         device: Where index tensors go.
+        num_neighbors: In the exchange ``"read"``, how many senders a receiver hears at most, drawn
+            for each sequence: of those that come first in a random order of all nodes, which its
+            receivers share, so that few nodes run. By default all.
     """
-    planner = _Planner(graph, tasks, lengths, device)
+    planner = _Planner(graph, tasks, lengths, device, num_neighbors)
     if exchange == "mutual":
         stages = planner.mutual()
     elif exchange == "read":
@@ -115,7 +119,12 @@ class _Planner:
         tasks: Wanted,
         lengths: Sequence[int],
         device: torch.device | str,
+        num_neighbors: int | None,
     ) -> None:
+        self.num_neighbors = num_neighbors
+        self.places: list[list[int]] = []  # of each sequence, every node's in a random order
+        if num_neighbors is not None:
+            self.places = torch.rand(len(lengths), graph.num_nodes).argsort(1).tolist()
         self.graph, self.lengths, self.device = graph, lengths, device
         given = [tuple(range(graph.num_tasks))] * len(lengths) if tasks is None else tasks
         self.several = not isinstance(given[0], int)
@@ -147,7 +156,7 @@ class _Planner:
         receivers: dict[int, dict[int, None]] = {}
         for b in self.longest_first:
             for k in self.wanted[b]:
-                incoming = self.graph.incoming(k)
+                incoming = self._heard(k, b)
                 (receivers if incoming else silent).setdefault(k, {})[b] = None
                 for _, sender in incoming:
                     silent.setdefault(sender, {})[b] = None
@@ -172,6 +181,14 @@ class _Planner:
             for nodes in self.graph.generations()
         ]
         return [self._known(own, True, own) for own in generations if own]
+
+    def _heard(self, node: int, b: int) -> list[Pair]:
+        """The edges into a node that a sequence uses, each with its sender."""
+        incoming = self.graph.incoming(node)
+        if self.num_neighbors is None or len(incoming) <= self.num_neighbors:
+            return incoming
+        first = sorted(incoming, key=lambda pair: self.places[b][pair[1]])
+        return sorted(first[: self.num_neighbors])
 
     def _mutual(self, runs: Runs) -> Stage:
         nodes = list(runs)
@@ -204,9 +221,8 @@ class _Planner:
             held = runs[nodes[row]][part]
             fillers = [held[0]] * (layout.width - len(held))
             pairs += [(nodes[row], b) for b in (*held, *fillers)]
-        incoming = {node: self.graph.incoming(node) if hears else [] for node in nodes}
-        if any(incoming.values()):
-            heard = [[(e, self.memory[i, b]) for e, i in incoming[node]] for node, b in pairs]
+        if hears and any(self.graph.incoming(node) for node in nodes):
+            heard = [[(e, self.memory[i, b]) for e, i in self._heard(n, b)] for n, b in pairs]
             known = _padded(heard)
         else:
             empty = torch.zeros(len(pairs), 0, dtype=torch.long)

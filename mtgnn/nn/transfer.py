@@ -27,7 +27,8 @@ Module = TypeVar("Module", bound=nn.Module)
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
     *("memory", "num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
-    *("fusion", "score", "heads", "score_channels", "concat_messages", "detach", "kernel"),
+    *("fusion", "score", "heads", "score_channels", "concat_messages", "detach", "num_neighbors"),
+    "kernel",
 )
 # Parameters with rows for each edge, each task and token, or each task.
 GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")

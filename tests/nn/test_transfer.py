@@ -211,13 +211,14 @@ def test_every_option_is_kept() -> None:
         "detach": True,
         "kernel": "reference",
     }
-    known = {"self", "input_size", "hidden_size", "graph", "conv", "memory", *options}
+    known = {"self", "input_size", "hidden_size", "graph", "conv", "memory", "num_neighbors"}
+    known |= {*options}
     # A new option must be kept too: add it to mtgnn/nn/transfer.py, and here.
     assert set(inspect.signature(GraphLSTM.__init__).parameters) == known
     new = add_task(GraphLSTM(E, H, CHAIN, **options), "new")
     same = GraphLSTM(E, H, new.graph, **options)
     assert _settings(new) == _settings(same)
-    read = {**options, "exchange": "read", "memory": "past"}
+    read = {**options, "exchange": "read", "memory": "past", "num_neighbors": 2}
     new = add_task(GraphLSTM(E, H, CHAIN, **read), "new")
     assert _settings(new) == _settings(GraphLSTM(E, H, new.graph, **read))
     star_options = {key: value for key, value in options.items() if key != "exchange"}
