@@ -103,6 +103,38 @@ def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     return ["corpus", "task", "model", "head", *(f"minus {other}" for other in others)], lines
 
 
+def tagging_option_table(
+    rows: Sequence[Row],
+    counts: Sequence[Row],
+    others: Sequence[Row],
+    other_counts: Sequence[Row],
+    names: tuple[str, str],
+) -> Table:
+    """A line a task and model: a record made with an option, and one without, on the seeds that
+    both have. ``names`` are theirs."""
+    mark = f" {names[0]}"
+    ours, mine = (
+        [{**row, "model": row["model"] + mark} for row in part] for part in (rows, counts)
+    )
+    lines = []
+    for group in dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in ours):
+        wanted = dict(zip(("corpus", "task", "model", "head"), group, strict=True))
+        own, model = select(ours, **wanted), wanted["model"].removesuffix(mark)
+        theirs = select(others, **{**wanted, "model": model})
+        both = {row["seed"] for row in own} & {row["seed"] for row in theirs}
+        cells = [
+            spread([100 * float(row[column]) for row in part if row["seed"] in both], ".2f")
+            for column in ("dev", "test")
+            for part in (own, theirs)
+            if both
+        ]
+        if cells:
+            ahead = difference(own, others, [*mine, *other_counts], model)
+            lines.append([*group[:2], model, group[3], *cells, ahead])
+    header = [f"{part}, {name}" for part in ("dev", "test") for name in names]
+    return ["corpus", "task", "model", "head", *header, f"{names[0]} minus {names[1]}"], lines
+
+
 def tagging_speed_table(rows: Sequence[Row]) -> Table:
     """A line a model: sentences a second, and how many times those of the plain LSTM."""
     lines = []

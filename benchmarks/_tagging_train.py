@@ -23,13 +23,6 @@ from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel
 
 
-class Configuration(NamedTuple):
-    """What the dev part chooses."""
-
-    learning_rate: float
-    dropout: float
-
-
 class Prepared(NamedTuple):
     """The data of runs that differ in model and head alone."""
 
@@ -100,10 +93,10 @@ class Bench:
             told[name] = str(sum(parameter.numel() for parameter in part.parameters()))
         return {**told, "head": run.head}
 
-    def train(self, run: Run, chosen: Configuration) -> tuple[TaggingModel, FitResult]:
+    def train(self, run: Run, learning_rate: float) -> tuple[TaggingModel, FitResult]:
         """Train to the best epoch: that with the best mean over tasks of the dev scores."""
         options, data = self.options, self.prepare(run)
-        model = self.build(run, chosen.dropout)
+        model = self.build(run, options.dropout)
         with tempfile.TemporaryDirectory() as folder:
             done = fit(
                 model,
@@ -111,8 +104,8 @@ class Bench:
                     data.train, data.dev, None, batch_size=options.batch_size, seed=run.seed
                 ),
                 max_epochs=options.epochs,
-                learning_rate=chosen.learning_rate,
-                learning_rates=group_rates(model, chosen.learning_rate),
+                learning_rate=learning_rate,
+                learning_rates=group_rates(model, learning_rate),
                 clip=options.clip,
                 seed=run.seed,
                 log_dir=folder,
@@ -158,7 +151,7 @@ class Bench:
         It is the processor's time, which other programs beside this one change little.
         """
         data, options = self.prepare(run), self.options
-        model = self.build(run, options.dropout[0])
+        model = self.build(run, options.dropout)
         optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
         order = torch.argsort(data.train.lengths)
         places = [(2 * n + 1) * len(order) // (2 * batches) for n in range(batches)]

@@ -41,6 +41,8 @@ COMMANDS = {
     "--score dot --csv benchmarks/results/tagging.csv",
     "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --heads crf --scopes conll2000 "
     "--models single complete star --csv benchmarks/results/tagging_few.csv",
+    "tagging_characters": "benchmarks/tagging.py --characters lstm --heads crf --scopes conll2000 "
+    "--models single complete star --seeds 0 1 2 --csv benchmarks/results/tagging_characters.csv",
     "crf": "benchmarks/crf.py --csv benchmarks/results/crf.csv",
     "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
@@ -183,6 +185,12 @@ class Report:
 
     def tagging_few(self, rows: Sequence[Row]) -> list[str]:
         return self.tags(rows, "tagging_few")
+
+    def tagging_characters(self, rows: Sequence[Row]) -> list[str]:
+        files = "tagging_characters_counts", "tagging", "tagging_counts"
+        counts, others, other_counts = (read(self.results / f"{name}.csv") for name in files)
+        table = tables.tagging_option_table(rows, counts, others, other_counts, ("LSTM", "CNN"))
+        return [markdown(table), *self.tags(rows, "tagging_characters")]
 
     def tags(self, rows: Sequence[Row], name: str) -> list[str]:
         """The tables of a record of ``tagging.py``: all models, and graphs against the others."""

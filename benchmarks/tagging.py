@@ -22,8 +22,9 @@ One row of the record is the result of a model in a task:
   part included; on a CPU a second of the processor's, which what runs beside it changes little.
 
 The dev part chooses the epoch, by the mean of its tasks' scores. Where several values are given for
-``--learning-rate`` or ``--dropout``, it chooses among them too, for every model and head, on the
-seed ``--tune-seed``, which gives no rows. Then the test part is read, once. CoNLL-2000 has no dev
+``--learning-rate``, it chooses among them too, for every model and head, on the seed
+``--tune-seed``, which gives no rows; while the best one stands at an end, the next one beyond it,
+by a factor of two, is tried too. Then the test part is read, once. CoNLL-2000 has no dev
 part: 1,000 sentences are drawn from its train file with seed 0, equal sentences together, and are
 not trained on. With ``--labels`` the dev part has its full size: what is compared is training, not
 tuning, on few labels; the sentences are drawn by the seed, a smaller draw from a larger one.
@@ -33,8 +34,9 @@ intervals of differences to ``single``: a paired bootstrap over sentences, of me
 ``…_graphs.csv`` the edges of each graph model on the test parts (mean attention; by how much the
 loss of a receiver's sentence rises without the edge, in nats, and the standard error of that); as
 ``…_words.csv``, of scores that see words, the words at which a task listens most to each sender; as
-``…_sizes.csv`` how many parameters models have; and as ``…_settings.json`` the options of each
-scope: runs with others go into another record.
+``…_sizes.csv`` how many parameters models have; as ``…_choices.json`` the learning rates that were
+tried and chosen; and as ``…_settings.json`` the options of each scope: runs with others go into
+another record.
 
 Rows are written when a run is finished, and runs whose rows are there are not run again. Tags of
 test sentences are kept in ``--out``.
@@ -43,8 +45,6 @@ test sentences are kept in ``--out``.
 from __future__ import annotations
 
 import argparse
-import csv
-import itertools
 import logging
 import statistics
 import time
@@ -57,7 +57,8 @@ from _tagging_graphs import graph_rows
 from _tagging_plan import HEADS, MODELS, TOGETHER, Run, runs
 from _tagging_record import COUNTS, EDGES, SCORES, SIZES, WORDS, Record
 from _tagging_scores import keep, key, pack, prediction_file, summary
-from _tagging_train import Bench, Configuration
+from _tagging_train import Bench
+from _tuning import Choices
 
 from mtgnn.ops import keep_memory
 
@@ -97,39 +98,32 @@ def finish(bench: Bench, run: Run) -> None:
 # Tuning ---------------------------------------------------------------------------------------
 
 
-def grid(options: argparse.Namespace) -> list[Configuration]:
-    """What the dev part chooses among."""
-    pairs = itertools.product(options.learning_rate, options.dropout)
-    return [Configuration(*pair) for pair in pairs]
+def choose(bench: Bench, run: Run) -> float:
+    """The learning rate with the best mean dev score on the seed for tuning."""
+    options = bench.options
+    rates, seeds = tuple(options.learning_rate), (options.tune_seed,)
+    if len(rates) == 1:
+        return rates[0]
+    choices, place = choices_of(options), tuned_as(run)
+    while left := choices.missing(*place, rates, seeds):  # what they find may ask for more
+        for rate, seed in left:
+            _, done = bench.train(run._replace(seed=seed), rate)
+            tried = {"learning_rate": rate, "seed": seed, "dev": round(done.dev_score, 5)}
+            tried |= {"epochs": done.best_epoch, "seconds": round(done.seconds, 1)}
+            choices.add(*place, tried)
+            print("tried", *place, rate, f"dev {done.dev_score:.5f}", flush=True)
+    return choices.choose(*place, rates, seeds)
 
 
-def choose(bench: Bench, run: Run) -> Configuration:
-    """The configuration with the best mean dev score on the seed for tuning."""
-    every = grid(bench.options)
-    if len(every) == 1:
-        return every[0]
-    tuning = run._replace(seed=bench.options.tune_seed)
-    path = bench.options.out / "tuning.csv"
-    scores = {}
-    for configuration in every:
-        name = [run.scope, "+".join(run.tasks), run.model, run.head, *map(str, configuration)]
-        found = tuned(path).get(tuple(name))
-        if found is None:
-            found = bench.train(tuning, configuration)[1].dev_score
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerow([*name, found])
-            print("tuned", *name, f"dev {found:.5f}", flush=True)
-        scores[configuration] = found
-    return max(scores, key=lambda configuration: scores[configuration])
+def choices_of(options: argparse.Namespace) -> Choices:
+    """What was tried, beside the record."""
+    return Choices(options.csv.with_name(f"{options.csv.stem}_choices.json"))
 
 
-def tuned(path: Path) -> dict[tuple[str, ...], float]:
-    """Dev scores that are known."""
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {tuple(row[:-1]): float(row[-1]) for row in csv.reader(file)}
+def tuned_as(run: Run) -> tuple[str, str, str]:
+    """Scope, head and model, of which each has its rate; with the task of a model of one."""
+    model = run.model if run.model != "single" else f"{run.model} {run.tasks[0]}"
+    return run.scope, run.head, model
 
 
 # What a person sees ---------------------------------------------------------------------------
@@ -139,8 +133,8 @@ def estimate(bench: Bench, left: list[Run]) -> None:
     """Print how much time of a processor the runs will take, from a few batches of each kind."""
     hours: dict[tuple[str, str, str], list[float]] = {}
     seconds: dict[Run, float] = {}
-    every = grid(bench.options)
-    known = tuned(bench.options.out / "tuning.csv")
+    rates, seeds = tuple(bench.options.learning_rate), (bench.options.tune_seed,)
+    choices = choices_of(bench.options)
     kinds = {run._replace(seed=0) for run in left}
     trainings = 0.0
     for run in left:
@@ -149,10 +143,10 @@ def estimate(bench: Bench, left: list[Run]) -> None:
             seconds[kind] = bench.seconds(run)
         hours.setdefault((run.scope, run.model, run.head), []).append(seconds[kind] / 3600)
         trainings += seconds[kind] / 3600
-    if len(every) > 1:
-        trainings += sum(seconds[kind] * len(every) for kind in kinds) / 3600
-        done = f", of which {len(known)} are done" if known else ""
-        print(f"tuning: {len(every)} trainings for each of {len(kinds)} models{done}")
+    if len(rates) > 1:
+        tries = {kind: choices.missing(*tuned_as(kind), rates, seeds) for kind in kinds}
+        trainings += sum(seconds[kind] * len(left) for kind, left in tries.items()) / 3600
+        print(f"tuning: at least {sum(map(len, tries.values()))} trainings")
     print(f"{'corpora':12}{'model':16}{'head':10}{'trainings':>10}{'CPU min each':>14}{'hours':>8}")
     for (scope, model, head), each in hours.items():
         mean = 60 * statistics.mean(each)
@@ -177,7 +171,7 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--labels", type=int, metavar="N", help="train on N sentences of each corpus (all)")
     add("--epochs", type=int, default=12, help="learning rates fall to zero over them")
     add("--learning-rate", type=float, nargs="+", default=[2e-3], help="several: dev chooses")
-    add("--dropout", type=float, nargs="+", default=[0.5], help="several: dev chooses")
+    add("--dropout", type=float, default=0.5)
     add("--tune-seed", type=int, default=100)
     add("--clip", type=float, default=5.0, help="greatest gradient norm")
     add("--progress", action="store_true", help="show a bar")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import random
 import re
 import sys
@@ -339,6 +340,29 @@ def test_a_difference_says_how_seeds_differ(program: Program) -> None:
     assert scores.difference(own[:1], rows, []) == "+1.00 (counts are missing); 1 seed"
 
 
+def test_an_option_beside_its_absence(program: Program) -> None:
+    """On the seeds that both records have."""
+    same = {"corpus": "conll2000", "task": "pos", "head": "crf"}
+
+    def record(*tests: float, model: str = "single") -> list[dict[str, str]]:
+        return [
+            {**same, "model": model, "seed": str(n), "dev": str(t - 0.1), "test": str(t)}
+            for n, t in enumerate(tests)
+        ]
+
+    without = [*record(0.5, 0.6, 0.9), *record(0.1, model="star")]
+    table = program("_tables").tagging_option_table
+    header, lines = table(record(0.52, 0.64), [], without, [], ("with", "without"))
+    assert header[4:] == [
+        *("dev, with", "dev, without", "test, with", "test, without"),
+        "with minus without",
+    ]
+    means = ["48.00 ± 8.49", "45.00 ± 7.07", "58.00 ± 8.49", "55.00 ± 7.07"]
+    ahead = "+3.00 (counts are missing); 2 seeds"
+    assert lines == [["conll2000", "pos", "single", "crf", *means, ahead]]
+    assert not table(record(0.5, model="shared"), [], without, [], ("with", "without"))[1]
+
+
 def test_counts_come_back_from_the_record(program: Program) -> None:
     scores = program("_tagging_scores")
     counts = np.random.default_rng(0).integers(0, 400, (50, 3))
@@ -358,24 +382,30 @@ def test_words_in_common(program: Program) -> None:
     assert graphs.common_words([]) == "–"
 
 
-def test_dev_chooses_the_configuration(program: Program, tmp_path: Path) -> None:
+def test_dev_chooses_the_learning_rate(program: Program, tmp_path: Path) -> None:
     tagging, plan = program("tagging"), program("_tagging_plan")
-    given = options(program, tmp_path, "--learning-rate", "0.01", "0.1", "--dropout", "0", "0.5")
+    given = options(program, tmp_path, "--learning-rate", "0.01", "0.02")
     run = plan.Run("conll2000", ("pos", "chunk"), "shared", "crf", 4)
 
     class Fake:
         options = given
         trained: list[Any] = []
 
-        def train(self, run: Any, chosen: Any) -> tuple[None, argparse.Namespace]:
-            self.trained.append((run.seed, *chosen))
-            score = chosen.learning_rate - chosen.dropout
-            return None, argparse.Namespace(dev_score=score)
+        def train(self, run: Any, rate: float) -> tuple[None, argparse.Namespace]:
+            self.trained.append((run.seed, rate))
+            score = -abs(rate - 0.05)
+            return None, argparse.Namespace(dev_score=score, best_epoch=3, seconds=1.0)
 
     bench = Fake()
-    assert tagging.choose(bench, run) == (0.1, 0.0)
-    assert bench.trained == [(100, 0.01, 0), (100, 0.01, 0.5), (100, 0.1, 0), (100, 0.1, 0.5)]
-    assert tagging.choose(bench, run._replace(seed=5)) == (0.1, 0.0)
-    assert len(bench.trained) == 4  # dev scores are kept
+    # 0.02 and then 0.04 are the best and at the end: beyond it are 0.04 and 0.08.
+    assert tagging.choose(bench, run) == 0.04
+    assert bench.trained == [(100, 0.01), (100, 0.02), (100, 0.04), (100, 0.08)]
+    assert tagging.choose(bench, run._replace(seed=5)) == 0.04
+    assert len(bench.trained) == 4  # dev scores are kept, beside the record
+    kept = json.loads(given.csv.with_name(f"{given.csv.stem}_choices.json").read_text())
+    assert kept["conll2000"]["crf"]["shared"]["chosen"] == 0.04
+    # Models of one task each have a rate each.
+    alone = [plan.Run("conll2000", (task,), "single", "crf", 4) for task in ("pos", "chunk")]
+    assert len({tagging.tuned_as(run) for run in alone}) == 2
     with pytest.raises(SystemExit):
         options(program, tmp_path, "--tune-seed", "0")
