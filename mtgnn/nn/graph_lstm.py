@@ -75,9 +75,10 @@ class GraphLSTM(nn.Module):
             units of all nodes then mean alike, and a mean of messages means something.
         detach: Cuts the gradient from a receiver into a sender that is a task.
         num_neighbors: In training each sequence hears at most this many of a receiver's senders,
-            drawn anew every time as :class:`~torch_geometric.loader.NeighborLoader` draws; the
-            others need not run on it. In evaluation, and by default, all. For the exchange
-            ``"read"``.
+            drawn anew every time, the same ones for all receivers as far as they go; the others
+            need not run on it. In evaluation, and by default (``None``), all: weights sum to one
+            in both, what a ``conv`` adds up does not. For the exchange ``"read"``; such a layer
+            takes no state in training.
         kernel: ``"auto"``: the fast path where there is one; ``"reference"``: the plain path, by
             autograd; ``"fused"``: the fast path, or an error. All give the same values.
         conv: Another communication: a PyG layer, or a factory ``f(layer, direction)``, called as
@@ -284,6 +285,10 @@ class GraphLSTM(nn.Module):
 
     def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
         """Raise where a state makes no sense here."""
+        if self.training and self.num_neighbors is not None:
+            raise ValueError(
+                "num_neighbors draws other senders at every call: in training it takes no state"
+            )
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
         mailbox.check_memory(self, state)

@@ -112,10 +112,8 @@ class TaggingModel(nn.Module):
             encoder, encoder_options, self.words.output_size, hidden_size, self.tasks
         )
         self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
-        allowed = [
-            task_transitions(task, tags, rules[task]) if crf and task in rules else None
-            for task, tags in self.classes.items()
-        ]
+        transitions = {k: task_transitions(k, self.classes[k], rules[k]) for k in rules}
+        allowed = [transitions.get(task) if crf else None for task in self.classes]
         size: int = self.encoder.output_size  # type: ignore[assignment]
         sizes = [len(tags) for tags in self.classes.values()]
         self.heads = TaggingHeads(size, sizes, self.tasks, crf=crf, allowed=allowed)

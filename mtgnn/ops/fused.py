@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import gpu, native
 from .gate import Gated
-from .gpu.steps import TritonSteps
+from .gpu.steps import LARGEST, TritonSteps
 from .layout import Chunk, Layout
 from .ran import note
 from .recurrence import NodeWeights
@@ -93,7 +93,7 @@ class _Recurrence(torch.autograd.Function):
         states = States(h, c, hs, cs, gates)
         received = Received(w_state, w_message)
         steps = _steps(layout, states, received, running, low)
-        for chunk, projected in _project(layout, Words(source, index), w_input, bias, low):
+        for chunk, projected in _project(steps, Words(source, index), w_input, bias, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
@@ -143,7 +143,7 @@ def _steps(
 ) -> Steps:
     """The loop over words: in C++, where that is there; in Triton, where nobody hears anybody."""
     kind = native.NativeSteps if _in_native(states.h) else Steps
-    if running is None and gpu.serves(states.h):
+    if running is None and gpu.serves(states.h) and states.h.size(1) <= LARGEST:
         kind = TritonSteps
     return kind(layout, states, received, running, low)
 
@@ -162,7 +162,7 @@ def _in_native(like: Tensor) -> bool:
 
 
 def _project(
-    layout: Layout, words: Words, weight: Tensor, bias: Tensor, low: torch.dtype
+    steps: Steps, words: Words, weight: Tensor, bias: Tensor, low: torch.dtype
 ) -> Iterator[tuple[Chunk, Tensor]]:
     """For each chunk what words and biases add to the gates, ``[G, columns, 4H]``.
 
@@ -170,8 +170,8 @@ def _project(
     """
     words, weight, bias = words.to(low), weight.mT, bias.unsqueeze(1)
     low_weight = weight.to(low)
-    room, low_room = Room(weight), Room(low_weight)
-    for chunk in layout.chunks:
+    room, low_room, layout = Room(weight), Room(low_weight), steps.layout
+    for chunk in layout.chunks(steps.columns):
         shape = layout.num_blocks, chunk.columns[-1], weight.size(2)
         out, read = room.take(*shape), words.of(layout, chunk)
         if low == weight.dtype:
@@ -203,7 +203,7 @@ class _Backward:
 
     def __call__(self) -> tuple[Tensor | None, ...]:
         room = Room(self.d_input)
-        for chunk in reversed(self.layout.chunks):
+        for chunk in reversed(self.layout.chunks(self.steps.columns)):
             dz = room.take(self.layout.num_blocks, chunk.columns[-1], 4 * self.size)
             if self.layout.steps[chunk.last - 1].blocks < self.layout.num_blocks:
                 dz.zero_()  # where blocks have no token

@@ -24,11 +24,6 @@ from torch import Tensor
 from .blocks import active_slots, padded
 from .device import to_device
 
-CHUNK = 256
-"""Columns of a block that share one product for the weights' gradients."""
-GPU_CHUNK = 2048
-"""The same on a GPU: fewer launches, and no cache that they have to fit."""
-
 
 class Step(NamedTuple):
     """The tokens of a step: ``width`` slots in each of ``blocks`` blocks, from ``start`` on."""
@@ -85,6 +80,7 @@ class Layout:
                 raise ValueError(f"expected lengths that never rise, got {list(own)}")
         self.rows, self.device = list(rows), torch.device(device)
         self._lengths = padded(lengths)
+        self._chunks: dict[int, list[Chunk]] = {}
         self.num_blocks, self.width = self._lengths.shape
         self.steps = _steps(self._lengths)
 
@@ -228,6 +224,11 @@ class Layout:
         return self._there(self._lengths.flatten())
 
     @cached_property
+    def reach(self) -> Tensor:
+        """``[width]``, how many steps are wide enough for each place of a block."""
+        return self._there(self._lengths.amax(0))
+
+    @cached_property
     def ending(self) -> dict[int, Tensor]:
         """For each step that is the last one of some sequences, their slots ``[*]``."""
         lengths, order = self._lengths.flatten().sort(stable=True)
@@ -265,11 +266,14 @@ class Layout:
         token = starts[last] + block * widths[last] + place
         return self._there(torch.where(step > 0, token, -1))
 
-    @cached_property
-    def chunks(self) -> list[Chunk]:
-        """All steps in chunks of about ``CHUNK`` columns."""
+    def chunks(self, columns: int) -> list[Chunk]:
+        """All steps in chunks of about so many columns; the same list every time."""
+        if columns not in self._chunks:
+            self._chunks[columns] = self._make_chunks(columns)
+        return self._chunks[columns]
+
+    def _make_chunks(self, limit: int) -> list[Chunk]:
         chunks: list[Chunk] = []
-        limit = GPU_CHUNK if self.device.type == "cuda" else CHUNK
         first = 0
         while first < len(self.steps):
             columns, last = [0], first

@@ -58,7 +58,13 @@ class Steps:
         received: The weights.
         running: The communication; ``None``: no messages.
         low: A type of lower precision that products may have. Here, step by step, none has.
+
+    Attributes:
+        columns: How many columns of a block a chunk has, which share one product for the weights'
+            gradients.
     """
+
+    columns = 256
 
     def __init__(
         self,

@@ -136,7 +136,7 @@ def test_a_new_task_keeps_it() -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5])
 def test_wrong_numbers(wrong: float) -> None:
-    with pytest.raises(ValueError, match=r"num_neighbors to be an integer of at least 1, got"):
+    with pytest.raises(ValueError, match=r"an integer of at least 1, or None for all, got"):
         layer_of(num_neighbors=wrong)  # type: ignore[arg-type]
 
 
@@ -145,3 +145,11 @@ def test_other_exchanges(exchange: str) -> None:
     graph = TaskGraph.from_edges([("a", "b")], ("a", "b"))
     with pytest.raises(ValueError, match=r'goes with exchange="read", .* got \'' + exchange):
         GraphLSTM(E, H, graph, exchange, num_neighbors=1)
+
+
+def test_no_state_in_training() -> None:
+    layer = layer_of(num_neighbors=1)
+    _, state = layer.eval()(X, None, TASK)
+    layer(X, None, TASK, state)
+    with pytest.raises(ValueError, match="in training it takes no state"):
+        layer.train()(X, None, TASK, state)

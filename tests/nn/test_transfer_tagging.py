@@ -134,6 +134,7 @@ def test_an_encoder_that_was_given_as_a_module() -> None:
         (lambda: add_task(model(), "ner", ["O", "O"]), "different tags for task 'ner'"),
         (lambda: add_task(model(), "ner", ["O", "PER"], scheme="IOB2"), "'PER'"),
         (lambda: add_task(model(), "ner", NAMES, scheme="IOB3"), "IOB3"),
+        (lambda: add_task(model(crf=False), "ner", ["O", "PER"], scheme="IOB2"), "'PER'"),
         (lambda: add_task(model(), "ner", NAMES, ["dep"]), r"unknown nodes \['dep'\]"),
         (lambda: add_task(model("star"), "ner", NAMES, ["pos"]), r"hears \['shared'\]"),
         (lambda: add_task(model("cross_stitch"), "ner", NAMES), "CrossStitchLSTM cannot be given"),

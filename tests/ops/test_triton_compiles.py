@@ -46,7 +46,7 @@ for dtype in (torch.float32, torch.float64, torch.bfloat16):
     for size in (100,):
         layout = Layout([0, 1], [[3, 2], [1, 1]])
         slots, tokens = new(layout.num_slots, size), new(layout.num_tokens, size)
-        chunk, gates = layout.chunks[0], new(layout.num_tokens, 4 * size)
+        chunk, gates = layout.chunks(256)[0], new(layout.num_tokens, 4 * size)
         words, square = new(2, chunk.columns[-1], 4 * size), new(2, 4 * size, size)
         ends = slots.view(2, 2, size)
         for kept in (gates, None):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM, GraphState
 from mtgnn.ops import gpu, layout, use_triton
+from mtgnn.ops.gpu.steps import LARGEST, TritonSteps
 from mtgnn.testing import random_batch, randomise
 
 pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
@@ -92,7 +93,7 @@ def test_is_torch_lstm(
     size: int, columns: int, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in several chunks, of states larger than what a product takes at once."""
-    monkeypatch.setattr(layout, "CHUNK", columns)
+    monkeypatch.setattr(TritonSteps, "columns", columns)
     layer, state = layer_of(size), start_of(size, len(TASK))
     x = torch.randn(len(TASK), 5, E, dtype=torch.double).to(DEVICE).requires_grad_()
     expected, found = (
@@ -121,7 +122,7 @@ def test_more_sequences_than_a_program_has(calls: list[str]) -> None:
 def test_without_gradients_cells_of_one_step_are_kept(
     columns: int, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "CHUNK", columns)
+    monkeypatch.setattr(TritonSteps, "columns", columns)
     layer = layer_of(6)
     state, x = start_of(6, len(TASK)), torch.randn(len(TASK), 5, E).double().to(DEVICE)
     with torch.no_grad():
@@ -166,11 +167,35 @@ def test_nan_stays_nan_in_its_own_sequence() -> None:
     assert out[0, 1:].isnan().all() and not out[0, 0].isnan().any() and not out[1:].isnan().any()
 
 
+def test_large_states_go_step_by_step(calls: list[str]) -> None:
+    layer = layer_of(LARGEST + 1, torch.float32)
+    layer(torch.randn(1, 2, E).to(DEVICE), None, torch.zeros(1, dtype=torch.long))
+    assert set(calls) == {"cell_forward"}
+
+
+@pytest.mark.parametrize("wanted", ["ieee", "tf32"])
+def test_precision_is_torch_s(wanted: str) -> None:
+    from mtgnn.ops.gpu.launch import precision
+
+    matmul, single = torch.backends.cuda.matmul, torch.zeros(1)
+    before = matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = wanted == "tf32"
+        said = wanted if torch.version.hip is None else "ieee"
+        assert precision(single) == said and precision(single.double()) == "ieee"
+    finally:
+        matmul.allow_tf32 = before
+
+
 def test_wrong_sizes_are_refused() -> None:
     own = layout.Layout([0, 1], [[3, 2], [1, 1]])
     new = torch.zeros
     slots, tokens, gates = (new(own.num_slots, 5), new(own.num_tokens, 5), new(own.num_tokens, 20))
-    words, weight, chunk = new(2, own.chunks[0].columns[-1], 20), new(2, 20, 5), own.chunks[0]
+    words, weight, chunk = (
+        new(2, own.chunks(256)[0].columns[-1], 20),
+        new(2, 20, 5),
+        own.chunks(256)[0],
+    )
     for given, message in (
         ((words, weight[:, :19], slots, slots, tokens, tokens, gates), r"weight: .* \(2, 20, 5\)"),
         ((words, weight, slots, slots, tokens, slots, gates), r"cs: expected sizes \(7, 5\)"),
@@ -180,6 +205,11 @@ def test_wrong_sizes_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             gpu.lstm_forward(own, chunk, *given)
+    every = words, weight, slots, slots, tokens, tokens, gates
+    apart = new(own.num_tokens, 10)[:, :5]
+    for place, other in ((4, apart), (1, weight[:1].expand(2, -1, -1))):
+        with pytest.raises(ValueError, match="expected contiguous tensors"):
+            gpu.lstm_forward(own, chunk, *every[:place], other, *every[place + 1 :])
     back = weight, slots, tokens, gates, tokens, slots, slots.view(2, 2, 5), slots.view(2, 2, 5)
     with pytest.raises(ValueError, match="dz: expected"):
         gpu.lstm_backward(own, chunk, *back, words[:, 1:])

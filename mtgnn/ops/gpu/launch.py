@@ -43,9 +43,15 @@ def factor(like: Tensor) -> Any:
     return wide(like)
 
 
-def precision() -> str:
-    """How products take factors in float32: as torch's own do."""
-    return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+def precision(like: Tensor) -> str:
+    """How products take factors in float32: as torch's own do, on NVIDIA's GPUs."""
+    if like.dtype == torch.float64 or torch.version.hip is not None:
+        return "ieee"
+    matmul: Any = torch.backends.cuda.matmul
+    # In later versions: where it is set, reading the older flag is an error.
+    said = getattr(matmul, "fp32_precision", None)
+    wanted = matmul.allow_tf32 if said is None else said == "tf32"
+    return "tf32" if wanted else "ieee"
 
 
 def check(tensor: Tensor, name: str, sizes: Sequence[int]) -> None:

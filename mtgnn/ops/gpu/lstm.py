@@ -17,7 +17,7 @@ from .launch import check, factor, launch, precision, sigmoid
 _ROWS = 16  # sequences a program; the least that a product takes
 _COLUMNS, _DEPTH = 32, 16  # of a part of a product
 # What changes from call to call; else each new value might compile another kernel.
-_CHANGES = ["first", "last", "width", "tiles", "p_0", "z_0"]
+_CHANGES = ["first", "last", "width", "tiles"]
 
 
 def forward(
@@ -53,8 +53,7 @@ def forward(
         check(gates, "gates", (layout.num_tokens, 4 * size))
     _launch(
         _forward, layout, chunk, h,
-        (projected, weight, h, c, hs, cs, cs if gates is None else gates),
-        (projected.stride(0),), LEARNS=gates is not None,
+        (projected, weight, h, c, hs, cs, cs if gates is None else gates), LEARNS=gates is not None,
     )  # fmt: skip
 
 
@@ -102,7 +101,7 @@ def backward(
         _backward, layout, chunk, c,
         (weight, c, cs, gates, cs if grad_hs is None else grad_hs,
          cs if grad_end is None else grad_end, carry, dc, dz),
-        (dz.stride(0),), GIVEN=grad_hs is not None, ENDS=grad_end is not None,
+        GIVEN=grad_hs is not None, ENDS=grad_end is not None,
     )  # fmt: skip
 
 
@@ -123,25 +122,32 @@ def _launch(
     chunk: Chunk,
     like: Tensor,
     tensors: tuple[Tensor, ...],
-    strides: tuple[int, ...],
     **options: bool,
 ) -> None:
     for tensor in tensors:
-        if not tensor[0].is_contiguous():
-            raise ValueError(f"expected contiguous rows, got strides {tensor.stride()}")
+        if not tensor.is_contiguous():
+            raise ValueError(f"expected contiguous tensors, got strides {tensor.stride()}")
     size, tiles = like.size(1), triton.cdiv(layout.width, _ROWS)
     columns = min(_COLUMNS, max(16, triton.next_power_of_2(size)))
     launch(
         kernel, (layout.num_blocks * tiles,), like, *tensors, layout.table, layout.sizes,
-        chunk.first, chunk.last, layout.width, tiles, *strides,
-        SIZE=size, ROWS=_ROWS, COLUMNS=columns, DEPTH=_DEPTH, PRECISION=precision(),
+        layout.reach, chunk.first, chunk.last, chunk.columns[-1], layout.width, tiles,
+        SIZE=size, ROWS=_ROWS, COLUMNS=columns, DEPTH=_DEPTH, PRECISION=precision(like),
         FACTOR=factor(like), **options,
     )  # fmt: skip
 
 
+@triton.jit
+def _end(longest, reach, row, width, last):
+    """One more than the last step of a program: its block has no more, or all are narrower."""
+    wide = tl.max(tl.load(reach + row, mask=row < width, other=0), 0)
+    return tl.minimum(last, tl.minimum(tl.load(longest), wide))
+
+
 @triton.jit(do_not_specialize=_CHANGES)
 def _forward(
-    projected, weight, h, c, hs, cs, gates, table, sizes, first, last, width, tiles, p_0,
+    projected, weight, h, c, hs, cs, gates, table, sizes, reach, first, last, columns,
+    width, tiles,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -151,7 +157,8 @@ def _forward(
     length = tl.load(sizes + slot, mask=row < width, other=0)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    for t in range(first, tl.minimum(last, tl.load(sizes + block * width))):
+    end = _end(sizes + block * width, reach, row, width, last)
+    for t in range(first, end):
         wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
         there = row < wide
         token = (start + block * wide + row).to(tl.int64)
@@ -167,7 +174,7 @@ def _forward(
             e = part + tl.arange(0, COLUMNS)
             inside = (e < SIZE)[None, :]
             here = there[:, None] & inside
-            word = projected + block * p_0 + column[:, None] * (4 * SIZE) + e[None, :]
+            word = projected + (block * columns + column[:, None]) * (4 * SIZE) + e[None, :]
             i = tl.load(word, mask=here, other=0.0).to(WIDE)
             f = tl.load(word + SIZE, mask=here, other=0.0).to(WIDE)
             g = tl.load(word + 2 * SIZE, mask=here, other=0.0).to(WIDE)
@@ -205,8 +212,8 @@ def _forward(
 
 @triton.jit(do_not_specialize=_CHANGES)
 def _backward(
-    weight, c, cs, gates, grad_hs, grad_end, carry, dc, dz, table, sizes, first, last, width,
-    tiles, z_0, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    weight, c, cs, gates, grad_hs, grad_end, carry, dc, dz, table, sizes, reach, first, last,
+    columns, width, tiles, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr, GIVEN: tl.constexpr,
     ENDS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -216,14 +223,14 @@ def _backward(
     length = tl.load(sizes + slot, mask=row < width, other=0)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    end = tl.minimum(last, tl.load(sizes + block * width))
+    end = _end(sizes + block * width, reach, row, width, last)
     for back in range(first, end):
         t = first + end - 1 - back
         wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
         there = row < wide
         token = (start + block * wide + row).to(tl.int64)
         column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
-        gradient = dz + block * z_0 + column[:, None] * (4 * SIZE)
+        gradient = dz + (block * columns + column[:, None]) * (4 * SIZE)
         cells = c + slot[:, None] * SIZE
         if t > 0:
             wide_before = tl.load(table + t * 3 - 3)

@@ -8,9 +8,14 @@ from .. import gpu
 from ..layout import Chunk
 from ..steps import Steps
 
+LARGEST = 128
+"""States up to which a program may find all weights in caches. A guess: nothing was measured."""
+
 
 class TritonSteps(Steps):
     """See :class:`~mtgnn.ops.steps.Steps`; without messages."""
+
+    columns = 2048  # few launches, and no cache that they have to fit
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         gpu.lstm_forward(self.layout, chunk, projected, self.received.state, *self.states)
