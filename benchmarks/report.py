@@ -197,7 +197,12 @@ class Report:
         counts, sizes = (read(self.results / f"{name}_{part}.csv") for part in ("counts", "sizes"))
         against = tables.tagging_against_table(rows, counts)
         pieces = [markdown(tables.tagging_table(rows, counts, sizes))]
-        return [*pieces, markdown(against)] if against[1] else pieces
+        pieces += [markdown(against)] if against[1] else []
+        choices = Choices(self.results / f"{name}_choices.json").content
+        for scope in choices:
+            rates = markdown(tables.rate_table(choices, scope))
+            pieces += [f"Learning rates that dev chose, {scope}:", rates]
+        return pieces
 
     def tagging_speed(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.tagging_speed_table(rows))]

@@ -19,8 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "columns": None,
     "model": list(MODELS),
     "crf": True,
-    "characters": "cnn",
-    "character_size": 30,
+    "characters": "lstm",
+    "character_size": 50,
     "embedding_size": 100,
     "hidden_size": 100,
     "min_count": 2,
@@ -106,7 +106,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--crf", action=choice, help="score tags as whole sentences (default), or word by word")
     add("--hidden-size", type=int, metavar="H", help=f"of a direction {default('hidden_size')}")
     add("--embedding-size", type=int, metavar="E", help=f"of a word {default('embedding_size')}")
-    add("--characters", choices=["cnn", "lstm", "none"], help="what reads them (default: cnn)")
+    add("--characters", choices=["cnn", "lstm", "none"], help="what reads them (default: lstm)")
     shown = f"of their vector {default('character_size')}"
     add("--character-size", type=int, metavar="E", help=shown)
     add("--dropout", type=float, metavar="P", help=f"on words and states {default('dropout')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -138,6 +139,10 @@ def results(program: Program, tmp_path: Path) -> Path:
     write(program, folder / "tagging_sizes.csv", sizes)
     single = {**tagging, "model": "single", "test": "0.9200"}
     write(program, folder / "tagging_few.csv", [single, tagging])
+    write(program, folder / "tagging_characters.csv", [{**tagging, "test": "0.9421"}])
+    tries = [{"learning_rate": 0.01, "seed": 100, "dev": 0.9}]
+    rates = {"conll2000": {"crf": {"star": {"tried": tries, "chosen": 0.01}}}}
+    (folder / "tagging_few_choices.json").write_text(json.dumps(rates))
     speed = {"corpus": "conll2000", "model": "star", "head": "crf"}
     rates = (("train", "123.4", "0.5"), ("tag", "2345.6", "1.25"))
     keys = ("phase", "sentences_per_s", "ratio_to_lstm")
@@ -190,6 +195,8 @@ def test_every_record_has_its_tables_and_pictures(
         "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 12,345 |",
         "| conll2000 | chunk | star | crf | +0.21 (counts are missing); 1 seed |",  # minus shared
         "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing); 1 seed |",  # few
+        "| star | crf | 93.00 | 93.00 | 94.21 | 93.21 | +1.00 (counts are missing); 1 seed |",
+        "dev chose, conll2000:\n\n| model | crf |\n| --- | ---: |\n| star | 0.01 |",
         "| decode | 16 | 25 | 13 | 1.50 | – | 6.00 | 4.0 |",
         "| conll2000 | star | crf | 123 | 0.50 | 2,346 | 1.25 |",
         "| joint | complete | crf | chunk | pos | 0.50 ± 0.35 | 4.00 ± 1.41 | `in` 0.75 |",

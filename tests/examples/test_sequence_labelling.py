@@ -193,7 +193,7 @@ def test_tags_and_messages_are_those_of_single_sentences(
 ) -> None:
     sentences = [text.split() for text in ("a dog", "it barks at a dog in Rome", "Rome", "a b c")]
     encoder = SentenceEncoder.build(sentences, CLASSES)
-    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 3}
+    sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 3}
     memory = {"encoder_options": {"memory": "all"}} if name == "star, all" else {}
     model = TaggingModel(encoder, name.split(",")[0], **sizes, **memory).double().eval()
     for part in (model.encoder, model.heads):  # in the words, padding stays zero

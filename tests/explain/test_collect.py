@@ -291,7 +291,7 @@ def test_sentences_task_by_task_say_what_all_tasks_at_once_say() -> None:
     sentences = [text.split() for text in ("an old dog", "barks", "a cat sees an old dog")]
     data = [Data(words=words, tags=dict.fromkeys(TASKS, ["x"] * len(words))) for words in sentences]
     encoder = SentenceEncoder.build(sentences, dict.fromkeys(TASKS, ["x", "y"]))
-    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 6}
+    sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 6}
     model = TaggingModel(encoder, "complete", **sizes, encoder_options={"score": "dot"}).double()
     randomise(model.encoder, scale=1.5)  # and padding stays zero
     by_task = EncodedSentences(data, encoder, by_task=True)

@@ -111,7 +111,7 @@ def make_tagger(name: str) -> TaggingModel:
         TAGS,
         WordForm(lower=True),
     )
-    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 3}
+    sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 3}
     torch.manual_seed(0)
     model = TaggingModel(sentences, encoder, crf=True, encoder_options=options, **sizes)
     randomise(model.encoder, dtype=torch.float32)
@@ -228,7 +228,7 @@ def test_tags_are_those_of_the_sentence_that_was_read(tmp_path: Path) -> None:
     letters = SentenceEncoder.build([["intlydogear"]], classes).characters
     sentences = SentenceEncoder(plain.words, letters, classes, form, max_characters=4)
     torch.manual_seed(1)
-    model = TaggingModel(sentences, "complete", embedding_size=9, character_size=9, hidden_size=9)
+    model = TaggingModel(sentences, "complete", embedding_size=9, character_size=10, hidden_size=9)
     data = [
         Data(words=words[i:] + words[:i], tags={"pos": ["T0"] * 4, "chunk": ["C0"] * 4})
         for i in range(4)

@@ -27,7 +27,7 @@ ENCODER = SentenceEncoder.build(WORDS[:3], CLASSES, WordForm(lower=True, digits=
 
 
 def tagger(crf: bool = True, **options: Any) -> TaggingModel:
-    sizes = {"embedding_size": 4, "character_size": 3, "hidden_size": 5}
+    sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 5}
     encoder_options = {"score": "dot", **options}
     model = TaggingModel(ENCODER, "complete", crf=crf, encoder_options=encoder_options, **sizes)
     randomise(model.encoder.double(), scale=1.2)
