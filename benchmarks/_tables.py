@@ -9,10 +9,7 @@ from typing import Any
 from _comparison import Table, points, score_table
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
-from _settings import GRAPHS
 from _significance import half_width
-from _tagging_record import scope_of
-from _tagging_scores import difference
 
 from mtgnn import TaskGraph
 
@@ -66,87 +63,6 @@ def rate_table(choices: dict[str, Any], data: str) -> Table:
 def fdu_table(rows: Sequence[Row]) -> Table:
     """The first runs on FDU-MTL."""
     return score_table([row for row in rows if row["task"] != "mean"])
-
-
-def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Row]) -> Table:
-    """A line a corpus, task, model and head."""
-    encoder = {
-        (row["scope"], task, row["model"], row["head"]): f"{int(row['encoder']):,}"
-        for row in sizes
-        for task in row["tasks"].split()
-    }
-    groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
-    lines = []
-    for group in groups:
-        own = select(rows, **dict(zip(("corpus", "task", "model", "head"), group, strict=True)))
-        cells = []
-        for column in ("test", "unknown_words", "dev"):
-            values = [100 * float(row[column]) for row in own if row[column]]
-            cells.append(spread(values, ".2f") if values else "–")
-        ahead = difference(own, rows, counts) or "–"
-        size = encoder.get((scope_of(own[0]), *group[1:]), "–")
-        lines.append([*group, cells[0], ahead, *cells[1:], str(len(own)), size])
-    header = ["corpus", "task", "model", "head", "test", "minus single", "unknown words", "dev"]
-    return [*header, "seeds", "parameters of the encoder"], lines
-
-
-def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
-    """A line a graph and a task: how far it is ahead of models that share otherwise."""
-    others = [m for m in unique(rows, "model") if m not in ("single", *GRAPHS)]
-    lines = []
-    for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
-        for model in GRAPHS:
-            own = select(rows, corpus=corpus, task=task, head=head, model=model)
-            found = [difference(own, rows, counts, other) for other in others if own]
-            if any(not cell.endswith("is missing") for cell in found):
-                lines.append([corpus, task, model, head, *found])
-    return ["corpus", "task", "model", "head", *(f"minus {other}" for other in others)], lines
-
-
-def tagging_option_table(
-    rows: Sequence[Row],
-    counts: Sequence[Row],
-    others: Sequence[Row],
-    other_counts: Sequence[Row],
-    names: tuple[str, str],
-) -> Table:
-    """A line a task and model: a record made with an option, and one without, on the seeds that
-    both have. ``names`` are theirs."""
-    mark = f" {names[0]}"
-    ours, mine = (
-        [{**row, "model": row["model"] + mark} for row in part] for part in (rows, counts)
-    )
-    lines = []
-    for group in dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in ours):
-        wanted = dict(zip(("corpus", "task", "model", "head"), group, strict=True))
-        own, model = select(ours, **wanted), wanted["model"].removesuffix(mark)
-        theirs = select(others, **{**wanted, "model": model})
-        both = {row["seed"] for row in own} & {row["seed"] for row in theirs}
-        cells = [
-            spread([100 * float(row[column]) for row in part if row["seed"] in both], ".2f")
-            for column in ("dev", "test")
-            for part in (own, theirs)
-            if both
-        ]
-        if cells:
-            ahead = difference(own, others, [*mine, *other_counts], model)
-            lines.append([*group[:2], model, group[3], *cells, ahead])
-    header = [f"{part}, {name}" for part in ("dev", "test") for name in names]
-    return ["corpus", "task", "model", "head", *header, f"{names[0]} minus {names[1]}"], lines
-
-
-def tagging_speed_table(rows: Sequence[Row]) -> Table:
-    """A line a model: sentences a second, and how many times those of the plain LSTM."""
-    lines = []
-    for corpus, head, model in dict.fromkeys((r["corpus"], r["head"], r["model"]) for r in rows):
-        line = [corpus, model, head]
-        for phase in ("train", "tag"):
-            own = select(rows, corpus=corpus, head=head, model=model, phase=phase)
-            line += [f"{float(row['sentences_per_s']):,.0f}" for row in own]
-            line += [f"{float(row['ratio_to_lstm']):.2f}" for row in own]
-        lines.append(line)
-    header = ["corpus", "model", "head", "training, sentences/s", "× `lstm`"]
-    return [*header, "tagging, sentences/s", "× `lstm`"], lines
 
 
 def crf_table(rows: Sequence[Row]) -> Table:

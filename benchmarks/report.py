@@ -10,12 +10,14 @@ record, or, while there is none, the command that makes it.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import _plots as plots
 import _tables as tables
+import _tagging_tables as tagging
 from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select
@@ -43,6 +45,8 @@ COMMANDS = {
     "--models single complete star --csv benchmarks/results/tagging_few.csv",
     "tagging_characters": "benchmarks/tagging.py --characters lstm --heads crf --scopes conll2000 "
     "--models single complete star --seeds 0 1 2 --csv benchmarks/results/tagging_characters.csv",
+    "tagging_wide": "benchmarks/tagging.py --hidden-size 258 --heads crf --scopes conll2000 "
+    "--models shared --seeds 0 1 2 --csv benchmarks/results/tagging_wide.csv",
     "crf": "benchmarks/crf.py --csv benchmarks/results/crf.csv",
     "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
     "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
@@ -189,14 +193,21 @@ class Report:
     def tagging_characters(self, rows: Sequence[Row]) -> list[str]:
         files = "tagging_characters_counts", "tagging", "tagging_counts"
         counts, others, other_counts = (read(self.results / f"{name}.csv") for name in files)
-        table = tables.tagging_option_table(rows, counts, others, other_counts, ("LSTM", "CNN"))
+        table = tagging.tagging_option_table(rows, counts, others, other_counts, ("LSTM", "CNN"))
         return [markdown(table), *self.tags(rows, "tagging_characters")]
+
+    def tagging_wide(self, rows: Sequence[Row]) -> list[str]:
+        files = ("tagging_wide_counts", "tagging_wide_sizes", "tagging", "tagging_counts")
+        beside = (read(self.results / f"{name}.csv") for name in files)
+        said = json.loads((self.results / "tagging_wide_settings.json").read_text("utf-8"))
+        [size] = {own["hidden_size"] for own in said.values()}
+        return [markdown(table) for table in tagging.tagging_size_tables(rows, *beside, size)]
 
     def tags(self, rows: Sequence[Row], name: str) -> list[str]:
         """The tables of a record of ``tagging.py``: all models, and graphs against the others."""
         counts, sizes = (read(self.results / f"{name}_{part}.csv") for part in ("counts", "sizes"))
-        against = tables.tagging_against_table(rows, counts)
-        pieces = [markdown(tables.tagging_table(rows, counts, sizes))]
+        against = tagging.tagging_against_table(rows, counts)
+        pieces = [markdown(tagging.tagging_table(rows, counts, sizes))]
         pieces += [markdown(against)] if against[1] else []
         choices = Choices(self.results / f"{name}_choices.json").content
         for scope in choices:
@@ -205,7 +216,7 @@ class Report:
         return pieces
 
     def tagging_speed(self, rows: Sequence[Row]) -> list[str]:
-        return [markdown(tables.tagging_speed_table(rows))]
+        return [markdown(tagging.tagging_speed_table(rows))]
 
     def crf(self, rows: Sequence[Row]) -> list[str]:
         return [markdown(tables.crf_table(rows))]

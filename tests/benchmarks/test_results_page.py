@@ -140,6 +140,11 @@ def results(program: Program, tmp_path: Path) -> Path:
     single = {**tagging, "model": "single", "test": "0.9200"}
     write(program, folder / "tagging_few.csv", [single, tagging])
     write(program, folder / "tagging_characters.csv", [{**tagging, "test": "0.9421"}])
+    wide = {**tagging, "model": "shared", "test": "0.9301"}
+    write(program, folder / "tagging_wide.csv", [wide])
+    write(program, folder / "tagging_wide_sizes.csv", [{**sizes[0], "model": "shared"}])
+    size = json.dumps({"conll2000": {"hidden_size": 258}})
+    (folder / "tagging_wide_settings.json").write_text(size)
     tries = [{"learning_rate": 0.01, "seed": 100, "dev": 0.9}]
     rates = {"conll2000": {"crf": {"star": {"tried": tries, "chosen": 0.01}}}}
     (folder / "tagging_few_choices.json").write_text(json.dumps(rates))
@@ -196,6 +201,9 @@ def test_every_record_has_its_tables_and_pictures(
         "| conll2000 | chunk | star | crf | +0.21 (counts are missing); 1 seed |",  # minus shared
         "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing); 1 seed |",  # few
         "| star | crf | 93.00 | 93.00 | 94.21 | 93.21 | +1.00 (counts are missing); 1 seed |",
+        "| conll2000 | chunk | shared, H = 258 | crf | 93.01 | single is missing | – | 93.00 | 1 |",
+        "head | minus shared, H = 258 |\n",
+        "| star | crf | +0.20 (counts are missing); 1 seed |",
         "dev chose, conll2000:\n\n| model | crf |\n| --- | ---: |\n| star | 0.01 |",
         "| decode | 16 | 25 | 13 | 1.50 | – | 6.00 | 4.0 |",
         "| conll2000 | star | crf | 123 | 0.50 | 2,346 | 1.25 |",

@@ -351,7 +351,7 @@ def test_an_option_beside_its_absence(program: Program) -> None:
         ]
 
     without = [*record(0.5, 0.6, 0.9), *record(0.1, model="star")]
-    table = program("_tables").tagging_option_table
+    table = program("_tagging_tables").tagging_option_table
     header, lines = table(record(0.52, 0.64), [], without, [], ("with", "without"))
     assert header[4:] == [
         *("dev, with", "dev, without", "test, with", "test, without"),
