@@ -42,7 +42,8 @@ COMMANDS = {
     "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
     "--score dot --csv benchmarks/results/tagging.csv",
     "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --heads crf --scopes conll2000 "
-    "--models single complete star --csv benchmarks/results/tagging_few.csv",
+    "--learning-rate 2e-3 4e-3 8e-3 1.6e-2 --score dot --models single shared complete star "
+    "--csv benchmarks/results/tagging_few.csv",
     "tagging_characters": "benchmarks/tagging.py --characters lstm --heads crf --scopes conll2000 "
     "--models single complete star --seeds 0 1 2 --csv benchmarks/results/tagging_characters.csv",
     "tagging_wide": "benchmarks/tagging.py --hidden-size 258 --heads crf --scopes conll2000 "

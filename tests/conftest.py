@@ -18,7 +18,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 os.environ.pop("MTGNN_NATIVE", None)  # tests say themselves which loops they want
 
-from mtgnn.ops import compile_native
+from mtgnn.ops import compile_native, gpu
 from mtgnn.ops.native import build
 
 
@@ -37,3 +37,17 @@ def native_loops() -> object:
 def use_native(native_loops: object, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Turns the loops in C++ on and off."""
     return lambda on: monkeypatch.setattr(build, "_built", native_loops if on else None)
+
+
+@pytest.fixture
+def record_launches(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Records which of some functions of ``mtgnn.ops.gpu`` are called, in a list that grows."""
+
+    def record(*names: str) -> list[str]:
+        ran: list[str] = []
+        for name in names:
+            own = getattr(gpu, name)
+            monkeypatch.setattr(gpu, name, lambda *a, f=name, g=own: (ran.append(f), g(*a))[1])
+        return ran
+
+    return record

@@ -216,7 +216,7 @@ class Layout:
     def table(self) -> Tensor:
         """``[T, 3]``, of each step its width, its first token, and the sum of widths before it."""
         _, widths, starts, _ = torch.tensor(self.steps).unbind(1)
-        return self._there(torch.stack([widths, starts, widths.cumsum(0) - widths], 1).contiguous())
+        return self._there(torch.stack([widths, starts, widths.cumsum(0) - widths], 1))
 
     @cached_property
     def sizes(self) -> Tensor:

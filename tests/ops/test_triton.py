@@ -32,13 +32,9 @@ def used() -> Iterator[None]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(record_launches: Callable[..., list[str]]) -> list[str]:
     """The kernels that ran."""
-    ran: list[str] = []
-    for name in KERNELS:
-        own = getattr(gpu, name)
-        monkeypatch.setattr(gpu, name, lambda *a, f=name, g=own: (ran.append(f), g(*a))[1])
-    return ran
+    return record_launches(*KERNELS)
 
 
 def drawn(*shape: int, dtype: torch.dtype = torch.float64, scale: float = 2) -> Tensor:

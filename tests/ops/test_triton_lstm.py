@@ -5,7 +5,7 @@ On a GPU as they are compiled there, else in Triton's interpreter (see ``conftes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -33,13 +33,9 @@ def used() -> Iterator[None]:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(record_launches: Callable[..., list[str]]) -> list[str]:
     """The launches."""
-    ran: list[str] = []
-    for name in ("lstm_forward", "lstm_backward", "cell_forward", "cell_backward"):
-        own = getattr(gpu, name)
-        monkeypatch.setattr(gpu, name, lambda *a, f=name, g=own: (ran.append(f), g(*a))[1])
-    return ran
+    return record_launches("lstm_forward", "lstm_backward", "cell_forward", "cell_backward")
 
 
 def layer_of(size: int, dtype: torch.dtype = torch.float64) -> GraphLSTM:

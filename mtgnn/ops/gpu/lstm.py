@@ -18,6 +18,7 @@ _ROWS = 16  # sequences a program; the least that a product takes
 _COLUMNS, _DEPTH = 32, 16  # of a part of a product
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "width", "tiles"]
+_Named = dict[str, Tensor | None]
 
 
 def forward(
@@ -44,13 +45,10 @@ def forward(
         cs: ``[L, H]``, where cells go; without ``gates`` ``[S, H]``, cells of now.
         gates: ``[L, 4H]``, where gates go, after their functions, or ``None``.
     """
-    size, blocks = h.size(1), layout.num_blocks
-    rows = layout.num_tokens if gates is not None else layout.num_slots
-    _check(layout, weight, h, c, hs)
-    check(cs, "cs", (rows, size))
-    check(projected, "projected", (blocks, chunk.columns[-1], 4 * size))
-    if gates is not None:
-        check(gates, "gates", (layout.num_tokens, 4 * size))
+    slots: _Named = {"h": h, "c": c}
+    tokens: _Named = {"hs": hs}
+    (slots if gates is None else tokens)["cs"] = cs
+    _check(layout, chunk, weight, {"projected": projected}, slots, tokens, gates)
     _launch(
         _forward, layout, chunk, h,
         (projected, weight, h, c, hs, cs, cs if gates is None else gates), LEARNS=gates is not None,
@@ -85,18 +83,10 @@ def backward(
         dc: Alike, to the cells.
         dz: ``[G, columns, 4H]``, where the gradients of the gates go.
     """
-    size, blocks = c.size(1), layout.num_blocks
-    _check(layout, weight, c, c, cs)
-    check(gates, "gates", (layout.num_tokens, 4 * size))
-    check(dz, "dz", (blocks, chunk.columns[-1], 4 * size))
+    slots: _Named = {"c": c, "grad_end": grad_end}
+    _check(layout, chunk, weight, {"dz": dz}, slots, {"cs": cs, "grad_hs": grad_hs}, gates)
     for tensor, name in ((carry, "carry"), (dc, "dc")):
-        check(tensor, name, (blocks, layout.width, size))
-    for given, name, rows in (
-        (grad_hs, "grad_hs", layout.num_tokens),
-        (grad_end, "grad_end", layout.num_slots),
-    ):
-        if given is not None:
-            check(given, name, (rows, size))
+        check(tensor, name, (layout.num_blocks, layout.width, c.size(1)))
     _launch(
         _backward, layout, chunk, c,
         (weight, c, cs, gates, cs if grad_hs is None else grad_hs,
@@ -105,15 +95,27 @@ def backward(
     )  # fmt: skip
 
 
-def _check(layout: Layout, weight: Tensor, h: Tensor, c: Tensor, hs: Tensor) -> None:
-    size = h.size(1)
-    check(weight, "weight", (layout.num_blocks, 4 * size, size))
-    for tensor, name, rows in (
-        (h, "h", layout.num_slots),
-        (c, "c", layout.num_slots),
-        (hs, "hs", layout.num_tokens),
+def _check(
+    layout: Layout,
+    chunk: Chunk,
+    weight: Tensor,
+    columns: _Named,
+    slots: _Named,
+    tokens: _Named,
+    gates: Tensor | None,
+) -> None:
+    """Raise unless tensors of a chunk's columns, of slots and of tokens have their sizes."""
+    size, blocks = weight.size(2), layout.num_blocks
+    check(weight, "weight", (blocks, 4 * size, size))
+    for named, sizes in (
+        (columns, (blocks, chunk.columns[-1], 4 * size)),
+        (slots, (layout.num_slots, size)),
+        (tokens, (layout.num_tokens, size)),
+        ({"gates": gates}, (layout.num_tokens, 4 * size)),
     ):
-        check(tensor, name, (rows, size))
+        for name, tensor in named.items():
+            if tensor is not None:
+                check(tensor, name, sizes)
 
 
 def _launch(
@@ -144,6 +146,13 @@ def _end(longest, reach, row, width, last):
     return tl.minimum(last, tl.minimum(tl.load(longest), wide))
 
 
+@triton.jit
+def _tokens(table, t, block, row):
+    """Which of a program's rows have step t, and their tokens."""
+    wide = tl.load(table + t * 3)
+    return row < wide, (tl.load(table + t * 3 + 1) + block * wide + row).to(tl.int64)
+
+
 @triton.jit(do_not_specialize=_CHANGES)
 def _forward(
     projected, weight, h, c, hs, cs, gates, table, sizes, reach, first, last, columns,
@@ -159,14 +168,11 @@ def _forward(
     begun = tl.load(table + first * 3 + 2)
     end = _end(sizes + block * width, reach, row, width, last)
     for t in range(first, end):
-        wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
-        there = row < wide
-        token = (start + block * wide + row).to(tl.int64)
+        there, token = _tokens(table, t, block, row)
         column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
         states, cells = h + slot[:, None] * SIZE, c + slot[:, None] * SIZE
         if t > 0:
-            wide_before = tl.load(table + t * 3 - 3)
-            before = (tl.load(table + t * 3 - 2) + block * wide_before + row).to(tl.int64)
+            _, before = _tokens(table, t - 1, block, row)
             states, cells = hs + before[:, None] * SIZE, cs + before[:, None] * SIZE
         if not LEARNS:
             cells = cs + slot[:, None] * SIZE
@@ -226,15 +232,12 @@ def _backward(
     end = _end(sizes + block * width, reach, row, width, last)
     for back in range(first, end):
         t = first + end - 1 - back
-        wide, start = tl.load(table + t * 3), tl.load(table + t * 3 + 1)
-        there = row < wide
-        token = (start + block * wide + row).to(tl.int64)
+        there, token = _tokens(table, t, block, row)
         column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
         gradient = dz + (block * columns + column[:, None]) * (4 * SIZE)
         cells = c + slot[:, None] * SIZE
         if t > 0:
-            wide_before = tl.load(table + t * 3 - 3)
-            before = (tl.load(table + t * 3 - 2) + block * wide_before + row).to(tl.int64)
+            _, before = _tokens(table, t - 1, block, row)
             cells = cs + before[:, None] * SIZE
         for part in range(0, SIZE, COLUMNS):
             e = part + tl.arange(0, COLUMNS)
