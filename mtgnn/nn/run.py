@@ -68,7 +68,8 @@ class Run:
                 first = index[stage.layout.first_block]
                 words = Words(source.index_select(0, first), None)
             hs, end, message = self._recur(stage, words)
-            self.memory.add(stage, cut(layer, stage.node[stage.layout.slot], hs))
+            if layer.exchange != "mutual":  # there nobody reads it
+                self.memory.add(stage, cut(layer, stage.node[stage.layout.slot], hs))
             self.ends.append((hs[stage.layout.final], end))
             if self._hands_on_messages:
                 blank = hs.new_zeros(len(hs), layer.message_size)
@@ -188,6 +189,8 @@ def _read_rows(x: Tensor, plan: Plan, indices: list[Tensor]) -> Tensor:
 
 def _why_plain(layer: GraphLSTM, stage: Stage) -> str | None:
     """Why the fused kernel cannot serve a stage; ``None`` if it can."""
+    if torch._C._are_functorch_transforms_active():
+        return "a transform of torch.func"
     reasons = {
         "a conv": layer.foreign,
         'a mutual exchange with score_owner="receiver"': layer.owned and stage.mutual,

@@ -62,17 +62,16 @@ def join_states(
     """Collect the final states ``[S, H]`` of every row (outer list) and stage."""
     first = ends[0][0][0]
     ran = torch.zeros(batch_size, 2, num_nodes, dtype=torch.bool, device=first.device)
-    states = []
-    for row in ends:
-        h = first.new_zeros(2, batch_size, num_nodes, first.size(-1))
-        c = torch.zeros_like(h)
+    # Filled in place: with many tasks these are large, and a copy for each stage would be dear.
+    h = first.new_zeros(len(ends), 2, batch_size, num_nodes, first.size(-1))
+    c = torch.zeros_like(h)
+    for number, row in enumerate(ends):
         for stage, (end_h, end_c) in zip(plan.stages, row, strict=True):
             exists = stage.layout.exists
             node, sequence = stage.node[exists], stage.sequence[exists]
             kind = torch.full_like(node, plan.kind(stage))
-            h = h.index_put((kind, sequence, node), end_h[exists])
-            c = c.index_put((kind, sequence, node), end_c[exists])
+            place = torch.full_like(node, number), kind, sequence, node
+            h.index_put_(place, end_h[exists])
+            c.index_put_(place, end_c[exists])
             ran[sequence, kind, node] = True
-        states.append((h, c))
-    h, c = (torch.stack(part) for part in zip(*states, strict=True))
     return GraphState(h[:, 0], c[:, 0], h[:, 1], c[:, 1], ran)

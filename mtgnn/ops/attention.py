@@ -7,7 +7,6 @@ A score channels a head.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -44,21 +43,12 @@ class ScoreWeights(NamedTuple):
 
     def of(self, owner: Tensor) -> ScoreWeights:
         """Parameters of slots whose owners are ``owner [S]``; shared ones stay as they are."""
-        return self._each(lambda value: value if value.size(0) == 1 else value[owner])
 
-    def first(self, width: int) -> ScoreWeights:
-        """Those of the first ``width`` slots."""
-        return self._each(lambda value: value if value.size(0) == 1 else value[:width])
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> ScoreWeights:
-        def changed(value: Tensor | None) -> Tensor | None:
-            return None if value is None else change(value)
+        def own(value: Tensor | None) -> Tensor | None:
+            return value if value is None or value.size(0) == 1 else value[owner]
 
         return self._replace(
-            query=changed(self.query),
-            sender=changed(self.sender),
-            bias=changed(self.bias),
-            att=changed(self.att),
+            query=own(self.query), sender=own(self.sender), bias=own(self.bias), att=own(self.att)
         )
 
     def project_query(self, h: Tensor, word: Tensor) -> Tensor | None:

@@ -9,6 +9,7 @@ stored states the backward pass holds gradients of what is read and, of a mailbo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ from .steps import Received, States, Steps
 from .talk import Running, Talk
 from .words import Words
 
+PLAIN = 'a GraphLSTM with kernel="reference" serves'
+
 
 def recur_fused(
     layout: Layout,
@@ -36,7 +39,8 @@ def recur_fused(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Like :func:`~mtgnn.ops.recurrence.recur`, but differentiable once only.
 
-    A backward pass with ``create_graph=True`` raises a ``RuntimeError``.
+    A backward pass with ``create_graph=True``, or a transform of ``torch.func``, raises a
+    ``RuntimeError``.
 
     Args:
         layout: The slots.
@@ -56,13 +60,16 @@ def recur_fused(
         talk = Gated(talk, matrices.gate, matrices.gate_bias)
     tensors = (words.source, h.contiguous(), c.contiguous(), *matrices[:4])
     dtype = matrices.state.dtype
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(f"torch.func cannot go through the fused recurrence; {PLAIN}")
     kernel = "native" if _in_native(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     low = _low_precision(h.device.type, dtype)
-    with torch.autocast(h.device.type, enabled=False):
+    with _no_autocast(h.device.type):
         every = (*tensors, *(() if talk is None else talk.tensors))
         cast = [None if tensor is None else tensor.to(dtype) for tensor in every]
-        keep = torch.is_grad_enabled()  # within a Function it never is
+        # Within a Function gradients are never on.
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in cast)
         return _Recurrence.apply(layout, words.index, talk, keep, low, *cast)
 
 
@@ -97,7 +104,8 @@ class _Recurrence(torch.autograd.Function):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
-        ctx.layout, ctx.talk, ctx.num_kept, ctx.low = layout, talk, len(kept), low
+        ctx.layout, ctx.num_kept, ctx.low = layout, len(kept), low
+        ctx.talk = None if talk is None else talk.emptied()
         ctx.set_materialize_grads(False)
         given = (None, None) if running is None else (kept[0], running.alpha)
         return hs, steps.ends(), *given
@@ -111,10 +119,7 @@ class _Recurrence(torch.autograd.Function):
         grad_alpha: Tensor | None,
     ) -> Any:
         if torch.is_grad_enabled():  # create_graph=True
-            raise RuntimeError(
-                "the fused recurrence has no second derivative; a GraphLSTM with "
-                'kernel="reference" has'
-            )
+            raise RuntimeError(f"the fused recurrence has no second derivative; {PLAIN}")
         # Who hooks into saved tensors may give them back with other strides.
         saved: list[Any] = [None if t is None else t.contiguous() for t in ctx.saved_tensors]
         states, rest = States(*saved[:5]), saved[10:]
@@ -125,7 +130,7 @@ class _Recurrence(torch.autograd.Function):
             running = ctx.talk.run(rest[ctx.num_kept :], layout)
             running.resume(rest[: ctx.num_kept], grad_alpha)
             running.grad_message = grad_message
-        with torch.autocast(source.device.type, enabled=False):  # as on the way there
+        with _no_autocast(source.device.type):  # as on the way there
             received = Received(w_state, w_message)
             steps = _steps(layout, states, received, running, ctx.low)
             steps.resume(grad_hs, grad_end)
@@ -146,6 +151,13 @@ def _steps(
     if running is None and gpu.serves(states.h) and states.h.size(1) <= LARGEST:
         kind = TritonSteps
     return kind(layout, states, received, running, low)
+
+
+def _no_autocast(device: str) -> AbstractContextManager[Any]:
+    """No autocast, also on a device that has none."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +23,7 @@ class Gated(Talk):
 
     def __init__(self, talk: Talk, gate: Tensor, bias: Tensor) -> None:
         self.drop = Drop(message=talk.drop.message)
-        self.talk = copy.copy(talk)
+        self.talk = talk.emptied()
         self.talk.drop = Drop(attention=talk.drop.attention)
         if isinstance(self.talk, Pairs):
             self.talk.keeps_messages = True

@@ -259,12 +259,11 @@ class Layout:
 
     @cached_property
     def before(self) -> Tensor:
-        """``[L]``, the token of the step before in the same place; −1 at the first step."""
+        """``[L]``, the token of the step before in the same place; at the first step its own."""
         step, block, place = self._grid
         _, widths, starts, _ = torch.tensor(self.steps).unbind(1)
         last = (step - 1).clamp(min=0)
-        token = starts[last] + block * widths[last] + place
-        return self._there(torch.where(step > 0, token, -1))
+        return self._there(starts[last] + block * widths[last] + place)
 
     def chunks(self, columns: int) -> list[Chunk]:
         """All steps in chunks of about so many columns; the same list every time."""
@@ -280,7 +279,10 @@ class Layout:
             while last < len(self.steps) and columns[-1] < limit:
                 columns.append(columns[-1] + self.steps[last].width)
                 last += 1
-            token = torch.zeros(self.num_blocks, columns[-1], dtype=torch.long)
+            # Where a block has no token its own first one stands: a product that has zeros beside
+            # it then meets no NaN of other nodes.
+            own = torch.arange(self.num_blocks) * self.steps[0].width
+            token = own.unsqueeze(1).repeat(1, columns[-1])
             for column, (blocks, width, start, stop) in zip(
                 columns, self.steps[first:last], strict=False
             ):

@@ -47,10 +47,15 @@ class MutualRunning(Running):
         super().__init__(layout, talk.drop, next(t for t in tensors if t is not None))
         self.pair, self.word, self.att, self.fixed = tensors
         self.heads, self.learns, self.rows = talk.heads, talk.learns, layout.num_blocks
+        self.tensors = tensors
+        self.grads: list[Tensor | None] = [None] * len(tensors)
+
+    def resume(self, kept: Sequence[Tensor | None], grad_alpha: Tensor | None) -> None:
+        super().resume(kept, grad_alpha)
         new = torch.contiguous_format
         self.grads = [
             None if tensor is None else torch.zeros_like(tensor, memory_format=new)
-            for tensor in tensors
+            for tensor in self.tensors
         ]
 
     def gradients(self) -> tuple[Tensor | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -49,11 +50,19 @@ class PairsRunning(MutualRunning):
     def __init__(self, talk: Pairs, tensors: Sequence[Tensor | None], layout: Layout) -> None:
         super().__init__(talk, tensors, layout)
         self.mask, self.silent, self.keeps_messages = talk.mask, talk.silent, talk.keeps_messages
-        like = next(tensor for tensor in tensors if tensor is not None)
-        barred = torch.finfo(like.dtype).min * (~talk.mask).to(like.dtype)
-        self.barred = barred.repeat(layout.width, 1, 1).view(-1)  # added to scores
-        if self.word is not None:  # beside the queries of words, nothing for the keys
-            self.word_pair = torch.nn.functional.pad(self.word, (0, self.word.size(1)))
+
+    @cached_property
+    def barred(self) -> Tensor:
+        """``[width · R · R]``, what is added to the scores of sequences side by side."""
+        assert self.pair is not None
+        barred = torch.finfo(self.pair.dtype).min * (~self.mask).to(self.pair.dtype)
+        return barred.repeat(self.layout.width, 1, 1).view(-1)
+
+    @cached_property
+    def word_pair(self) -> Tensor:
+        """Queries of words, and beside them nothing for the keys."""
+        assert self.word is not None
+        return torch.nn.functional.pad(self.word, (0, self.word.size(1)))
 
     def prepare(self, h: Tensor) -> None:
         total, size = self.layout.num_tokens // self.rows, h.size(1)

@@ -169,9 +169,9 @@ class Steps:
 
     def heard_by(self, chunk: Chunk) -> Tensor:
         """``[G, columns, H + C]``, the states that a chunk's tokens started from, and messages;
-        anything finite where a block has no token. The chunk is the last that went back."""
+        others of the block where it has no token. The chunk is the last that went back."""
         layout = self.layout
-        states = self.states.hs[layout.before[chunk.token].clamp(min=0)]
+        states = self.states.hs[layout.before[chunk.token]]
         if chunk.first == 0:
             shape = layout.num_blocks, layout.width, self.size
             states[:, : layout.width] = self.states.h.view(shape)

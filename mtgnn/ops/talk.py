@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,6 +33,13 @@ class Talk(ABC):
 
     tensors: tuple[Tensor | None, ...]
     drop: Drop
+
+    def emptied(self) -> Talk:
+        """The same without its tensors, which :meth:`run` is given: who keeps it does not keep
+        these from being freed."""
+        other = copy.copy(self)
+        other.tensors = ()
+        return other
 
     @abstractmethod
     def run(self, tensors: Sequence[Tensor | None], layout: Layout) -> Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch_geometric.nn import GATv2Conv
 from torch_geometric.testing import withPackage
 
@@ -137,10 +139,12 @@ def test_without_gradients(
     made: list[Any] = []
     monkeypatch.setattr(fused, "States", lambda *parts: made.append(States(*parts)) or made[-1])
     with torch.no_grad():
-        out, end = lean(words(), LENGTHS, task)
+        without = lean(words(), LENGTHS, task)
+    frozen = lean.requires_grad_(False)(words(), LENGTHS, task)
     assert made and all(s.gates is None and s.cs.shape == s.h.shape for s in made)
-    torch.testing.assert_close(out, expected[0], rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(end, expected[1], rtol=1e-9, atol=1e-11)
+    for out, end in (without, frozen):
+        torch.testing.assert_close(out, expected[0], rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(end, expected[1], rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -189,6 +193,41 @@ def test_gradients_under_dropout(name: str, drop: str, fusion: str) -> None:
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
     if name != "fused":
         assert not torch.equal(run(*inputs), layer.eval()(words(), LENGTHS, TASK)[0])
+
+
+def test_nan_of_one_node_reaches_no_gradient_of_another() -> None:
+    for layer in pair("fused"):
+        x = words()
+        x[0, 0] = torch.nan  # the longest of task 0
+        out, _ = layer(x, LENGTHS, TASK)
+        out[TASK != 0].sum().backward()
+        for name, node in layer.nodes.items():
+            grads = [p.grad for p in node.parameters() if p.grad is not None]
+            assert grads or name not in ("task1", "task2", "task4")
+            assert name == "task0" or all(grad.isfinite().all() for grad in grads)
+
+
+@pytest.mark.parametrize("fusion", ["gates", "gated"])
+@pytest.mark.parametrize("name", ["fused pairs", "fused sparse", "fused edges", "fused mailbox"])
+def test_what_a_graph_holds_autograd_can_put_elsewhere(
+    name: str, fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks on saved tensors, as of ``save_on_cpu`` or checkpointing, see all that is large."""
+    _, layer = pair(name, fusion=fusion)
+    seen: list[StorageWeakRef] = []
+
+    def spy(layout: Any, source: Any, h: Tensor, c: Tensor, weights: Any, talk: Any = None) -> Any:
+        if talk is not None:
+            made = [t for t in talk.tensors if t is not None and t.numel() > B * H]
+            seen.extend(StorageWeakRef(t.untyped_storage()) for t in made)
+        return fused.recur_fused(layout, source, h, c, weights, talk)
+
+    monkeypatch.setattr("mtgnn.nn.run.recur_fused", spy)
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda tensor: tensor):
+        out = layer(words(), LENGTHS, TASK)[0]
+    gc.collect()
+    assert seen and all(storage.expired() for storage in seen)
+    out.sum().backward()
 
 
 def test_memory_of_a_sparse_graph_goes_with_its_edges() -> None:
@@ -310,6 +349,23 @@ def test_a_second_derivative_is_refused_on_the_fast_path_and_given_on_the_plain_
         torch.autograd.grad(fused(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
     (first,) = torch.autograd.grad(plain(x, LENGTHS, TASK)[0].sum(), x, create_graph=True)
     assert torch.autograd.grad(first.square().sum(), x)[0].any()
+
+
+def test_transforms_of_functions_take_the_plain_path() -> None:
+    _, layer = pair("fused edges")
+    named, x = dict(layer.named_parameters()), words()
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(layer, parameters, (x, LENGTHS, TASK))[0].sin().sum()
+
+    with pytest.raises(ValueError, match=r"cannot serve this layer: .* torch\.func"):
+        torch.func.grad(loss)(named)
+    layer.kernel = "auto"
+    with kernels_ran() as ran:
+        grads = torch.func.grad(loss)(named)
+    assert set(ran) == {"reference"}
+    expected = torch.autograd.grad(loss(named), list(named.values()), materialize_grads=True)
+    torch.testing.assert_close(list(grads.values()), list(expected))
 
 
 def test_backward_within_autocast() -> None:
