@@ -12,9 +12,11 @@ from _peers import DenseGATLoop, GConvLSTMLoop
 from torch import Tensor, nn
 from user_loop import user_loop
 
+from mtgnn.ops import gpu
 from mtgnn.ops.native import build as native
 
-KERNELS = ("reference", "auto", "fused", "native")
+ASKED = ("native", "triton")  # what "auto" takes where somebody asks for it
+KERNELS = ("reference", "auto", "fused", *ASKED)
 PEERS = {"dense-gat": DenseGATLoop, "gconv-lstm": GConvLSTMLoop}
 NAMES = ("loop", "loop-tuned", *PEERS, *KERNELS, "silent", "products")
 
@@ -48,8 +50,8 @@ class Candidate:
         layer: The layer whose parameters it uses, if its values are to be those of the others.
 
     Raises:
-        Skipped: Where ``kernel="fused"`` cannot serve, the C++ loops cannot be built, or a peer is
-            not installed.
+        Skipped: Where ``kernel="fused"`` cannot serve, the C++ loops cannot be built, there is no
+            GPU for Triton, or a peer is not installed.
     """
 
     def __init__(self, case: Case, name: str, device: str) -> None:
@@ -58,8 +60,10 @@ class Candidate:
         self.module: nn.Module | None = None
         torch.manual_seed(0)
         self.loops = native_loops(device) if name == "native" else None
+        if name == "triton" and device != "cuda":
+            raise Skipped("the kernels in Triton are for GPUs")
         if name in KERNELS:
-            self.module = self.layer = build(case, "auto" if name == "native" else name, device)
+            self.module = self.layer = build(case, "auto" if name in ASKED else name, device)
         elif name in ("loop", "loop-tuned"):
             self.layer = build(case, "reference", device)
             self.module = user_loop(self.layer, tuned=name == "loop-tuned")
@@ -88,7 +92,10 @@ class Candidate:
     def outputs(self, batch: Batch) -> list[Tensor]:
         """The states that it returns."""
         assert self.module is not None
-        native._built = self.loops  # for a backward pass too: all else comes after the next call
+        # For a backward pass too: all else comes after the next call.
+        native._built = self.loops
+        if self.device == "cuda":
+            gpu._wanted = self.name == "triton"
         autocast = self.case.dtype == "bfloat16"
         with torch.autocast(self.device, torch.bfloat16, enabled=autocast):
             out = self.module(*batch)

@@ -153,17 +153,21 @@ def collecting_table(rows: Sequence[Row]) -> Table:
     return [*header, "evaluation, MB", "with readouts, MB"], lines
 
 
+LOOPS = {"auto": "torch", "native": "C++", "triton": "Triton"}
+
+
 def speed_table(rows: Sequence[Row]) -> Table:
     """The layers as they are used, in training: against a user's loop and LSTMs that are silent."""
     lines = []
     for row in rows:
         name, _, candidate = row["name"].partition("/")
-        if candidate in ("auto", "native") and row["phase"] == "train":
+        if candidate in LOOPS and row["phase"] == "train":
             sizes = ", ".join(f"{size}={row[size]}" for size in "KBTEH")
             rate = f"{float(row['tokens_per_s']):,.0f}"
             loop, silent = (row[f"ratio_to_{other}"] or "–" for other in ("loop", "silent"))
-            loops = "C++" if candidate == "native" else "torch"
-            lines.append([name, loops, sizes, row["dtype"], row["processor"], rate, loop, silent])
+            lines.append(
+                [name, LOOPS[candidate], sizes, row["dtype"], row["processor"], rate, loop, silent]
+            )
     header = [
         "row",
         "loop",

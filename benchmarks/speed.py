@@ -16,6 +16,7 @@ then times all candidates in turns, so that drift meets them alike. Candidates:
                 pip install --no-deps torch-geometric-temporal was not run
     reference, auto, fused   mtgnn's kernels; "fused" is left out, and says so, where it raises
     native      "auto" with the loops in C++ that mtgnn.ops.compile_native builds
+    triton      "auto" with mtgnn.ops.use_triton(True), on a GPU
     silent      as many nn.LSTM as nodes, which do not talk; for the star two
     products    the bare matrix products
 
@@ -124,7 +125,7 @@ def growth(lines: list[dict[str, Any]]) -> str:
     """Time of the star over K, against the fewest tasks; both in units of the silent LSTMs of the
     same process, whose work does not depend on K."""
     said = []
-    for candidate in ("auto", "native"):
+    for candidate in ("auto", "native", "triton"):
         mine = [
             line
             for line in lines

@@ -253,13 +253,16 @@ def test_wrong_sizes_are_refused() -> None:
         score.additive_weights_backward(query, keys, drawn(4), alpha, drawn(2, 1, 2), *like, room)
 
 
-def test_by_default_they_serve_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_serve_who_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu.serves(drawn(1)) and gpu.serves(drawn(1).bfloat16())
     assert not gpu.serves(drawn(1).half()) and not gpu.serves(drawn(1).long())
     with use_triton(False):
         assert not gpu.serves(drawn(1))
     assert gpu.serves(drawn(1))
     monkeypatch.setattr(gpu, "_wanted", None)
+    monkeypatch.delenv("MTGNN_TRITON", raising=False)
+    assert not gpu.serves(drawn(1))
+    monkeypatch.setenv("MTGNN_TRITON", "1")  # for GPUs alone
     assert gpu.serves(drawn(1)) == (DEVICE.type == "cuda") and not gpu.serves(torch.zeros(1))
 
 

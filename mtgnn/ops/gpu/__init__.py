@@ -1,4 +1,4 @@
-"""Inner loops of the fast path in Triton, for GPUs: used by themselves where Triton is installed.
+"""Inner loops of the fast path in Triton, for GPUs: used by who asks for them.
 
 For CPUs there is :mod:`mtgnn.ops.native`. Each function is one launch, or two, where torch has a
 dozen. None waits for the GPU. For a CPU Triton has an interpreter, in which the tests run them.
@@ -6,6 +6,7 @@ dozen. None waits for the GPU. For a CPU Triton has an interpreter, in which the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,17 +18,19 @@ import torch
 from torch import Tensor
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_wanted: bool | None = None  # None: on a GPU. For all threads: autograd has its own for a GPU
+_wanted: bool | None = None  # None: as the environment says. For all threads: autograd has its own
 
 
 @contextmanager
 def use_triton(on: bool) -> Iterator[None]:
-    """Take the Triton kernels whatever the device, or do without them, also on a GPU.
+    """Take the Triton kernels, or do without them.
 
-    By default they serve tensors on a GPU where Triton is installed (it comes with PyTorch for
-    CUDA; extra ``triton``). On a CPU they run in Triton's interpreter alone, which is slow, and
-    only if ``TRITON_INTERPRET=1`` was set before Triton was imported, which torch_geometric does.
-    This holds for all threads.
+    They are for a GPU, where Triton is installed (it comes with PyTorch for CUDA; extra
+    ``triton``); ``MTGNN_TRITON=1`` in the environment takes them there for the whole program. By
+    default torch's operations run instead: no GPU has seen these kernels yet. On a CPU they run in
+    Triton's interpreter alone, which is slow, and only if ``TRITON_INTERPRET=1`` was set before
+    Triton was imported, which torch_geometric does. This holds for all threads, and from step to
+    step: ``backward()`` belongs inside, too.
 
     Args:
         on: Whether they are used.
@@ -41,11 +44,14 @@ def use_triton(on: bool) -> Iterator[None]:
         >>> from mtgnn.nn import CompleteGraphLSTM
         >>> from mtgnn.ops import use_triton
         >>> layer = CompleteGraphLSTM(3, 4, num_tasks=5)
-        >>> with use_triton(False):  # on a GPU, to compare
-        ...     out, state = layer(torch.randn(2, 6, 3))
+        >>> device = "cuda" if torch.cuda.is_available() else "cpu"
+        >>> with use_triton(device == "cuda"):
+        ...     out, state = layer.to(device)(torch.randn(2, 6, 3, device=device))
+        ...     out.sum().backward()
     """
     global _wanted
-    if on and not (torch.cuda.is_available() or _there(torch.device("cpu"))):
+    devices = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    if on and not any(_there(torch.device(device)) for device in devices):
         raise RuntimeError(
             "expected Triton with a GPU, or with its interpreter (TRITON_INTERPRET=1, set before "
             "torch_geometric is imported): there is neither"
@@ -59,7 +65,13 @@ def use_triton(on: bool) -> Iterator[None]:
 
 def serves(tensor: Tensor) -> bool:
     """Whether the Triton kernels are to take such tensors."""
-    wanted = tensor.is_cuda if _wanted is None else _wanted
+    wanted = _wanted
+    if wanted is None:
+        wanted = tensor.is_cuda and os.environ.get("MTGNN_TRITON") == "1"
+        if wanted and not _there(tensor.device):
+            raise RuntimeError(
+                "MTGNN_TRITON=1 asks for Triton, which is not installed, or cannot run on this GPU"
+            )
     return wanted and tensor.dtype in _DTYPES and _there(tensor.device)
 
 
