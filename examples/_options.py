@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "accelerator": "auto",
     "quick": False,
+    "tokenize": False,
 }
 # Planted sentences are short, and their words few; who listens to whom is the point of them.
 PLANTED: dict[str, Any] = {
@@ -74,6 +75,8 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
         parser.error("an oracle knows the true groups of tasks: only planted tasks have them")
     if data != "planted" and given.get("quick"):
         parser.error("--quick makes planted texts few: it goes with --data planted")
+    if data in ("planted", "fdu-mtl") and options["tokenize"] and "predict" not in given:
+        parser.error("--tokenize is for texts of your own: those of --data DIR, or of --predict")
     if data not in ("planted", "fdu-mtl") and not Path(data).is_dir():
         parser.error(f"expected --data as 'planted', 'fdu-mtl' or a folder, got {data!r}")
     if "out" not in options:
@@ -92,6 +95,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add(
         "--min-count", type=int, metavar="N", help="rarer words are unknown (default: 2, planted 1)"
     )
+    shown = "of a folder, or of lines to predict: lower case, and tokens as in FDU-MTL"
+    add("--tokenize", action="store_true", help=shown)
     add("--quick", action="store_true", help="a few planted sentences: a look at the output")
 
     add = parser.add_argument_group("models").add_argument

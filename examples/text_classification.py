@@ -16,6 +16,8 @@ goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict reviews.tx
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from _report import Result, by_task, peak_memory, summary, write_csv
 from _scoring import is_right, kinds
 from _vectors import start_vectors
 from torch import Tensor
+from torch_geometric.data import Data
 
-from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary
+from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary, tokenize
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
@@ -60,7 +63,19 @@ def read_texts(options: dict[str, Any]) -> Texts:
     if name == "fdu-mtl":
         root, source = options["root"], options["source"]
         return Texts(*(FDUMTL(root, part, source, seed=0) for part in PARTS))
-    return Texts(*(TextFolder(name, part) for part in PARTS))
+    change = split_item if options["tokenize"] else None
+    return Texts(*(TextFolder(name, part, transform=change) for part in PARTS))
+
+
+def split_item(item: Data) -> Data:
+    """An item whose text is in lower case and split into tokens."""
+    item.text = split(item.text)
+    return item
+
+
+def split(text: str) -> str:
+    """A text in lower case, its tokens apart."""
+    return " ".join(tokenize(text))
 
 
 def build_vocabulary(options: dict[str, Any], texts: Texts) -> Vocabulary:
@@ -189,9 +204,23 @@ def predict(options: dict[str, Any]) -> None:
     if options["task"] not in model.tasks:
         raise SystemExit(f"the model has tasks {', '.join(model.tasks)}, not {options['task']!r}")
     lines = Path(options["predict"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    predictions = model.predict(lines, options["task"], max_length=options["max_length"])
+    texts = [split(line) for line in lines] if options["tokenize"] else lines
+    tell_unknown(texts, model.vocabulary, options)
+    predictions = model.predict(texts, options["task"], max_length=options["max_length"])
     for line, prediction in zip(lines, predictions, strict=True):
         print(f"{prediction.label}\t{prediction.probability:.3f}\t{line}")
+
+
+def tell_unknown(texts: Sequence[str], vocabulary: Vocabulary, options: dict[str, Any]) -> None:
+    """Say how many words a model does not know, beside its predictions."""
+    words = [word for text in texts for word in text.split()]
+    unknown = [word for word in words if word not in vocabulary]
+    if not unknown:
+        return
+    advice = "" if options["tokenize"] else "; raw text wants --tokenize"
+    some = ", ".join(dict.fromkeys(unknown[:5]))
+    told = f"{len(unknown)} of {len(words)} words are unknown to the model, such as {some}{advice}"
+    print(told, file=sys.stderr)
 
 
 def main() -> None:

@@ -188,6 +188,38 @@ def test_evaluate_and_predict(
     assert all(0.5 < float(probability) <= 1 for _, probability, _ in cells)
 
 
+def test_raw_text_is_split_and_unknown_words_are_told(
+    star: tuple[Path, str],
+    main: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoint = ["--checkpoint", str(star[0] / "star" / "best.ckpt")]
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Good,good!\n", encoding="utf-8")
+    known = "1 of 1 words are unknown to the model, such as Good,good!; raw text wants --tokenize\n"
+    for option, told in ((), known), (["--tokenize"], "2 of 4 words are unknown to the model"):
+        out = main(*checkpoint, "--predict", str(texts), "--task", "music", *option)
+        assert out.endswith("\tGood,good!\n")
+        assert told in capsys.readouterr().err
+    assert out.startswith("yes\t")
+
+
+def test_texts_of_a_folder_are_split(main: Callable[..., str], tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        lines = [f"{label}\t{label.upper()}!\n" for label in ("pos", "neg")]
+        (tmp_path / f"books.{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    out = tmp_path / "out"
+    main("--data", str(tmp_path), "--tokenize", "--model", "shared", "--epochs", "1",
+         "--out", str(out), "--min-count", "1", *SMALL)  # fmt: skip
+    assert load_model(out / "shared" / "best.ckpt").vocabulary.tokens[3:] == ["!", "neg", "pos"]
+
+
+def test_data_that_stands_in_tokens_is_not_split(main: Callable[..., str]) -> None:
+    with pytest.raises(SystemExit):
+        main("--tokenize")
+
+
 def test_resume_goes_on_with_the_same_options(
     star: tuple[Path, str], main: Callable[..., str]
 ) -> None:
