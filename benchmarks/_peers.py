@@ -66,13 +66,15 @@ class GConvLSTMLoop(nn.Module):
         self.cell = gconv_lstm()(case.E, case.H, K=2)
         graph = sparse_graph(case.K) if case.kind == "sparse" else TaskGraph.complete(case.K)
         self.register_buffer("edge_index", graph.edge_index)
-        self.num_tasks = case.K
+        self.num_tasks, self.hidden_size = case.K, case.H
 
     def forward(self, x: Tensor, lengths: Tensor, task: Tensor) -> Tensor:
         """States ``[B, T, H]`` of each sequence's task."""
         first = torch.arange(x.size(0), device=x.device) * self.num_tasks
         edge_index = (self.edge_index.unsqueeze(1) + first.view(1, -1, 1)).flatten(1)
-        own, state, out = first + task.to(x.device), (None, None), []
+        own, out = first + task.to(x.device), []
+        # Its own zeros are in float32.
+        state = (x.new_zeros(len(first) * self.num_tasks, self.hidden_size),) * 2
         for word in x.unbind(1):
             every = word.repeat_interleave(self.num_tasks, 0)
             state = self.cell(every, edge_index, None, *state)
