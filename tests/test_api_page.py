@@ -35,7 +35,8 @@ def page() -> str:
         for name in sorted(module.__all__, key=str.lower):
             thing = getattr(module, name)
             if not name.startswith("__"):
-                said = first_words(thing) if callable(thing) else f"`{thing!r}`"
+                ours = getattr(thing, "__module__", "").startswith("mtgnn")
+                said = first_words(thing) if ours else f"`{thing!r}`"
                 parts.append(f"| `{name}` | {said} |\n")
     return "".join(parts)
 
