@@ -25,7 +25,7 @@ def first_words(thing: object) -> str:
     text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
     text = re.sub(r":\w+:`~?([^`]*)`", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
     text = re.sub(r"`([^`<]*) <([^>]*)>`_", r"[\1](\2)", text)
-    return text.replace("``", "`").replace("|", r"\|")
+    return text.replace("``", "`")
 
 
 def page() -> str:
@@ -36,7 +36,7 @@ def page() -> str:
             thing = getattr(module, name)
             if not name.startswith("__"):
                 ours = getattr(thing, "__module__", "").startswith("mtgnn")
-                said = first_words(thing) if ours else f"`{thing!r}`"
+                said = (first_words(thing) if ours else f"`{thing!r}`").replace("|", r"\|")
                 parts.append(f"| `{name}` | {said} |\n")
     return "".join(parts)
 
