@@ -215,9 +215,12 @@ def test_texts_of_a_folder_are_split(main: Callable[..., str], tmp_path: Path) -
     assert load_model(out / "shared" / "best.ckpt").vocabulary.tokens[3:] == ["!", "neg", "pos"]
 
 
-def test_data_that_stands_in_tokens_is_not_split(main: Callable[..., str]) -> None:
+def test_data_that_stands_in_tokens_is_not_split(
+    main: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         main("--tokenize")
+    assert "--tokenize is for texts of your own" in capsys.readouterr().err
 
 
 def test_resume_goes_on_with_the_same_options(
