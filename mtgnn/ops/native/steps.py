@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..boxes import Span
 from ..layout import Chunk, Layout
 from ..room import Room
 from ..steps import Received, States, Steps
 from ..talk import Running
 from .build import loops, pack
-from .talks import Span, translate
+from .talks import translate
 
 
 class NativeSteps(Steps):

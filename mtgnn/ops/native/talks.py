@@ -7,18 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..boxes import Span, boxes_of
 from ..edges import EdgesRunning
 from ..gate import GatedRunning
 from ..layout import Chunk
 from ..mailbox import MailboxRunning
 from ..pairs import PairsRunning
-from ..queries import times_vectors
 from ..sparse import SparseRunning
 from ..talk import Running
 from .build import loops, pack
 
-Span = tuple[int, int]
-"""The first step, and one more than the last."""
 TOKENS = 512
 """Tokens whose boxes are gathered at once: few enough to stay in a cache."""
 
@@ -33,12 +31,10 @@ def translate(running: Running, shape: Any, low: torch.dtype) -> NativeTalk:
     """
     if isinstance(running, PairsRunning | SparseRunning):
         return NativeMutual(running, shape, low)
-    if isinstance(running, EdgesRunning):
-        return NativeEdges(running, shape, low)
     if isinstance(running, GatedRunning):
         return NativeGated(running, shape, low)
-    assert isinstance(running, MailboxRunning)
-    return NativeMailbox(running, shape, low)
+    assert isinstance(running, EdgesRunning | MailboxRunning)
+    return NativeBoxes(running, shape, low)
 
 
 class NativeTalk:
@@ -113,103 +109,37 @@ class NativeMutual(NativeTalk):
 
 
 class NativeBoxes(NativeTalk):
-    """Boxes of known states."""
+    """Boxes of known states: edges and mailboxes."""
 
-    def _make(
-        self, tensors: Any, running: EdgesRunning | MailboxRunning, shape: Any, low: torch.dtype
+    def __init__(
+        self, running: EdgesRunning | MailboxRunning, shape: Any, low: torch.dtype
     ) -> None:
-        """The C++ object, from tensors that already say where boxes are."""
+        self.boxes = boxes_of(running, TOKENS)
+        built = loops(running.message.dtype)
+        tensors = built.box_tensors()
+        tensors.box, tensors.counts = self.boxes.box, self.boxes.counts
+        tensors.ends, tensors.steps = self.boxes.ends, len(self.boxes.counts)
         if running.query is not None:
             self.spoken = running.query.size(2)
             tensors.query, tensors.query_back = _pack_both(running.query, low)
         self.d_spoken = running.d_query
         tensors.d_word, tensors.d_att = running.d_word, running.d_att
-        fixed = running.fixed if isinstance(running, EdgesRunning) else None
-        mask = running.mask if isinstance(running, EdgesRunning) else running.talk.mask
-        _share(tensors, running, self.spoken, mask, fixed)
-        self.made = loops(running.message.dtype).boxes(shape, tensors)
-
-
-class NativeEdges(NativeBoxes):
-    """Edges from known states: each token has a box, gathered for some steps at a time."""
-
-    def __init__(self, running: EdgesRunning, shape: Any, low: torch.dtype) -> None:
-        self.running = running
-        tensors = loops(running.message.dtype).box_tensors()
-        tensors.steps = 0
-        self._make(tensors, running, shape, low)
+        _share(tensors, running, self.spoken, self.boxes.mask, self.boxes.fixed)
+        self.made = built.boxes(shape, tensors)
 
     def spans(self, chunk: Chunk) -> list[Span]:
-        spans, steps = [(chunk.first, chunk.first)], self.running.layout.steps
-        for t in range(chunk.first, chunk.last):
-            first, last = spans[-1]
-            if last > first and steps[t].stop - steps[first].start > TOKENS:
-                spans.append((t, t + 1))
-            else:
-                spans[-1] = (first, t + 1)
-        return spans
-
-    def _here(self, span: Span) -> slice:
-        steps = self.running.layout.steps
-        return slice(steps[span[0]].start, steps[span[1] - 1].stop)
+        return self.boxes.spans(chunk)
 
     def open(self, span: Span) -> None:
-        self.values, self.keys = self.running.senders(*span)
-        self.made.open(self._here(span).start, self.values, self.keys)
+        if self.boxes.open(span):
+            self.made.open(self.boxes.first_token, self.boxes.values, self.boxes.keys)
 
     def open_backward(self, span: Span) -> None:
         self.open(span)
-        running, (count, places, _) = self.running, self.values.shape
-        new = self.values.new_empty
-        self.d_sent, self.d_keys = new(count, running.message.size(1)), None
-        self.d_scores = self.queries = None
-        if running.att is not None and self.keys is not None:
-            self.d_keys = torch.zeros_like(self.keys)
-        else:
-            self.d_scores = new(count, places, running.heads)
-            self.queries = new(count, self.spoken) if self.spoken else None
-        self.made.open_backward(self.d_sent, self.d_keys, self.d_scores, self.queries)
+        self.made.open_backward(*self.boxes.open_backward(span))
 
     def close_backward(self, span: Span) -> None:
-        running, here = self.running, self._here(span)
-        used = running.alpha[here]
-        if running.keep_alpha is not None:
-            used = used * running.keep_alpha[here]
-        d_values = torch.bmm(used, self.d_sent.unflatten(1, (running.heads, -1))).flatten(0, 1)
-        if self.spoken:
-            running.keys_backward(*span, self.values, self._keys_gradient(here), d_values)
-        else:
-            assert running.d_fixed is not None and self.d_scores is not None
-            running.d_fixed[here] = self.d_scores
-        running.d_values.index_add_(0, running.token[here].flatten(), d_values)
-
-    def _keys_gradient(self, here: slice) -> Tensor:
-        """``[n, J, P·A]``."""
-        if self.d_keys is not None:
-            assert self.running.att is not None
-            block = None if len(self.running.att) == 1 else self.running.block[here]
-            return times_vectors(self.d_keys, self.running.att, block)
-        assert self.d_scores is not None and self.queries is not None
-        queries = self.queries.unflatten(1, (self.running.heads, -1)).unsqueeze(1)
-        return (self.d_scores.unsqueeze(3) * queries).flatten(2)
-
-
-class NativeMailbox(NativeBoxes):
-    """Mailboxes: the boxes are there from the start."""
-
-    def __init__(self, running: MailboxRunning, shape: Any, low: torch.dtype) -> None:
-        talk = running.talk
-        tensors = loops(running.message.dtype).box_tensors()
-        slots = running.layout.slot[talk.place[0]]
-        boxes = torch.full((running.layout.num_slots,), len(talk.mask))  # read by nobody
-        tensors.box = boxes.index_copy_(0, slots, torch.arange(len(slots)))
-        tensors.counts, tensors.ends = talk.counts, running.ends
-        tensors.steps = len(talk.counts)
-        self._make(tensors, running, shape, low)
-        self.made.open(0, running.values, running.keys)
-        if running.d_sent is not None:  # on the way back
-            d_keys = None if running.att is None else running.d_keys
-            self.made.open_backward(running.d_sent, d_keys, running.d_logits, running.queries)
+        self.boxes.close_backward(span)
 
 
 class NativeGated(NativeTalk):
