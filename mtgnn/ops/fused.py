@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from . import gpu, native
+from .edges import EdgesRunning
 from .gate import Gated
-from .gpu.steps import LARGEST, TritonSteps
+from .gpu.steps import LARGEST, TritonBoxSteps, TritonSteps
 from .layout import Chunk, Layout
+from .mailbox import MailboxRunning
 from .ran import note
 from .recurrence import NodeWeights
 from .room import Room
@@ -146,10 +148,14 @@ def _steps(
     running: Running | None,
     low: torch.dtype,
 ) -> Steps:
-    """The loop over words: in C++, where that is there; in Triton, where nobody hears anybody."""
-    kind = native.NativeSteps if _in_native(states.h) else Steps
-    if running is None and gpu.serves(states.h) and states.h.size(1) <= LARGEST:
-        kind = TritonSteps
+    """The loop over words: in C++, where that is there; in Triton, where nobody hears those that
+    run beside it."""
+    kind: type[Steps] = native.NativeSteps if _in_native(states.h) else Steps
+    if gpu.serves(states.h) and states.h.size(1) <= LARGEST:
+        if running is None:
+            kind = TritonSteps
+        elif isinstance(running, EdgesRunning | MailboxRunning):
+            kind = TritonBoxSteps
     return kind(layout, states, received, running, low)
 
 

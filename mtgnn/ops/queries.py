@@ -38,6 +38,15 @@ def ask_backward(query: Tensor, h: Tensor, d_asked: Tensor, d_query: Tensor, d_h
     d_h.baddbmm_(by_block, first(query, len(h)).mT)
 
 
+def add_query(d_query: Tensor, states: Tensor, d_asked: Tensor) -> None:
+    """Add to the gradient ``d_query [Q, H, P·A]`` what many steps have: ``states [G, n, H]`` and
+    the queries' gradient ``[G, n, P·A]``."""
+    if len(d_query) > 1:
+        d_query.baddbmm_(states.mT, d_asked)
+    else:
+        d_query[0].addmm_(states.flatten(0, 1).t(), d_asked.flatten(0, 1))
+
+
 def keys_of(sender: Tensor, values: Tensor) -> Tensor:
     """Keys ``[blocks · width, J, P·A]`` of values ``[blocks, width, J, H]`` of a step, by matrices
     ``[Q, H, P·A]``."""

@@ -94,16 +94,17 @@ def _module(name: str) -> Any:
     return import_module(f"{__name__}.{name}")
 
 
-def _kernel(module: str, name: str) -> Callable[..., None]:
+def _kernel(module: str, name: str) -> Callable[..., Any]:
     """A function of a module that imports Triton, which is loaded when it is first called."""
 
-    def call(*arguments: Any) -> None:
-        getattr(_module(module), name)(*arguments)
+    def call(*arguments: Any) -> Any:
+        return getattr(_module(module), name)(*arguments)
 
     return call
 
 
-# Many steps a launch, see lstm.py.
+# Many steps a launch, see lstm.py and boxes.py.
+box_program = _kernel("boxes", "Program")
 lstm_forward, lstm_backward = _kernel("lstm", "forward"), _kernel("lstm", "backward")
 # Called like the functions of pointwise.py and score.py that choose between them and torch.
 cell_forward, cell_backward = _kernel("cell", "forward"), _kernel("cell", "backward")

@@ -9,12 +9,11 @@ sum over programs: each leaves its part, and a second launch adds these up, alwa
 order. Atomic additions would save that launch, but results would differ from run to run.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launch import check, launch, sigmoid
+from .launch import check, launch, sigmoid, wide_type
 
 _TILE = 2048  # elements of the inside that a program has at hand
 _CHANNELS = 32  # backwards at most, so that there are programs enough
@@ -63,7 +62,7 @@ def backward(
     if d_alpha.shape != alpha.shape:
         raise ValueError(f"d_alpha: expected {tuple(alpha.shape)}, got {tuple(d_alpha.shape)}")
     tile = _tile(senders, min(size, _CHANNELS))
-    parts = att.new_empty(n, size, dtype=_part_type(att))
+    parts = att.new_empty(n, size, dtype=wide_type(att))
     launch(
         _backward, (n, triton.cdiv(size, tile["CHANNELS"])), query,
         query, keys, att, alpha, d_alpha, d_query, d_keys, parts, senders,
@@ -77,10 +76,6 @@ def backward(
         _add_rows, (triton.cdiv(size, channels),), query, parts, d_att, n,
         SIZE=size, BLOCKS=blocks, ROWS=_ROWS, CHANNELS=channels,
     )  # fmt: skip
-
-
-def _part_type(att: Tensor) -> torch.dtype:
-    return torch.float64 if att.dtype == torch.float64 else torch.float32
 
 
 def _tile(senders: int, size: int) -> dict[str, int]:

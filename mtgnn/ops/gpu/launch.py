@@ -35,6 +35,11 @@ def wide(like: Tensor) -> Any:
     return tl.float64 if like.dtype == torch.float64 else tl.float32
 
 
+def wide_type(like: Tensor) -> torch.dtype:
+    """The same, as torch names it."""
+    return torch.float64 if like.dtype == torch.float64 else torch.float32
+
+
 def factor(like: Tensor) -> Any:
     """The type of a product's factors: as they are stored, but for bfloat16 in the interpreter,
     which would multiply its bits as whole numbers."""

@@ -1,8 +1,7 @@
 """Many steps of LSTMs that hear nobody, in Triton: one launch for all of them.
 
 Sequences do not know of each other, so a program has some sequences of one block, and runs them
-from the first step to the last by itself. Only its own threads wait for each other, between parts
-of a step: states go through global memory, and stay in the caches on their way.
+from the first step to the last by itself, see :mod:`~mtgnn.ops.gpu.tiles`.
 """
 
 from typing import Any
@@ -12,10 +11,9 @@ import triton.language as tl
 from torch import Tensor
 
 from ..layout import Chunk, Layout
-from .launch import check, factor, launch, precision, sigmoid
+from .launch import check, factor, launch, precision
+from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, end_of, product, tokens_of
 
-_ROWS = 16  # sequences a program; the least that a product takes
-_COLUMNS, _DEPTH = 32, 16  # of a part of a product
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "width", "tiles"]
 _Named = dict[str, Tensor | None]
@@ -129,28 +127,13 @@ def _launch(
     for tensor in tensors:
         if not tensor.is_contiguous():
             raise ValueError(f"expected contiguous tensors, got strides {tensor.stride()}")
-    size, tiles = like.size(1), triton.cdiv(layout.width, _ROWS)
-    columns = min(_COLUMNS, max(16, triton.next_power_of_2(size)))
+    size, tiles = like.size(1), triton.cdiv(layout.width, ROWS)
     launch(
         kernel, (layout.num_blocks * tiles,), like, *tensors, layout.table, layout.sizes,
         layout.reach, chunk.first, chunk.last, chunk.columns[-1], layout.width, tiles,
-        SIZE=size, ROWS=_ROWS, COLUMNS=columns, DEPTH=_DEPTH, PRECISION=precision(like),
-        FACTOR=factor(like), **options,
+        SIZE=size, ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH, PRECISION=precision(like),
+        FACTOR=factor(like), num_warps=WARPS, **options,
     )  # fmt: skip
-
-
-@triton.jit
-def _end(longest, reach, row, width, last):
-    """One more than the last step of a program: its block has no more, or all are narrower."""
-    wide = tl.max(tl.load(reach + row, mask=row < width, other=0), 0)
-    return tl.minimum(last, tl.minimum(tl.load(longest), wide))
-
-
-@triton.jit
-def _tokens(table, t, block, row):
-    """Which of a program's rows have step t, and their tokens."""
-    wide = tl.load(table + t * 3)
-    return row < wide, (tl.load(table + t * 3 + 1) + block * wide + row).to(tl.int64)
 
 
 @triton.jit(do_not_specialize=_CHANGES)
@@ -162,57 +145,28 @@ def _forward(
 ):  # fmt: skip
     block = (tl.program_id(0) // tiles).to(tl.int64)
     row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = block * width + row
-    length = tl.load(sizes + slot, mask=row < width, other=0)
+    slot = (block * width + row)[:, None]
+    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    end = _end(sizes + block * width, reach, row, width, last)
+    end = end_of(sizes + block * width, reach, row, width, last)
     for t in range(first, end):
-        there, token = _tokens(table, t, block, row)
-        column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
-        states, cells = h + slot[:, None] * SIZE, c + slot[:, None] * SIZE
+        there, token = tokens_of(table, t, block, row)
+        column = block * columns + tl.load(table + t * 3 + 2) - begun + row[:, None]
+        states, was, now = h + slot * SIZE, c + slot * SIZE, cs + token * SIZE
         if t > 0:
-            _, before = _tokens(table, t - 1, block, row)
-            states, cells = hs + before[:, None] * SIZE, cs + before[:, None] * SIZE
-        if not LEARNS:
-            cells = cs + slot[:, None] * SIZE
-        for part in range(0, SIZE, COLUMNS):
-            e = part + tl.arange(0, COLUMNS)
-            inside = (e < SIZE)[None, :]
-            here = there[:, None] & inside
-            word = projected + (block * columns + column[:, None]) * (4 * SIZE) + e[None, :]
-            i = tl.load(word, mask=here, other=0.0).to(WIDE)
-            f = tl.load(word + SIZE, mask=here, other=0.0).to(WIDE)
-            g = tl.load(word + 2 * SIZE, mask=here, other=0.0).to(WIDE)
-            o = tl.load(word + 3 * SIZE, mask=here, other=0.0).to(WIDE)
-            for deep in range(0, SIZE, DEPTH):
-                d = deep + tl.arange(0, DEPTH)
-                known = there[:, None] & (d < SIZE)[None, :]
-                state = tl.load(states + d[None, :], mask=known, other=0.0).to(FACTOR)
-                own, real = matrix + e[None, :] * SIZE + d[:, None], (d < SIZE)[:, None] & inside
-                weights = tl.load(own, mask=real, other=0.0).to(FACTOR)
-                i = tl.dot(state, weights, i, input_precision=PRECISION, out_dtype=WIDE)
-                weights = tl.load(own + SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
-                f = tl.dot(state, weights, f, input_precision=PRECISION, out_dtype=WIDE)
-                weights = tl.load(own + 2 * SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
-                g = tl.dot(state, weights, g, input_precision=PRECISION, out_dtype=WIDE)
-                weights = tl.load(own + 3 * SIZE * SIZE, mask=real, other=0.0).to(FACTOR)
-                o = tl.dot(state, weights, o, input_precision=PRECISION, out_dtype=WIDE)
-            i, f, o = sigmoid(i), sigmoid(f), sigmoid(o)
-            g = 2.0 * sigmoid(2.0 * g) - 1.0
-            now = f * tl.load(cells + e[None, :], mask=here, other=0.0).to(WIDE) + i * g
+            _, before = tokens_of(table, t - 1, block, row)
+            states = hs + before * SIZE
             if LEARNS:
-                gate = gates + token[:, None] * (4 * SIZE) + e[None, :]
-                tl.store(gate, i, mask=here)
-                tl.store(gate + SIZE, f, mask=here)
-                tl.store(gate + 2 * SIZE, g, mask=here)
-                tl.store(gate + 3 * SIZE, o, mask=here)
-                tl.store(cs + token[:, None] * SIZE + e[None, :], now, mask=here)
-            else:  # a filler goes on from a sequence that is over
-                real = here & (length > t)[:, None]
-                tl.store(cs + slot[:, None] * SIZE + e[None, :], now, mask=real)
-            out = o * (2.0 * sigmoid(2.0 * now) - 1.0)
-            tl.store(hs + token[:, None] * SIZE + e[None, :], out, mask=here)
+                was = cs + before * SIZE
+        real = there
+        if not LEARNS:  # a filler goes on from a sequence that is over
+            was, now, real = cs + slot * SIZE, cs + slot * SIZE, there & (length > t)
+        cell(
+            projected + column * (4 * SIZE), states, matrix, states, matrix, was, now,
+            gates + token * (4 * SIZE), hs + token * SIZE, there, real, SIZE, 0, ROWS, COLUMNS,
+            DEPTH, PRECISION, FACTOR, LEARNS, WIDE,
+        )  # fmt: skip
         tl.debug_barrier()  # the next step reads what other threads have written
 
 
@@ -225,60 +179,31 @@ def _backward(
 ):  # fmt: skip
     block = (tl.program_id(0) // tiles).to(tl.int64)
     row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = block * width + row
-    length = tl.load(sizes + slot, mask=row < width, other=0)
+    slot = (block * width + row)[:, None]
+    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    end = _end(sizes + block * width, reach, row, width, last)
+    end = end_of(sizes + block * width, reach, row, width, last)
     for back in range(first, end):
         t = first + end - 1 - back
-        there, token = _tokens(table, t, block, row)
-        column = (tl.load(table + t * 3 + 2) - begun + row).to(tl.int64)
-        gradient = dz + (block * columns + column[:, None]) * (4 * SIZE)
-        cells = c + slot[:, None] * SIZE
+        there, token = tokens_of(table, t, block, row)
+        column = block * columns + tl.load(table + t * 3 + 2) - begun + row[:, None]
+        gradient, was = dz + column * (4 * SIZE), c + slot * SIZE
         if t > 0:
-            _, before = _tokens(table, t - 1, block, row)
-            cells = cs + before[:, None] * SIZE
-        for part in range(0, SIZE, COLUMNS):
-            e = part + tl.arange(0, COLUMNS)
-            here = there[:, None] & (e < SIZE)[None, :]
-            gate = gates + token[:, None] * (4 * SIZE) + e[None, :]
-            i = tl.load(gate, mask=here, other=0.0).to(WIDE)
-            f = tl.load(gate + SIZE, mask=here, other=0.0).to(WIDE)
-            g = tl.load(gate + 2 * SIZE, mask=here, other=0.0).to(WIDE)
-            o = tl.load(gate + 3 * SIZE, mask=here, other=0.0).to(WIDE)
-            was = tl.load(cells + e[None, :], mask=here, other=0.0).to(WIDE)
-            place = token[:, None] * SIZE + e[None, :]
-            now = tl.load(cs + place, mask=here, other=0.0).to(WIDE)
-            kept = slot[:, None] * SIZE + e[None, :]
-            d_state = tl.load(carry + kept, mask=here, other=0.0).to(WIDE)
-            if GIVEN:
-                d_state += tl.load(grad_hs + place, mask=here, other=0.0).to(WIDE)
-            d = tl.load(dc + kept, mask=here, other=0.0).to(WIDE)
-            if ENDS:
-                final = here & (length == t + 1)[:, None]
-                d += tl.load(grad_end + kept, mask=final, other=0.0).to(WIDE)
-            bent = 2.0 * sigmoid(2.0 * now) - 1.0
-            d += d_state * o * (1.0 - bent * bent)
-            to = gradient + e[None, :]
-            tl.store(to, d * g * i * (1.0 - i), mask=here)
-            tl.store(to + SIZE, d * was * f * (1.0 - f), mask=here)
-            tl.store(to + 2 * SIZE, d * i * (1.0 - g * g), mask=here)
-            tl.store(to + 3 * SIZE, d_state * bent * o * (1.0 - o), mask=here)
-            tl.store(dc + kept, d * f, mask=here)
+            _, before = tokens_of(table, t - 1, block, row)
+            was = cs + before * SIZE
+        cell_backward(
+            gates + token * (4 * SIZE), was, cs + token * SIZE, grad_hs + token * SIZE,
+            grad_end + slot * SIZE, carry + slot * SIZE, dc + slot * SIZE, gradient, there,
+            there & (length == t + 1), SIZE, COLUMNS, GIVEN, ENDS, WIDE,
+        )  # fmt: skip
         tl.debug_barrier()  # products read gradients of all gates
         for part in range(0, SIZE, COLUMNS):
             e = part + tl.arange(0, COLUMNS)
-            inside = (e < SIZE)[None, :]
-            total = tl.zeros([ROWS, COLUMNS], WIDE)
-            for deep in range(0, 4 * SIZE, DEPTH):
-                d = deep + tl.arange(0, DEPTH)
-                real = (d < 4 * SIZE)[None, :]
-                z = tl.load(gradient + d[None, :], mask=there[:, None] & real, other=0.0).to(FACTOR)
-                own = matrix + d[:, None] * SIZE + e[None, :]
-                weights = tl.load(own, mask=(d < 4 * SIZE)[:, None] & inside, other=0.0)
-                weights = weights.to(FACTOR)
-                total = tl.dot(z, weights, total, input_precision=PRECISION, out_dtype=WIDE)
-            kept = slot[:, None] * SIZE + e[None, :]
-            tl.store(carry + kept, total, mask=there[:, None] & inside)
+            total = product(
+                tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix, e, SIZE, SIZE, 1,
+                4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
+            )  # fmt: skip
+            here = there & (e < SIZE)[None, :]
+            tl.store(carry + slot * SIZE + e[None, :], total, mask=here)
         tl.debug_barrier()  # the step before reads what other threads have written

@@ -1,15 +1,25 @@
-"""The loop over words in Triton, where nobody hears anybody: a chunk of steps a launch."""
+"""The loop over words in Triton, many steps a launch."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .. import gpu
-from ..layout import Chunk
-from ..steps import Steps
+from ..boxes import boxes_of
+from ..edges import EdgesRunning
+from ..layout import Chunk, Layout
+from ..mailbox import MailboxRunning
+from ..queries import add_query
+from ..room import Room
+from ..steps import Received, States, Steps
+from ..talk import Running
 
 LARGEST = 128
 """States up to which a program may find all weights in caches. A guess: nothing was measured."""
+TOKENS = 8192
+"""Tokens whose senders' states are gathered at once. A guess too: many, for few launches; of 15
+senders with H = 100 they take 50 MB."""
 
 
 class TritonSteps(Steps):
@@ -22,7 +32,7 @@ class TritonSteps(Steps):
 
     def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
         self.joined = self.received.joined()
-        self.grads = [None if g is None else g.contiguous() for g in (grad_hs, grad_end)]
+        self.grads = tuple(None if g is None else g.contiguous() for g in (grad_hs, grad_end))
         shape = self.layout.num_blocks, self.layout.width, self.size
         self.carry, self.dc = self.joined.new_zeros(shape), self.joined.new_zeros(shape)
 
@@ -30,3 +40,56 @@ class TritonSteps(Steps):
         _, c, _, cs, gates = self.states
         given = self.joined, c, cs, gates, *self.grads
         gpu.lstm_backward(self.layout, chunk, *given, self.carry, self.dc, dz)
+
+
+class TritonBoxSteps(TritonSteps):
+    """The same where slots read known states."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        states: States,
+        received: Received,
+        running: Running | None,
+        low: torch.dtype,
+    ) -> None:
+        super().__init__(layout, states, received, running, low)
+        assert isinstance(running, EdgesRunning | MailboxRunning)
+        self.heard, self.boxes = running, boxes_of(running, TOKENS)
+        self.program = gpu.box_program(layout, states, running, self.boxes)
+
+    def forward(self, chunk: Chunk, projected: Tensor) -> None:
+        for span in self.boxes.spans(chunk):
+            self.boxes.open(span)
+            self.program.forward(chunk, span, projected, self.received)
+
+    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
+        super().resume(grad_hs, grad_end)
+        given = self.heard.grad_message
+        self.heard.grad_message = None if given is None else given.contiguous()
+        self.asked_room = Room(self.states.h)
+        self.d_asked: Tensor | None = None
+
+    def backward(self, chunk: Chunk, dz: Tensor) -> None:
+        if self.heard.query is not None:
+            self.d_asked = self.asked_room.take(*dz.shape[:2], self.heard.query.size(2))
+            if self.layout.steps[chunk.last - 1].blocks < self.layout.num_blocks:
+                self.d_asked.zero_()  # where blocks have no token
+        for span in reversed(self.boxes.spans(chunk)):
+            self.boxes.open(span)
+            back = self.boxes.open_backward(span)
+            self.program.backward(
+                chunk, span, self.joined, back, self.grads, self.carry, self.dc, dz, self.d_asked
+            )
+            self.boxes.close_backward(span)
+
+    def close(self, states: Tensor) -> None:
+        if self.d_asked is not None:
+            assert self.heard.d_query is not None
+            add_query(self.heard.d_query, states, self.d_asked)
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        if self.heard.d_att is not None:
+            parts = self.program.d_att.sum(1).view(-1, *self.heard.d_att.shape[1:])
+            self.heard.d_att += parts if len(self.heard.d_att) > 1 else parts.sum(0)
+        return super().start()

@@ -13,6 +13,7 @@ from ..gate import GatedRunning
 from ..layout import Chunk
 from ..mailbox import MailboxRunning
 from ..pairs import PairsRunning
+from ..queries import add_query
 from ..sparse import SparseRunning
 from ..talk import Running
 from .build import loops, pack
@@ -74,11 +75,7 @@ class NativeTalk:
         if spoken is None:
             return
         assert self.d_spoken is not None
-        if self.d_spoken.dim() == 3 and len(self.d_spoken) > 1:  # each block's own
-            self.d_spoken.baddbmm_(states.mT, spoken)
-        else:
-            total = self.d_spoken.view(self.d_spoken.shape[-2:])
-            total.addmm_(states.flatten(0, 1).t(), spoken.flatten(0, 1))
+        add_query(self.d_spoken.view(-1, *self.d_spoken.shape[-2:]), states, spoken)
 
 
 class NativeMutual(NativeTalk):
