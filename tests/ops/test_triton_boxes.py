@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
-from mtgnn.ops import gpu, use_triton
+from mtgnn.ops import fused, gpu, use_triton
 from mtgnn.ops.gpu import steps
 from mtgnn.ops.gpu.steps import LARGEST, TritonBoxSteps
 from mtgnn.testing import randomise
@@ -195,6 +195,27 @@ def test_what_goes_step_by_step(size: int, options: dict[str, Any], launches: li
     layer = LAYERS["edges"](size, **options).to(DEVICE)
     layer(words().float(), LENGTHS, TASK)
     assert "cell_forward" in launches and "box_program" not in launches
+
+
+@pytest.mark.parametrize("name", ["edges", "mailbox"])
+def test_gradients_with_any_strides(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a sum have stride 0."""
+    _, fast = pair(name, score="dot")
+    weights: list[Tensor] = []
+
+    def spy(*given: Any) -> Any:
+        found = fused.recur_fused(*given)
+        weights.extend([] if found[3] is None else [found[3]])
+        return found
+
+    monkeypatch.setattr("mtgnn.nn.run.recur_fused", spy)
+    expected, found = [], []
+    for on, into in ((False, expected), (True, found)):
+        with use_triton(on):
+            out = fast(words(), LENGTHS, TASK)[0]
+            total = out.sin().sum() + weights.pop().sum()
+            into.extend(torch.autograd.grad(total, list(fast.parameters()), allow_unused=True))
+    assert_equal(found, expected)
 
 
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")

@@ -34,10 +34,13 @@ def compile_only(kernel, grid, like, *values, **options):
     }
     assert {*signature, *options} == {*kernel.arg_names}
     signature.update(dict.fromkeys(options, "constexpr"))
-    source = ASTSource(kernel, signature, constexprs=options)
-    target, chosen = GPUTarget("cuda", 80, 32), {"num_warps": warps}
+    # Tensors mostly begin where 16 divides; then loads are wider, and loops pipelined.
+    pointers = [i for i, value in enumerate(values) if isinstance(value, torch.Tensor)]
+    attrs = {(i,): [["tt.divisibility", 16]] for i in pointers}
+    source = ASTSource(kernel, signature, constexprs=options, attrs=attrs)
+    target, chosen = GPUTarget("cuda", 90, 32), {"num_warps": warps}
     binary = triton.compile(source, target=target, options=chosen)
-    assert binary.asm["cubin"]
+    assert binary.asm["cubin"] and binary.metadata.shared < 99 * 1024
     print(kernel.__module__.rpartition(".")[2] + kernel.__name__)
 
 additive.launch = boxes.launch = cell.launch = lstm.launch = compile_only
@@ -46,7 +49,7 @@ for dtype in (torch.float32, torch.float64, torch.bfloat16):
     c = new(2, 3, 7)
     cell.forward(new(2, 3, 28), c, c, c)
     cell.backward(new(2, 3, 28), c, c, c, c, new(2, 3, 28))
-    for size in (100,):
+    for size in (9, 100) if dtype == torch.float32 else (100,):
         layout = Layout([0, 1], [[3, 2], [1, 1]])
         slots, tokens = new(layout.num_slots, size), new(layout.num_tokens, size)
         chunk, gates = layout.chunks(256)[0], new(layout.num_tokens, 4 * size)
@@ -69,7 +72,7 @@ for layer in (
     CompleteGraphLSTM(3, 100, 3, **loud),
     CompleteGraphLSTM(3, 100, 3, **loud).double(),
     StarGraphLSTM(3, 100, 3, score="dot", score_owner="receiver").bfloat16(),
-    CompleteGraphLSTM(3, 100, 3, score="static"),
+    CompleteGraphLSTM(3, 9, 3, score="static"),
 ):
     x = torch.randn(2, 4, 3, dtype=next(layer.parameters()).dtype)
     out, end, weights = layer(x, None, torch.tensor([0, 1]), return_attention_weights=True)
@@ -90,5 +93,7 @@ def test_kernels_compile_in_every_type(tmp_path: Path) -> None:
     scores = ["additive_forward", "additive_backward", "additive_add_rows"]
     steps = 2 * ["lstm_forward"] + 2 * ["lstm_backward"]
     cells = ["cell_forward", "cell_backward"]
+    every = [*cells, *steps, *scores, *scores]
     boxes = ["boxes_forward", "boxes_backward"]
-    assert done.stdout.split() == 3 * [*cells, *steps, *scores, *scores] + 4 * boxes
+    small = every[:2] + steps + every[2:]  # in float32 there are small states, too
+    assert done.stdout.split() == small + 2 * every + 4 * boxes

@@ -163,10 +163,12 @@ def store_scores(
 def asked_backward(
     scratch, alpha, mean, asked, att, keys, mask, there, filled, end, d_asked, d_word, d_keys,
     d_att, ASKED: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, ADDITIVE: tl.constexpr,
-    ROWS: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, WIDE: tl.constexpr,
+    ADDS: tl.constexpr, ROWS: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """A head's gradient of queries, for ``d_asked`` and ``d_word``; of additive scores those of
-    keys, without the vector, and of the vector, which are added to."""
+    keys, without the vector, which may be added to what other steps left there, and of the vector,
+    which is added to."""
     for part in range(0, SIZE, CHANNELS):
         a = part + tl.arange(0, CHANNELS)
         query = _of_row(asked, there, a, SIZE, WIDE)[:, None, :]
@@ -182,10 +184,12 @@ def asked_backward(
                 d_vector += tl.sum(tl.sum(back * bent, 1), 0)
                 d_bent = back * bent * (1.0 - bent)
                 d_query += tl.sum(d_bent, 1)
-                so_far = _of_box(d_keys, heard, j, a, ASKED, SIZE, WIDE)
+                d_key = d_bent
+                if ADDS:
+                    d_key += _of_box(d_keys, heard, j, a, ASKED, SIZE, WIDE)
                 at = d_keys[:, :, None] + j[None, :, None] * ASKED + a[None, None, :]
                 here = heard[:, :, None] & (a < SIZE)[None, None, :]
-                tl.store(at, so_far + d_bent, mask=here)
+                tl.store(at, d_key, mask=here)
             else:
                 d_query += tl.sum(back * key, 1)
         inside = a < SIZE

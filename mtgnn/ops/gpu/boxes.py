@@ -48,17 +48,20 @@ class Program:
         self.layout, self.states, self.running, self.boxes = layout, states, running, boxes
         self.like, self.tiles = states.h, triton.cdiv(layout.width, ROWS)
         self.asked = 1 if running.query is None else running.query.size(2)
-        new, wide = self.like.new_zeros, wide_type(self.like)
+        wide = wide_type(self.like)
         places = boxes.mask.size(1)
         given = (running.query, running.word, running.att, boxes.mask, boxes.fixed, boxes.box)
         self.known = (
             *(None if tensor is None else tensor.contiguous() for tensor in given),
             running.alpha, running.keep_alpha,
-            new(layout.num_slots, self.asked, dtype=wide),  # a slot's query
-            new(layout.num_slots, places, dtype=wide),  # its scores of one head
+            self.like.new_empty(layout.num_slots, self.asked, dtype=wide),  # a slot's query
+            self.like.new_empty(layout.num_slots, places, dtype=wide),  # its scores of one head
         )  # fmt: skip
         #: ``[G, programs a block, P·A]``, for each program its part of the vectors' gradient.
-        self.d_att = new(layout.num_blocks, self.tiles, self.asked, dtype=wide)
+        self.d_att: Tensor | None = None
+        if running.d_att is not None:
+            parts = layout.num_blocks, self.tiles, self.asked
+            self.d_att = self.like.new_zeros(parts, dtype=wide)
 
     def forward(self, chunk: Chunk, span: Span, projected: Tensor, received: Received) -> None:
         """Some steps of a chunk; those before them are done.
@@ -114,6 +117,8 @@ class Program:
     ) -> None:  # fmt: skip
         layout, running, boxes = self.layout, self.running, self.boxes
         size, senders = self.like.size(1), boxes.values.size(1)
+        few = boxes.box is None  # senders of an edge, which a graph has; mailboxes are long
+        places = min(PLACES, triton.next_power_of_2(senders)) if few else PLACES
         every = (*tensors, boxes.values, boxes.keys, *self.known)
         given = [self.like if tensor is None else tensor for tensor in every]
         for tensor in given:
@@ -128,14 +133,14 @@ class Program:
             ADDITIVE=running.att is not None, FIXED=boxes.fixed is not None,
             BOXED=boxes.box is not None, OWNED=running.query is not None and len(running.query) > 1,
             THINS=running.keep_alpha is not None, DROPS=running.keep_message is not None,
-            ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH, PLACES=PLACES, CHANNELS=CHANNELS,
+            ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH, PLACES=places, CHANNELS=CHANNELS,
             PRECISION=precision(self.like), FACTOR=factor(self.like),
             num_warps=WARPS, **options,
         )  # fmt: skip
 
 
 @triton.jit
-def _boxes(box, slot, token, t, times, first_token, there, real, senders, BOXED: tl.constexpr):
+def _boxes(box, slot, token, t, times, first_token, there, real, BOXED: tl.constexpr):
     """Of each row: whether its box is read, the number of the box, the row of its mask, that of
     its weights, and that of what goes back."""
     if BOXED:  # a filler reads none
@@ -189,7 +194,7 @@ def _forward(
                 tl.store(asked + slot * ASKED + a[None, :], own, mask=here)
             tl.debug_barrier()  # here as below: what follows reads what other threads have written
         read, own, masked, weighed, _ = _boxes(
-            box, slot, token, t, times, first_token, there, real, senders, BOXED
+            box, slot, token, t, times, first_token, there, real, BOXED
         )
         reach_of_box = tl.minimum(past + t, senders)
         for p in range(HEADS):
@@ -248,7 +253,8 @@ def _backward(
     length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
     begun = tl.load(table + origin * 3 + 2)
     end = end_of(sizes + block * width, reach, row, width, last)
-    matrix, d_att = joined + block * 4 * SIZE * BOTH, d_att + tl.program_id(0) * ASKED
+    matrix = joined + block * 4 * SIZE * BOTH
+    d_att += tl.program_id(0) * ASKED
     if OWNED:
         query, att = query + block * SIZE * ASKED, att + block * ASKED
     for back in range(first, end):
@@ -261,7 +267,7 @@ def _backward(
             states, was = hs + before * SIZE, cs + before * SIZE
         real = there & (length > t)
         read, own, masked, weighed, fresh = _boxes(
-            box, slot, token, t, times, first_token, there, real, senders, BOXED
+            box, slot, token, t, times, first_token, there, real, BOXED
         )
         reach_of_box = tl.minimum(past + t, senders)
         cell_backward(
@@ -326,7 +332,7 @@ def _backward(
                         keys + own * senders * ASKED + p * EACH, heard, read, there, reach_of_box,
                         d_asked + column * ASKED + p * EACH, d_word + token * ASKED + p * EACH,
                         d_keys + own * senders * ASKED + p * EACH, d_att + p * EACH, ASKED, EACH,
-                        HEADS, ADDITIVE, ROWS, PLACES, CHANNELS, WIDE,
+                        HEADS, ADDITIVE, BOXED, ROWS, PLACES, CHANNELS, WIDE,
                     )  # fmt: skip
                 tl.debug_barrier()
         if ASKS:

@@ -15,7 +15,7 @@ from .launch import check, factor, launch, precision
 from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, end_of, product, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
-_CHANGES = ["first", "last", "width", "tiles"]
+_CHANGES = ["first", "last", "columns", "width", "tiles"]
 _Named = dict[str, Tensor | None]
 
 

@@ -32,7 +32,7 @@ class TritonSteps(Steps):
 
     def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
         self.joined = self.received.joined()
-        self.grads = tuple(None if g is None else g.contiguous() for g in (grad_hs, grad_end))
+        self.grads = tuple(map(_contiguous, (grad_hs, grad_end)))
         shape = self.layout.num_blocks, self.layout.width, self.size
         self.carry, self.dc = self.joined.new_zeros(shape), self.joined.new_zeros(shape)
 
@@ -65,8 +65,8 @@ class TritonBoxSteps(TritonSteps):
 
     def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
         super().resume(grad_hs, grad_end)
-        given = self.heard.grad_message
-        self.heard.grad_message = None if given is None else given.contiguous()
+        self.heard.grad_message = _contiguous(self.heard.grad_message)
+        self.heard.grad_alpha = _contiguous(self.heard.grad_alpha)
         self.asked_room = Room(self.states.h)
         self.d_asked: Tensor | None = None
 
@@ -93,3 +93,7 @@ class TritonBoxSteps(TritonSteps):
             parts = self.program.d_att.sum(1).view(-1, *self.heard.d_att.shape[1:])
             self.heard.d_att += parts if len(self.heard.d_att) > 1 else parts.sum(0)
         return super().start()
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
