@@ -104,7 +104,7 @@ def _kernel(module: str, name: str) -> Callable[..., Any]:
 
 
 # Many steps a launch, see lstm.py and boxes.py.
-box_program = _kernel("boxes", "Program")
+box_program = _kernel("program", "Program")
 lstm_forward, lstm_backward = _kernel("lstm", "forward"), _kernel("lstm", "backward")
 # Called like the functions of pointwise.py and score.py that choose between them and torch.
 cell_forward, cell_backward = _kernel("cell", "forward"), _kernel("cell", "backward")

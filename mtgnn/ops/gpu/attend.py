@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from .launch import sigmoid
+from .tiles import product
 
 PLACES, CHANNELS = 16, 32  # of a box, and of a key, that a program has at hand
 
@@ -33,6 +34,22 @@ def _of_row(numbers, there, e, SIZE: tl.constexpr, WIDE: tl.constexpr):
     """Elements ``e``, of ``SIZE``, of a row's own numbers, ``[ROWS, …]``."""
     here = there & (e < SIZE)[None, :]
     return tl.load(numbers + e[None, :], mask=here, other=0.0).to(WIDE)
+
+
+@triton.jit
+def ask(
+    words, states, there, matrix, asked, ASKED: tl.constexpr, SIZE: tl.constexpr,
+    COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr,
+    WIDE: tl.constexpr,
+):  # fmt: skip
+    """Queries of all heads, from what words ask and from states."""
+    for part in range(0, ASKED, COLUMNS):
+        a = part + tl.arange(0, COLUMNS)
+        query = product(
+            _of_row(words, there, a, ASKED, WIDE), states, there, matrix, a, ASKED, ASKED, 1, SIZE,
+            DEPTH, PRECISION, FACTOR, WIDE,
+        )  # fmt: skip
+        tl.store(asked + a[None, :], query, mask=there & (a < ASKED)[None, :])
 
 
 @triton.jit
@@ -162,16 +179,17 @@ def store_scores(
 @triton.jit
 def asked_backward(
     scratch, alpha, mean, asked, att, keys, mask, there, filled, end, d_asked, d_word, d_keys,
-    d_att, ASKED: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, ADDITIVE: tl.constexpr,
-    ADDS: tl.constexpr, ROWS: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
-    WIDE: tl.constexpr,
+    d_att, kept, ASKED: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr,
+    ADDITIVE: tl.constexpr, ADDS: tl.constexpr, ROWS: tl.constexpr, PLACES: tl.constexpr,
+    CHANNELS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """A head's gradient of queries, for ``d_asked`` and ``d_word``; of additive scores those of
     keys, without the vector, which may be added to what other steps left there, and of the vector,
-    which is added to."""
+    which is added to. Of dot scores queries are kept, for products to come."""
     for part in range(0, SIZE, CHANNELS):
         a = part + tl.arange(0, CHANNELS)
-        query = _of_row(asked, there, a, SIZE, WIDE)[:, None, :]
+        own = _of_row(asked, there, a, SIZE, WIDE)
+        query = own[:, None, :]
         d_query = tl.zeros([ROWS, CHANNELS], WIDE)
         d_vector = tl.zeros([CHANNELS], WIDE)
         for start in range(0, end, PLACES):
@@ -197,6 +215,8 @@ def asked_backward(
             d_query *= tl.load(att + a, mask=inside, other=0.0).to(WIDE)[None, :]
             so_far = tl.load(d_att + a, mask=inside, other=0.0)
             tl.store(d_att + a, so_far + d_vector, mask=inside)
+        else:
+            tl.store(kept + a[None, :], own, mask=there & inside[None, :])
         here = filled & inside[None, :]
         tl.store(d_asked + a[None, :], d_query, mask=here)
         tl.store(d_word + a[None, :], d_query, mask=here)

@@ -71,3 +71,14 @@ def check(tensor: Tensor, name: str, sizes: Sequence[int]) -> None:
             f"{name}: expected sizes {tuple(sizes)} with the last dimension contiguous, got "
             f"{tuple(tensor.shape)} with strides {tensor.stride()}"
         )
+
+
+def check_contiguous(tensors: Sequence[Tensor]) -> None:
+    """Many steps a launch reckon with rows one after the other.
+
+    Raises:
+        ValueError: If some tensor is not contiguous.
+    """
+    for tensor in tensors:
+        if not tensor.is_contiguous():
+            raise ValueError(f"expected contiguous tensors, got strides {tensor.stride()}")

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..layout import Chunk, Layout
-from .launch import check, factor, launch, precision
+from .launch import check, check_contiguous, factor, launch, precision
 from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, end_of, product, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
@@ -124,9 +124,7 @@ def _launch(
     tensors: tuple[Tensor, ...],
     **options: bool,
 ) -> None:
-    for tensor in tensors:
-        if not tensor.is_contiguous():
-            raise ValueError(f"expected contiguous tensors, got strides {tensor.stride()}")
+    check_contiguous(tensors)
     size, tiles = like.size(1), triton.cdiv(layout.width, ROWS)
     launch(
         kernel, (layout.num_blocks * tiles,), like, *tensors, layout.table, layout.sizes,
