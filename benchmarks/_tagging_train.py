@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader
 from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder, TokenBatch
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
 from mtgnn.metrics import score_spans
-from mtgnn.nn import TaggingModel
+from mtgnn.nn import TaggingModel, parameter_groups
+
+NODES = ("nodes.", "virtual.")  # groups of parameters
 
 
 class Prepared(NamedTuple):
@@ -105,7 +107,7 @@ class Bench:
                 ),
                 max_epochs=options.epochs,
                 learning_rate=learning_rate,
-                learning_rates=group_rates(model, learning_rate),
+                learning_rates=_rates(model, learning_rate, options.own_rate),
                 clip=options.clip,
                 seed=run.seed,
                 log_dir=folder,
@@ -193,3 +195,13 @@ class LinearDecay(L.Callback):
 def span_f1(predicted: list[list[str]], true: list[list[str]]) -> float:
     """F1 of spans."""
     return score_spans(predicted, true).overall.f1
+
+
+def _rates(model: TaggingModel, learning_rate: float, own: float) -> dict[str, float]:
+    """Learning rates of groups; what nodes have beside a common part learns ``own`` times as
+    fast."""
+    rates = dict(group_rates(model, learning_rate) or {})
+    if getattr(model.encoder, "common", None) is not None:
+        nodes = [name for name in parameter_groups(model) if name.startswith(NODES)]
+        rates |= dict.fromkeys(nodes, own * learning_rate)
+    return rates

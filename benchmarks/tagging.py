@@ -171,6 +171,7 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--labels", type=int, metavar="N", help="train on N sentences of each corpus (all)")
     add("--epochs", type=int, default=12, help="learning rates fall to zero over them")
     add("--learning-rate", type=float, nargs="+", default=[2e-3], help="several: dev chooses")
+    add("--own-rate", type=float, default=1.0, help="of what nodes have for themselves, times that")
     add("--dropout", type=float, default=0.5)
     add("--tune-seed", type=int, default=100)
     add("--clip", type=float, default=5.0, help="greatest gradient norm")

@@ -324,6 +324,28 @@ def test_a_mailbox_of_one_sender_has_effects_and_no_attention(
     assert not (tmp_path / "record_words.csv").exists()
 
 
+def test_what_nodes_have_beside_a_common_part_may_learn_slower(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, plan = program("_tagging_train"), program("_tagging_plan")
+    given: list[dict[str, float]] = []
+    fit = train.fit
+
+    def spy(*parts: Any, **named: Any) -> Any:
+        given.append(named["learning_rates"])
+        return fit(*parts, **named)
+
+    monkeypatch.setattr(train, "fit", spy)
+    bench = train.Bench(options(program, tmp_path, "--own-rate", "0.1"))
+    for model in ("star", "shared_private"):
+        [run] = plan.runs(["conll2000"], [model], ["softmax"], [0])
+        bench.train(run, 0.02)
+    star, other = given
+    own = ("nodes.pos", "nodes.chunk", "virtual.shared")
+    assert {name: star[name] for name in own} == pytest.approx(dict.fromkeys(own, 0.002))
+    assert not {*star} - {*own} and not other
+
+
 def test_a_difference_says_how_seeds_differ(program: Program) -> None:
     scores = program("_tagging_scores")
     same = {"corpus": "conll2000", "task": "pos", "head": "crf"}
