@@ -8,8 +8,24 @@ from _comparison import Table
 from _record import Row, select, spread
 from _settings import GRAPHS
 from _tables import unique
+from _tagging_data import TASKS
+from _tagging_plan import HEADS, MODELS
 from _tagging_record import scope_of
-from _tagging_scores import difference
+from _tagging_scores import JOINT, difference
+
+CORPORA = (*TASKS, *(JOINT + corpus for corpus in TASKS))
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Rows by corpus, head, model, task and seed, whenever they were made; CRFs come first."""
+
+    def place(row: Row) -> tuple[int, ...]:
+        corpus, head = CORPORA.index(row["corpus"]), -HEADS.index(row["head"])
+        tasks = TASKS[row["corpus"].removeprefix(JOINT)]
+        model = MODELS.index(row["model"].partition(",")[0])  # a size may come behind it
+        return corpus, head, model, tasks.index(row["task"]), int(row["seed"])
+
+    return sorted(rows, key=place)
 
 
 def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Row]) -> Table:
@@ -19,6 +35,7 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Ro
         for row in sizes
         for task in row["tasks"].split()
     }
+    rows = in_order(rows)
     groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
     lines = []
     for group in groups:
@@ -36,7 +53,8 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Ro
 
 def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     """A line a graph and a task: how far it is ahead of models that share otherwise."""
-    others = [m for m in unique(rows, "model") if m not in ("single", *GRAPHS)]
+    rows = in_order(rows)
+    others = [m for m in MODELS if m in unique(rows, "model") and m not in ("single", *GRAPHS)]
     lines = []
     for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
         for model in GRAPHS:

@@ -385,6 +385,28 @@ def test_an_option_beside_its_absence(program: Program) -> None:
     assert not table(record(0.5, model="shared"), [], without, [], ("with", "without"))[1]
 
 
+def test_a_table_does_not_tell_when_its_rows_were_made(program: Program) -> None:
+    made = [
+        {"corpus": corpus, "task": task, "model": model, "head": head, "seed": str(seed)}
+        for corpus, tasks in (("conll2000", ("pos", "chunk")), ("joint:wnut17", ("ner",)))
+        for head in ("crf", "softmax")
+        for model in ("single", "shared_private", "star")
+        for task in tasks
+        for seed in (0, 1)
+    ]
+    figures = {"test": "0.5", "unknown_words": "0.4", "dev": "0.6"}
+    rows = [{**row, **figures} for row in made]
+    tables = program("_tagging_tables")
+    mixed = random.Random(1).sample(rows, len(rows))
+    for table in (tables.tagging_table, tables.tagging_against_table):
+        rest = ([], []) if table is tables.tagging_table else ([],)
+        assert table(mixed, *rest) == table(rows, *rest)
+    lines = tables.tagging_table(mixed, [], [])[1]
+    assert [tuple(line[:4]) for line in lines] == list(
+        dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in made)
+    )
+
+
 def test_counts_come_back_from_the_record(program: Program) -> None:
     scores = program("_tagging_scores")
     counts = np.random.default_rng(0).integers(0, 400, (50, 3))
