@@ -125,13 +125,25 @@ def tagging_size_tables(
         [{**row, "model": f"{row['model']}, H = {hidden_size}"} for row in part]
         for part in (rows, counts, sizes)
     )
+    beside = [row for row in others if row["model"] in ("single", *GRAPHS)]
+    return tagging_beside_tables(rows, counts, sizes, beside, other_counts)
+
+
+def tagging_beside_tables(
+    rows: Sequence[Row],
+    counts: Sequence[Row],
+    sizes: Sequence[Row],
+    others: Sequence[Row],
+    other_counts: Sequence[Row],
+) -> tuple[Table, Table]:
+    """A record beside models of another one: how far its own are ahead of ``single``, and graphs of
+    both ahead of models that share otherwise."""
     alike = {(row["corpus"], row["head"]) for row in rows}
     beside = [
-        row
-        for row in others
-        if (row["corpus"], row["head"]) in alike and row["model"] in ("single", *GRAPHS)
+        row for row in others if row["model"] == "single" or (row["corpus"], row["head"]) in alike
     ]
     every = [*beside, *rows], [*other_counts, *counts]
     header, lines = tagging_table(*every, sizes)
-    own = [line for line in lines if line[2] not in ("single", *GRAPHS)]
+    named = {(row["corpus"], row["task"], row["model"], row["head"]) for row in rows}
+    own = [line for line in lines if tuple(line[:4]) in named]
     return (header, own), tagging_against_table(*every)

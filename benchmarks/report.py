@@ -21,7 +21,8 @@ import _tagging_tables as tagging
 from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
 from _record import Row, read, select
-from _settings import SETTINGS
+from _report_commands import COMMANDS
+from _settings import GRAPHS, SETTINGS
 from _tagging_graphs import agreement, graph_table, seed_graphs
 from _tagging_plan import TOGETHER
 from _transfer_tables import transfer_against_table, transfer_table
@@ -30,32 +31,6 @@ from _tuning import Choices
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
-
-COMMANDS = {
-    "planted": "benchmarks/planted.py --csv benchmarks/results/planted.csv",
-    "accuracy": "benchmarks/accuracy.py --data planted --results benchmarks/results",
-    "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
-    "transfer": "benchmarks/transfer.py --data fdu-mtl --root PLACE "
-    "--csv benchmarks/results/transfer.csv",
-    "transfer_planted": "benchmarks/transfer.py --csv benchmarks/results/transfer_planted.csv",
-    "tagging": "benchmarks/tagging.py --csv benchmarks/results/tagging.csv",
-    "tagging_graphs": "benchmarks/tagging.py --scopes joint --models complete --heads crf "
-    "--score dot --csv benchmarks/results/tagging.csv",
-    "tagging_few": "benchmarks/tagging.py --labels 200 --epochs 60 --heads crf --scopes conll2000 "
-    "--learning-rate 2e-3 4e-3 8e-3 1.6e-2 --score dot --models single shared complete star "
-    "--csv benchmarks/results/tagging_few.csv",
-    "tagging_characters": "benchmarks/tagging.py --characters lstm --heads crf --scopes conll2000 "
-    "--models single complete star --seeds 0 1 2 --csv benchmarks/results/tagging_characters.csv",
-    "tagging_wide": "benchmarks/tagging.py --hidden-size 258 --heads crf --scopes conll2000 "
-    "--models shared --seeds 0 1 2 --csv benchmarks/results/tagging_wide.csv",
-    "crf": "benchmarks/crf.py --csv benchmarks/results/crf.csv",
-    "tagging_speed": "benchmarks/tagging_speed.py --csv benchmarks/results/tagging_speed.csv",
-    "recovery": "benchmarks/recovery.py --csv benchmarks/results/recovery.csv",
-    "graphs": "benchmarks/learned_graph.py --root PLACE --csv benchmarks/results/graphs.csv",
-    "collect_attention": "benchmarks/collect_attention.py --root PLACE --csv "
-    "benchmarks/results/collect_attention.csv",
-    "speed": "benchmarks/speed.py --csv benchmarks/results/speed.csv",
-}
 
 
 def markdown(table: Table) -> str:
@@ -192,17 +167,27 @@ class Report:
         return self.tags(rows, "tagging_few")
 
     def tagging_characters(self, rows: Sequence[Row]) -> list[str]:
-        files = "tagging_characters_counts", "tagging", "tagging_counts"
-        counts, others, other_counts = (read(self.results / f"{name}.csv") for name in files)
-        table = tagging.tagging_option_table(rows, counts, others, other_counts, ("LSTM", "CNN"))
+        counts, _, *others = self.beside("tagging_characters", "tagging")
+        table = tagging.tagging_option_table(rows, counts, *others, ("LSTM", "CNN"))
         return [markdown(table), *self.tags(rows, "tagging_characters")]
 
+    def tagging_few_own(self, rows: Sequence[Row]) -> list[str]:
+        counts, sizes, *others = self.beside("tagging_few_own", "tagging_few")
+        found = tagging.tagging_option_table(rows, counts, *others, ("a tenth", "as fast"))
+        few = [row for row in others[0] if row["model"] not in GRAPHS]
+        tables = tagging.tagging_beside_tables(rows, counts, sizes, few, others[1])
+        return [markdown(table) for table in (found, *tables)]
+
     def tagging_wide(self, rows: Sequence[Row]) -> list[str]:
-        files = ("tagging_wide_counts", "tagging_wide_sizes", "tagging", "tagging_counts")
-        beside = (read(self.results / f"{name}.csv") for name in files)
+        beside = self.beside("tagging_wide", "tagging")
         said = json.loads((self.results / "tagging_wide_settings.json").read_text("utf-8"))
         [size] = {own["hidden_size"] for own in said.values()}
         return [markdown(table) for table in tagging.tagging_size_tables(rows, *beside, size)]
+
+    def beside(self, name: str, other: str) -> list[list[Row]]:
+        """Counts and sizes of a record of ``tagging.py``, and another record and its counts."""
+        files = f"{name}_counts", f"{name}_sizes", other, f"{other}_counts"
+        return [read(self.results / f"{file}.csv") for file in files]
 
     def tags(self, rows: Sequence[Row], name: str) -> list[str]:
         """The tables of a record of ``tagging.py``: all models, and graphs against the others."""
