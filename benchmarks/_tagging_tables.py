@@ -22,10 +22,13 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
     def place(row: Row) -> tuple[int, ...]:
         corpus, head = CORPORA.index(row["corpus"]), -HEADS.index(row["head"])
         tasks = TASKS[row["corpus"].removeprefix(JOINT)]
-        model = MODELS.index(row["model"].partition(",")[0])  # a size may come behind it
-        return corpus, head, model, tasks.index(row["task"]), int(row["seed"])
+        return corpus, head, _place(row["model"]), tasks.index(row["task"]), int(row["seed"])
 
     return sorted(rows, key=place)
+
+
+def _place(model: str) -> int:
+    return MODELS.index(model.partition(",")[0])  # a size may come behind it
 
 
 def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Row]) -> Table:
@@ -54,7 +57,8 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Ro
 def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     """A line a graph and a task: how far it is ahead of models that share otherwise."""
     rows = in_order(rows)
-    others = [m for m in MODELS if m in unique(rows, "model") and m not in ("single", *GRAPHS)]
+    others = [m for m in unique(rows, "model") if m not in ("single", *GRAPHS)]
+    others.sort(key=_place)
     lines = []
     for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
         for model in GRAPHS:
