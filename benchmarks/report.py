@@ -175,8 +175,8 @@ class Report:
         counts, sizes, *others = self.beside("tagging_few_own", "tagging_few")
         found = tagging.tagging_option_table(rows, counts, *others, ("a tenth", "as fast"))
         few = [row for row in others[0] if row["model"] not in GRAPHS]
-        tables = tagging.tagging_beside_tables(rows, counts, sizes, few, others[1])
-        return [markdown(table) for table in (found, *tables)]
+        beside = tagging.tagging_beside_tables(rows, counts, sizes, few, others[1])
+        return [markdown(table) for table in (found, *beside)]
 
     def tagging_wide(self, rows: Sequence[Row]) -> list[str]:
         beside = self.beside("tagging_wide", "tagging")
