@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 os.environ.pop("MTGNN_NATIVE", None)  # tests say themselves which loops they want
 
-from mtgnn.ops import compile_native, gpu
+from mtgnn.ops import compile_native, gpu, use_triton
 from mtgnn.ops.native import build
 
 
@@ -37,6 +37,13 @@ def native_loops() -> object:
 def use_native(native_loops: object, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Turns the loops in C++ on and off."""
     return lambda on: monkeypatch.setattr(build, "_built", native_loops if on else None)
+
+
+@pytest.fixture
+def triton_kernels() -> Iterator[None]:
+    """The kernels in Triton are used."""
+    with use_triton(True):
+        yield
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ On a GPU as they are compiled there, else in Triton's interpreter (see ``conftes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,18 +18,13 @@ from mtgnn.ops.room import Room
 from mtgnn.testing import assert_heard, random_batch, randomise
 
 pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
+pytestmark = pytest.mark.usefixtures("triton_kernels")
 
 E, H, TASKS = 3, 5, ("a", "b", "c")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SMALL = TaskGraph.from_edges([("a", "b"), ("b", "a"), ("a", "c"), ("b", "c")], TASKS)
 CHAIN = TaskGraph.from_edges([("a", "c"), ("b", "c")], TASKS)
 KERNELS = ("cell_forward", "cell_backward", "additive_weights", "additive_backward")
-
-
-@pytest.fixture(autouse=True)
-def used() -> Iterator[None]:
-    with use_triton(True):
-        yield
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ On a GPU as they are compiled there, else in Triton's interpreter (see ``conftes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from mtgnn.ops.gpu.steps import LARGEST, TritonBoxSteps
 from mtgnn.testing import randomise
 
 pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
+pytestmark = pytest.mark.usefixtures("triton_kernels")
 
 E, TASKS = 3, ("a", "b", "c", "d")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -54,12 +55,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("past", {"score": "uniform"}),
     ("several", DOT | {"score_owner": "receiver", "concat_messages": True}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def used() -> Iterator[None]:
-    with use_triton(True):
-        yield
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ On a GPU as they are compiled there, else in Triton's interpreter (see ``conftes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,23 +13,18 @@ from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM, GraphState
-from mtgnn.ops import gpu, layout, use_triton
+from mtgnn.ops import gpu, layout
 from mtgnn.ops.gpu.steps import LARGEST, TritonSteps
 from mtgnn.testing import random_batch, randomise
 
 pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
+pytestmark = pytest.mark.usefixtures("triton_kernels")
 
 E, TASKS = 3, ("a", "b", "c")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 LENGTHS, TASK = torch.tensor([5, 4, 4, 2, 1, 3, 1]), torch.tensor([0, 0, 2, 2, 2, 0, 1])
 Start = tuple[Tensor, Tensor]
 """States and cells ``[1, B, K, H]`` before the first step."""
-
-
-@pytest.fixture(autouse=True)
-def used() -> Iterator[None]:
-    with use_triton(True):
-        yield
 
 
 @pytest.fixture

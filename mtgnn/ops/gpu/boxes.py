@@ -17,7 +17,7 @@ from .attend import (
     weigh,
     weights_backward,
 )
-from .tiles import cell, cell_backward, end_of, product, tokens_of
+from .tiles import cell, cell_backward, product, slots_of, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "origin", "columns", "width", "tiles", "senders", "times", "past"]
@@ -49,12 +49,8 @@ def forward(
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
     EACH: tl.constexpr = ASKED // HEADS
-    block = (tl.program_id(0) // tiles).to(tl.int64)
-    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = (block * width + row)[:, None]
-    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
-    end = end_of(sizes + block * width, reach, row, width, last)
     if OWNED:
         query, att = query + block * SIZE * ASKED, att + block * ASKED
     for t in range(first, end):
@@ -127,12 +123,8 @@ def backward(
     HEARD: tl.constexpr = HEADS * SIZE
     BOTH: tl.constexpr = SIZE + HEARD
     EACH: tl.constexpr = ASKED // HEADS
-    block = (tl.program_id(0) // tiles).to(tl.int64)
-    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = (block * width + row)[:, None]
-    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
-    end = end_of(sizes + block * width, reach, row, width, last)
     matrix = joined + block * 4 * SIZE * BOTH
     d_att += tl.program_id(0) * ASKED
     if OWNED:

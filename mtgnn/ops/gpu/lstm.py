@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..layout import Chunk, Layout
 from .launch import check, check_contiguous, factor, launch, precision
-from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, end_of, product, tokens_of
+from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, product, slots_of, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "columns", "width", "tiles"]
@@ -141,13 +141,9 @@ def _forward(
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    block = (tl.program_id(0) // tiles).to(tl.int64)
-    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = (block * width + row)[:, None]
-    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    end = end_of(sizes + block * width, reach, row, width, last)
     for t in range(first, end):
         there, token = tokens_of(table, t, block, row)
         column = block * columns + tl.load(table + t * 3 + 2) - begun + row[:, None]
@@ -175,13 +171,9 @@ def _backward(
     DEPTH: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr, GIVEN: tl.constexpr,
     ENDS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    block = (tl.program_id(0) // tiles).to(tl.int64)
-    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
-    slot = (block * width + row)[:, None]
-    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
-    end = end_of(sizes + block * width, reach, row, width, last)
     for back in range(first, end):
         t = first + end - 1 - back
         there, token = tokens_of(table, t, block, row)

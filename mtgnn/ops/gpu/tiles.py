@@ -26,10 +26,16 @@ def columns_of(size: int) -> int:
 
 
 @triton.jit
-def end_of(longest, reach, row, width, last):
-    """One more than the last step of a program: its block has no more, or all are narrower."""
+def slots_of(sizes, reach, last, width, tiles, ROWS: tl.constexpr):
+    """Of a program its block and its rows there ``[ROWS]``; their slots and how long these are,
+    ``[ROWS, 1]``; and one more than its last step: its block has no more, or all are narrower."""
+    block = (tl.program_id(0) // tiles).to(tl.int64)
+    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
+    slot = (block * width + row)[:, None]
+    length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
     wide = tl.max(tl.load(reach + row, mask=row < width, other=0), 0)
-    return tl.minimum(last, tl.minimum(tl.load(longest), wide))
+    end = tl.minimum(last, tl.minimum(tl.load(sizes + block * width), wide))
+    return block, row, slot, length, end
 
 
 @triton.jit
