@@ -18,9 +18,10 @@ from torch import Tensor
 from . import gpu, native
 from .edges import EdgesRunning
 from .gate import Gated
-from .gpu.steps import LARGEST, TritonBoxSteps, TritonSteps
+from .gpu.steps import LARGEST, TritonBoxSteps, TritonPairSteps, TritonSteps
 from .layout import Chunk, Layout
 from .mailbox import MailboxRunning
+from .pairs import PairsRunning
 from .ran import note
 from .recurrence import NodeWeights
 from .room import Room
@@ -148,14 +149,16 @@ def _steps(
     running: Running | None,
     low: torch.dtype,
 ) -> Steps:
-    """The loop over words: in C++, where that is there; in Triton, where nobody hears those that
-    run beside it."""
+    """The loop over words: in C++, where that is there; in Triton, but for sparse edges between
+    those that run side by side, and for gates."""
     kind: type[Steps] = native.NativeSteps if _in_native(states.h) else Steps
     if gpu.serves(states.h) and states.h.size(1) <= LARGEST:
         if running is None:
             kind = TritonSteps
         elif isinstance(running, EdgesRunning | MailboxRunning):
             kind = TritonBoxSteps
+        elif isinstance(running, PairsRunning) and running.rows <= gpu.programs_at_once(states.h):
+            kind = TritonPairSteps
     return kind(layout, states, received, running, low)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from . import score
 from .layout import Chunk, Layout
 from .mutual import MutualRunning, MutualTalk
+from .queries import add_query
 from .talk import Running
 
 
@@ -42,6 +43,23 @@ class Pairs(MutualTalk):
         """See :class:`Talk`."""
         by_receiver = alpha.flatten(1, 2).movedim(0, 2)  # [W·R, R, P]
         return by_receiver.index_select(0, layout.blocks_last)
+
+
+class PairBack(NamedTuple):
+    """What a loop that runs many steps by itself reads on its way back, and where it leaves
+    gradients.
+
+    Attributes:
+        sent: ``[R, columns, C]``, gradients of messages.
+        scores: ``[P, columns, R, R]``, of scores, or of fixed weights.
+        spoken: ``[R, columns, 2·P·A]``, queries and keys; ``None`` for fixed weights.
+        d_spoken: Alike, their gradients.
+    """
+
+    sent: Tensor
+    scores: Tensor
+    spoken: Tensor | None
+    d_spoken: Tensor | None
 
 
 class PairsRunning(MutualRunning):
@@ -123,6 +141,33 @@ class PairsRunning(MutualRunning):
         out = states.new_empty(chunk.columns[-1], self.rows, self.heads * states.size(2))
         self._receive(rows, states.transpose(0, 1), out)
         return out.transpose(0, 1)
+
+    def spoken(self, chunk: Chunk, states: Tensor) -> Tensor | None:
+        """Queries and keys ``[R, columns, 2·P·A]`` of a chunk, whose tokens started from
+        ``states``."""
+        if self.pair is None or self.word is None:
+            return None
+        both = states @ self.pair
+        both[..., : self.word.size(1)] += self.word[self._words_of(chunk)]
+        return both
+
+    def close(self, chunk: Chunk, states: Tensor, back: PairBack) -> None:
+        """What is left to do of a chunk that a loop by itself went back through."""
+        d_pair, d_word, _, d_fixed = self.grads
+        if back.d_spoken is None or d_pair is None or d_word is None:
+            assert d_fixed is not None
+            d_fixed += back.scores.sum(1)
+            return
+        add_query(d_pair.unsqueeze(0), states, back.d_spoken)
+        d_query = back.d_spoken[..., : d_word.size(1)]
+        own = d_word.size(0) == self.layout.num_tokens
+        d_word[self._words_of(chunk)] = d_query if own else d_query.sum(0)
+
+    def _words_of(self, chunk: Chunk) -> Tensor | slice:
+        """The rows of ``word`` for a chunk, see :meth:`_words`."""
+        assert self.word is not None
+        own = self.word.size(0) == self.layout.num_tokens
+        return chunk.token if own else self._rows_of(chunk)
 
     def of_chunk(self, chunk: Chunk, values: Tensor) -> Tensor:
         """See :class:`Running`."""

@@ -167,14 +167,20 @@ class Steps:
                 self.running.backward(t, h_before, d_message, carry)
             self.carry = carry
 
-    def heard_by(self, chunk: Chunk) -> Tensor:
-        """``[G, columns, H + C]``, the states that a chunk's tokens started from, and messages;
-        others of the block where it has no token. The chunk is the last that went back."""
+    def started(self, chunk: Chunk) -> Tensor:
+        """``[G, columns, H]``, the states that a chunk's tokens started from; others of the block
+        where it has no token."""
         layout = self.layout
         states = self.states.hs[layout.before[chunk.token]]
         if chunk.first == 0:
             shape = layout.num_blocks, layout.width, self.size
             states[:, : layout.width] = self.states.h.view(shape)
+        return states
+
+    def heard_by(self, chunk: Chunk) -> Tensor:
+        """``[G, columns, H + C]``, these states and messages. The chunk is the last that went
+        back."""
+        states = self.started(chunk)
         if self.running is None:
             return states
         return torch.cat([states, self.running.messages(chunk, states)], 2)

@@ -174,7 +174,7 @@ def test_scores_far_apart_do_not_overflow() -> None:
 LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "mutual": lambda **o: CompleteGraphLSTM(E, H, TASKS, "mutual", **o),
     "mutual heads": lambda **o: GraphLSTM(E, H, SMALL, heads=2, score_channels=3, **o),
-    # Without a gate these run many steps a launch, see test_triton_boxes.py.
+    # Without a gate these run many steps a launch, see test_triton_many_steps.py.
     "read": lambda **o: CompleteGraphLSTM(E, H, TASKS, fusion="gated", **o),
     "cascade": lambda **o: GraphLSTM(E, H, CHAIN, "cascade", heads=2, fusion="gated", **o),
     "star": lambda **o: StarGraphLSTM(E, H, TASKS, fusion="gated", **o),

@@ -20,14 +20,15 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from mtgnn.nn import CompleteGraphLSTM, StarGraphLSTM
 from mtgnn.ops import gpu
-from mtgnn.ops.gpu import additive, cell, launch, lstm, program
+from mtgnn.ops.gpu import additive, cell, launch, lstm, pair_launch, program
 from mtgnn.ops.layout import Layout
 
 TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16"}
-TYPES |= {torch.bool: "*i1", torch.int64: "*i64"}
+TYPES |= {torch.bool: "*i1", torch.int32: "*i32", torch.int64: "*i64"}
 
 def compile_only(kernel, grid, like, *values, **options):
     options["WIDE"], warps = launch.wide(like), options.pop("num_warps", 4)
+    waits = options.pop("launch_cooperative_grid", False)
     signature = {
         name: TYPES[value.dtype] if isinstance(value, torch.Tensor) else "i32"
         for name, value in zip(kernel.arg_names, values)
@@ -39,11 +40,14 @@ def compile_only(kernel, grid, like, *values, **options):
     attrs = {(i,): [["tt.divisibility", 16]] for i in pointers}
     source = ASTSource(kernel, signature, constexprs=options, attrs=attrs)
     target, chosen = GPUTarget("cuda", 90, 32), {"num_warps": warps}
+    if waits:
+        chosen["launch_cooperative_grid"] = True
     binary = triton.compile(source, target=target, options=chosen)
     assert binary.asm["cubin"] and binary.metadata.shared < 99 * 1024
+    assert ("atom.global.gpu.acq_rel" in binary.asm["ptx"]) == waits
     print(kernel.__module__.rpartition(".")[2] + kernel.__name__)
 
-additive.launch = cell.launch = lstm.launch = program.launch = compile_only
+additive.launch = cell.launch = lstm.launch = pair_launch.launch = program.launch = compile_only
 for dtype in (torch.float32, torch.float64, torch.bfloat16):
     new = lambda *shape: torch.zeros(shape, dtype=dtype)
     c = new(2, 3, 7)
@@ -73,6 +77,10 @@ for layer in (
     CompleteGraphLSTM(3, 100, 3, **loud).double(),
     StarGraphLSTM(3, 100, 3, score="dot", score_owner="receiver").bfloat16(),
     CompleteGraphLSTM(3, 9, 3, score="static"),
+    CompleteGraphLSTM(3, 100, 3, "mutual", **loud),
+    CompleteGraphLSTM(3, 100, 3, "mutual", **loud).double(),
+    CompleteGraphLSTM(3, 100, 3, "mutual", score="dot").bfloat16(),
+    CompleteGraphLSTM(3, 9, 3, "mutual", score="static"),
 ):
     x = torch.randn(2, 4, 3, dtype=next(layer.parameters()).dtype)
     out, end, weights = layer(x, None, torch.tensor([0, 1]), return_attention_weights=True)
@@ -94,6 +102,6 @@ def test_kernels_compile_in_every_type(tmp_path: Path) -> None:
     steps = 2 * ["lstm_forward"] + 2 * ["lstm_backward"]
     cells = ["cell_forward", "cell_backward"]
     every = [*cells, *steps, *scores, *scores]
-    boxes = ["boxesforward", "boxesbackward"]
+    boxes, pairs = ["boxesforward", "boxesbackward"], ["pairsforward", "pairsbackward"]
     small = every[:2] + steps + every[2:]  # in float32 there are small states, too
-    assert done.stdout.split() == small + 2 * every + 4 * boxes
+    assert done.stdout.split() == small + 2 * every + 4 * boxes + 4 * pairs

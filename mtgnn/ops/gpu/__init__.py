@@ -103,8 +103,10 @@ def _kernel(module: str, name: str) -> Callable[..., Any]:
     return call
 
 
-# Many steps a launch, see lstm.py and boxes.py.
+# Many steps a launch, see lstm.py, boxes.py and pairs.py.
 box_program = _kernel("program", "Program")
+pair_program = _kernel("pair_launch", "PairProgram")
+programs_at_once = _kernel("pair_launch", "programs_at_once")
 lstm_forward, lstm_backward = _kernel("lstm", "forward"), _kernel("lstm", "backward")
 # Called like the functions of pointwise.py and score.py that choose between them and torch.
 cell_forward, cell_backward = _kernel("cell", "forward"), _kernel("cell", "backward")

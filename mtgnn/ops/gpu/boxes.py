@@ -49,7 +49,7 @@ def forward(
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
     EACH: tl.constexpr = ASKED // HEADS
-    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
     if OWNED:
         query, att = query + block * SIZE * ASKED, att + block * ASKED
@@ -65,8 +65,8 @@ def forward(
         real = there & (length > t)
         if ASKS:
             ask(
-                word + token * ASKED, states, there, query, asked + slot * ASKED, ASKED, SIZE,
-                COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
+                word + token * ASKED, states, there, query, ASKED, asked + slot * ASKED, ASKED,
+                SIZE, True, ROWS, COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
             )  # fmt: skip
             tl.debug_barrier()  # here as below: what follows reads what other threads have written
         read, own, masked, weighed, _ = _boxes(
@@ -83,16 +83,16 @@ def forward(
             else:
                 weigh(
                     asked + slot * ASKED + p * EACH, att + p * EACH,
-                    keys + own * senders * ASKED + p * EACH, mask + masked * senders, read,
-                    reach_of_box, scratch + slot * senders, weights, ASKED, EACH, HEADS, ASKS,
-                    ADDITIVE, ROWS, PLACES, CHANNELS, WIDE,
+                    keys + own * senders * ASKED + p * EACH, ASKED, mask + masked * senders, read,
+                    reach_of_box, scratch + slot * senders, weights, HEADS, EACH, ASKS, ADDITIVE,
+                    ROWS, PLACES, CHANNELS, WIDE,
                 )  # fmt: skip
             tl.debug_barrier()
             receive(
-                values + own * senders * SIZE, mask + masked * senders, read, there, reach_of_box,
-                weights, keep_alpha + weighed * senders * HEADS + p,
+                values + own * senders * SIZE, SIZE, mask + masked * senders, read, there,
+                reach_of_box, weights, HEADS, keep_alpha + weighed * senders * HEADS + p,
                 keep_message + token * HEARD + p * SIZE, message + token * HEARD + p * SIZE, SIZE,
-                HEADS, THINS, DROPS, ROWS, PLACES, CHANNELS, WIDE,
+                THINS, DROPS, ROWS, PLACES, CHANNELS, WIDE,
             )  # fmt: skip
             tl.debug_barrier()
         if not LEARNS:  # a filler goes on from a sequence that is over
@@ -123,7 +123,7 @@ def backward(
     HEARD: tl.constexpr = HEADS * SIZE
     BOTH: tl.constexpr = SIZE + HEARD
     EACH: tl.constexpr = ASKED // HEADS
-    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
     matrix = joined + block * 4 * SIZE * BOTH
     d_att += tl.program_id(0) * ASKED
@@ -170,8 +170,8 @@ def backward(
             tl.store(sent + fresh * HEARD + e[None, :], total, mask=here)
         if ASKS:
             ask(
-                word + token * ASKED, states, there, query, asked + slot * ASKED, ASKED, SIZE,
-                COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
+                word + token * ASKED, states, there, query, ASKED, asked + slot * ASKED, ASKED,
+                SIZE, True, ROWS, COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
             )  # fmt: skip
         if ASKS or FIXED:
             tl.debug_barrier()
@@ -179,25 +179,27 @@ def backward(
                 weights, lines = alpha + weighed * senders * HEADS + p, scratch + slot * senders
                 heard = mask + masked * senders
                 mean = weights_backward(
-                    sent + fresh * HEARD + p * SIZE, values + own * senders * SIZE, heard, read,
-                    reach_of_box, weights, keep_alpha + weighed * senders * HEADS + p,
-                    given_alpha + weighed * senders * HEADS + p, lines, SIZE, HEADS, THINS, SHOWN,
-                    ROWS, PLACES, CHANNELS, WIDE,
+                    sent + fresh * HEARD + p * SIZE, values + own * senders * SIZE, SIZE, heard,
+                    read, reach_of_box, weights, HEADS,
+                    keep_alpha + weighed * senders * HEADS + p,
+                    given_alpha + weighed * senders * HEADS + p, lines, SIZE, THINS, SHOWN, ROWS,
+                    PLACES, CHANNELS, WIDE,
                 )  # fmt: skip
                 tl.debug_barrier()
                 if LEFT:
                     store_scores(
-                        lines, weights, mean, heard, read, reach_of_box,
-                        d_scores + fresh * senders * HEADS + p, HEADS, FIXED, PLACES, WIDE,
+                        lines, weights, HEADS, mean, heard, read, reach_of_box,
+                        d_scores + fresh * senders * HEADS + p, FIXED, PLACES, WIDE,
                     )  # fmt: skip
                 if ASKS:
                     asked_backward(
-                        lines, weights, mean, asked + slot * ASKED + p * EACH, att + p * EACH,
-                        keys + own * senders * ASKED + p * EACH, heard, read, there, reach_of_box,
-                        d_asked + column * ASKED + p * EACH, d_word + token * ASKED + p * EACH,
+                        lines, weights, HEADS, mean, asked + slot * ASKED + p * EACH,
+                        att + p * EACH, keys + own * senders * ASKED + p * EACH, ASKED, heard,
+                        read, there, reach_of_box, d_asked + column * ASKED + p * EACH,
+                        d_word + token * ASKED + p * EACH,
                         d_keys + own * senders * ASKED + p * EACH, d_att + p * EACH,
-                        queries + fresh * ASKED + p * EACH, ASKED, EACH,
-                        HEADS, ADDITIVE, BOXED, ROWS, PLACES, CHANNELS, WIDE,
+                        queries + fresh * ASKED + p * EACH, EACH, ADDITIVE, True, BOXED, ROWS,
+                        PLACES, CHANNELS, WIDE,
                     )  # fmt: skip
                 tl.debug_barrier()
         if ASKS:

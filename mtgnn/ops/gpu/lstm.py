@@ -141,7 +141,7 @@ def _forward(
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
     for t in range(first, end):
@@ -171,7 +171,7 @@ def _backward(
     DEPTH: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr, GIVEN: tl.constexpr,
     ENDS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    block, row, slot, length, end = slots_of(sizes, reach, last, width, tiles, ROWS)
+    block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     matrix = weight + block * 4 * SIZE * SIZE
     begun = tl.load(table + first * 3 + 2)
     for back in range(first, end):

@@ -10,6 +10,7 @@ from ..boxes import boxes_of
 from ..edges import EdgesRunning
 from ..layout import Chunk, Layout
 from ..mailbox import MailboxRunning
+from ..pairs import PairBack, PairsRunning
 from ..queries import add_query
 from ..room import Room
 from ..steps import Received, States, Steps
@@ -92,6 +93,54 @@ class TritonBoxSteps(TritonSteps):
         if self.heard.d_att is not None:
             parts = self.program.d_att.sum(1).view(-1, *self.heard.d_att.shape[1:])
             self.heard.d_att += parts if len(self.heard.d_att) > 1 else parts.sum(0)
+        return super().start()
+
+
+class TritonPairSteps(TritonSteps):
+    """The same where slots hear each other."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        states: States,
+        received: Received,
+        running: Running | None,
+        low: torch.dtype,
+    ) -> None:
+        super().__init__(layout, states, received, running, low)
+        assert isinstance(running, PairsRunning)
+        self.heard = running
+        self.program = gpu.pair_program(layout, states, running)
+
+    def forward(self, chunk: Chunk, projected: Tensor) -> None:
+        self.program.forward(chunk, projected, self.received)
+
+    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
+        super().resume(grad_hs, grad_end)
+        self.heard.grad_message = _contiguous(self.heard.grad_message)
+        self.heard.grad_alpha = _contiguous(self.heard.grad_alpha)
+        self.rooms = [Room(self.states.h) for _ in range(3)]
+
+    def backward(self, chunk: Chunk, dz: Tensor) -> None:
+        (nodes, columns), (sent, scores, d_spoken) = dz.shape[:2], self.rooms
+        spoken = self.heard.spoken(chunk, self.started(chunk))
+        self.back = PairBack(
+            sent.take(nodes, columns, self.heard.heads * self.size),
+            scores.take(self.heard.heads, columns, nodes, nodes),
+            spoken,
+            None if spoken is None else d_spoken.take(*spoken.shape),
+        )
+        self.chunk = chunk
+        self.program.backward(chunk, self.joined, self.back, self.grads, self.carry, self.dc, dz)
+
+    def close(self, states: Tensor) -> None:
+        self.heard.close(self.chunk, states, self.back)
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        if self.program.d_att is not None:
+            d_att = self.heard.grads[2]
+            assert d_att is not None
+            d_att += self.program.d_att.sum((0, 1)).view_as(d_att)
         return super().start()
 
 

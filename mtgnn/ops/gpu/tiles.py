@@ -26,11 +26,12 @@ def columns_of(size: int) -> int:
 
 
 @triton.jit
-def slots_of(sizes, reach, last, width, tiles, ROWS: tl.constexpr):
+def slots_of(sizes, reach, last, width, tile, tiles, ROWS: tl.constexpr):
     """Of a program its block and its rows there ``[ROWS]``; their slots and how long these are,
-    ``[ROWS, 1]``; and one more than its last step: its block has no more, or all are narrower."""
+    ``[ROWS, 1]``; and one more than its last step: its block has no more, or all are narrower. A
+    launch has ``tiles`` programs a block, for the rows from ``tile`` times ``ROWS`` on."""
     block = (tl.program_id(0) // tiles).to(tl.int64)
-    row = (tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
+    row = (tile + tl.program_id(0) % tiles) * ROWS + tl.arange(0, ROWS)
     slot = (block * width + row)[:, None]
     length = tl.load(sizes + slot, mask=(row < width)[:, None], other=0)
     wide = tl.max(tl.load(reach + row, mask=row < width, other=0), 0)

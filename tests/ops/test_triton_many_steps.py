@@ -1,6 +1,7 @@
-"""Many steps a launch: LSTMs that hear known states, beside the plain path.
+"""Many steps a launch: LSTMs that hear known states, or each other, beside the plain path.
 
-On a GPU as they are compiled there, else in Triton's interpreter (see ``conftest.py``).
+On a GPU as they are compiled there, else in Triton's interpreter (see ``conftest.py``), where those
+that hear each other have two launches a step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 from mtgnn.ops import fused, gpu, use_triton
 from mtgnn.ops.gpu import steps
-from mtgnn.ops.gpu.steps import LARGEST, TritonBoxSteps
+from mtgnn.ops.gpu.steps import LARGEST, TritonBoxSteps, TritonPairSteps
 from mtgnn.testing import randomise
 
 pytest.importorskip("triton", reason="Triton is not installed (extra triton)")
@@ -30,6 +31,10 @@ SOME = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0], [1, 0, 1, 1], [0, 1, 0, 0], [1,
 UNEVEN = TaskGraph.from_edges(
     [("a", "b"), ("a", "c"), ("b", "c"), ("shared", "d"), ("b", "d"), ("c", "d")], TASKS, ["shared"]
 )
+# b hears nobody, and nobody hears d; few nodes are dense all the same.
+APART = TaskGraph.from_edges([("a", "c"), ("c", "a"), ("b", "a"), ("b", "c")], TASKS)
+HUB = [edge for task in TASKS for edge in ((task, "hub"), ("hub", task))]
+HUB_AND_PAIR = TaskGraph.from_edges([*HUB, ("a", "b"), ("b", "a")], TASKS, ["hub"])
 TREE = TaskGraph.hierarchy({"c": ["a", "b"], "d": ["c"]})
 LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "edges": lambda size, **o: CompleteGraphLSTM(E, size, TASKS, **o),
@@ -38,6 +43,9 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "current": lambda size, **o: StarGraphLSTM(E, size, TASKS, "current", **o),
     "mailbox": lambda size, **o: StarGraphLSTM(E, size, TASKS, "all", **o),
     "past": lambda size, **o: StarGraphLSTM(E, size, TASKS, "past", **o),
+    "mutual": lambda size, **o: CompleteGraphLSTM(E, size, TASKS, "mutual", **o),
+    "mutual hub": lambda size, **o: GraphLSTM(E, size, HUB_AND_PAIR, "mutual", **o),
+    "apart": lambda size, **o: GraphLSTM(E, size, APART, "mutual", **o),
     "several": lambda size, **o: GraphLSTM(E, size, UNEVEN, "read", memory="past", **o),
 }
 DOT: dict[str, Any] = {"score": "dot", "heads": 2, "score_channels": 3}
@@ -54,13 +62,21 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("past", {"score_owner": "receiver", "bidirectional": True}),
     ("past", {"score": "uniform"}),
     ("several", DOT | {"score_owner": "receiver", "concat_messages": True}),
+    ("mutual", {}),
+    ("mutual", DOT | {"concat_messages": True, "num_layers": 2, "bidirectional": True}),
+    ("mutual", {"score": "uniform", "concat_messages": True}),
+    ("mutual hub", {"detach": True, "heads": 2, "score_channels": 3}),
+    ("mutual hub", {"detach": True, "score": "static", "heads": 2}),
+    ("apart", DOT),
+    ("apart", {"score": "static"}),
 ]
 
 
 @pytest.fixture
 def launches(record_launches: Callable[..., list[str]]) -> list[str]:
     """What was launched."""
-    return record_launches("box_program", "lstm_forward", "cell_forward", "additive_weights")
+    names = "box_program", "pair_program", "lstm_forward", "cell_forward", "additive_weights"
+    return record_launches(*names)
 
 
 def pair(name: str, size: int = 5, **options: Any) -> tuple[GraphLSTM, GraphLSTM]:
@@ -102,27 +118,30 @@ def test_equals_the_plain_path(name: str, options: dict[str, Any], launches: lis
     expected = results(plain, words())
     assert not launches
     assert_equal(results(fast, words()), expected)
-    assert set(launches) == {"box_program", "lstm_forward"}
+    alone = set() if name in ("mutual", "mutual hub") else {"lstm_forward"}
+    mutual = name in ("mutual", "mutual hub", "apart")
+    assert set(launches) == {"pair_program" if mutual else "box_program", *alone}
 
 
-@pytest.mark.parametrize("name", ["edges", "mailbox"])
+@pytest.mark.parametrize("name", ["edges", "mailbox", "mutual"])
 def test_a_sentence_for_some_tasks(name: str) -> None:
     plain, fast = pair(name)
     expected = results(plain, words(), task=SOME)
     assert_equal(results(fast, words(), task=SOME), expected)
 
 
-@pytest.mark.parametrize("name", ["uneven", "past"])
+@pytest.mark.parametrize("name", ["uneven", "past", "mutual"])
 def test_few_steps_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks, several launches in a chunk, and blocks that end in between."""
     plain, fast = pair(name)
     expected = results(plain, words())
-    monkeypatch.setattr(TritonBoxSteps, "columns", 7)
+    for kind in (TritonBoxSteps, TritonPairSteps):
+        monkeypatch.setattr(kind, "columns", 7)
     monkeypatch.setattr(steps, "TOKENS", 8)
     assert_equal(results(fast, words()), expected)
 
 
-@pytest.mark.parametrize(("name", "options"), [("edges", DOT), ("mailbox", {})])
+@pytest.mark.parametrize(("name", "options"), [("edges", DOT), ("mailbox", {}), ("mutual", {})])
 def test_more_than_a_program_has_at_once(name: str, options: dict[str, Any]) -> None:
     """More sequences, states, channels and places."""
     plain, fast = pair(name, size=33, **options | {"score_channels": 33})
@@ -132,7 +151,7 @@ def test_more_than_a_program_has_at_once(name: str, options: dict[str, Any]) -> 
     assert_equal(results(fast, *given), results(plain, *given))
 
 
-@pytest.mark.parametrize("name", ["edges", "past"])
+@pytest.mark.parametrize("name", ["edges", "past", "mutual"])
 def test_without_gradients_cells_of_one_step_are_kept(name: str) -> None:
     plain, fast = pair(name, concat_messages=True)
     with torch.no_grad():
@@ -140,7 +159,7 @@ def test_without_gradients_cells_of_one_step_are_kept(name: str) -> None:
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize(("name", "options"), [("edges", {}), ("mailbox", DOT)])
+@pytest.mark.parametrize(("name", "options"), [("edges", {}), ("mailbox", DOT), ("mutual", {})])
 def test_dropout(name: str, options: dict[str, Any]) -> None:
     """The same is dropped as on the fast path without Triton."""
     drop = {"message_dropout": 0.5, "attention_dropout": 0.3, "concat_messages": True}
@@ -156,7 +175,7 @@ def test_dropout(name: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
-@pytest.mark.parametrize("name", ["edges", "mailbox"])
+@pytest.mark.parametrize("name", ["edges", "mailbox", "mutual"])
 def test_other_types(name: str, dtype: torch.dtype, near: float) -> None:
     fast = pair(name, size=20)[1].to(dtype)
     found = results(fast, words().to(dtype))
@@ -169,7 +188,7 @@ def test_other_types(name: str, dtype: torch.dtype, near: float) -> None:
             assert (one.double() - other).norm() <= near * (other.norm() + 1)
 
 
-@pytest.mark.parametrize("name", ["edges", "mailbox"])
+@pytest.mark.parametrize("name", ["edges", "mailbox", "mutual"])
 def test_nan_stays_nan_in_its_own_sequence(name: str) -> None:
     _, fast = pair(name)
     x = words()
@@ -192,7 +211,7 @@ def test_what_goes_step_by_step(size: int, options: dict[str, Any], launches: li
     assert "cell_forward" in launches and "box_program" not in launches
 
 
-@pytest.mark.parametrize("name", ["edges", "mailbox"])
+@pytest.mark.parametrize("name", ["edges", "mailbox", "mutual"])
 def test_gradients_with_any_strides(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a sum have stride 0."""
     _, fast = pair(name, score="dot")
