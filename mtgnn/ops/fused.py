@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import gpu, native
 from .edges import EdgesRunning
-from .gate import Gated
+from .gate import Gated, GatedRunning
 from .gpu.steps import LARGEST, TritonBoxSteps, TritonPairSteps, TritonSteps
 from .layout import Chunk, Layout
 from .mailbox import MailboxRunning
@@ -150,14 +150,15 @@ def _steps(
     low: torch.dtype,
 ) -> Steps:
     """The loop over words: in C++, where that is there; in Triton, but for sparse edges between
-    those that run side by side, and for gates."""
+    those that run side by side."""
     kind: type[Steps] = native.NativeSteps if _in_native(states.h) else Steps
     if gpu.serves(states.h) and states.h.size(1) <= LARGEST:
-        if running is None:
+        heard = running.inner if isinstance(running, GatedRunning) else running
+        if heard is None:
             kind = TritonSteps
-        elif isinstance(running, EdgesRunning | MailboxRunning):
+        elif isinstance(heard, EdgesRunning | MailboxRunning):
             kind = TritonBoxSteps
-        elif isinstance(running, PairsRunning) and running.rows <= gpu.programs_at_once(states.h):
+        elif isinstance(heard, PairsRunning) and heard.rows <= gpu.programs_at_once(states.h):
             kind = TritonPairSteps
     return kind(layout, states, received, running, low)
 

@@ -83,6 +83,17 @@ class GatedRunning(Running):
         d_h += d_both[..., : h.size(2)]
         self.inner.backward(t, h, d_message * opened + d_both[..., h.size(2) :], d_h)
 
+    def add_products(self, states: Tensor, message: Tensor, d_opened: Tensor) -> None:
+        """Add to the gradients of weights and biases what many steps have.
+
+        Args:
+            states: ``[G, n, H]``, the states that they started from.
+            message: ``[G, n, C]``, what was received.
+            d_opened: ``[G, n, C]``, gradients of the gates before their function.
+        """
+        self.d_bias += d_opened.sum(1)
+        self.d_gate.baddbmm_(d_opened.mT, torch.cat([states, message], 2))
+
     def gradients(self) -> tuple[Tensor | None, ...]:
         return self.d_gate, self.d_bias, *self.inner.gradients()
 

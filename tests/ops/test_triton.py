@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
-from mtgnn.ops import gpu, kernels_ran, pointwise, score, use_triton
+from mtgnn.ops import fused, gpu, kernels_ran, pointwise, score, use_triton
 from mtgnn.ops.room import Room
 from mtgnn.testing import assert_heard, random_batch, randomise
 
@@ -31,6 +31,12 @@ KERNELS = ("cell_forward", "cell_backward", "additive_weights", "additive_backwa
 def calls(record_launches: Callable[..., list[str]]) -> list[str]:
     """The kernels that ran."""
     return record_launches(*KERNELS)
+
+
+@pytest.fixture
+def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers go step by step, as those with large states do; see test_triton_many_steps.py."""
+    monkeypatch.setattr(fused, "LARGEST", 0)
 
 
 def drawn(*shape: int, dtype: torch.dtype = torch.float64, scale: float = 2) -> Tensor:
@@ -174,12 +180,11 @@ def test_scores_far_apart_do_not_overflow() -> None:
 LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "mutual": lambda **o: CompleteGraphLSTM(E, H, TASKS, "mutual", **o),
     "mutual heads": lambda **o: GraphLSTM(E, H, SMALL, heads=2, score_channels=3, **o),
-    # Without a gate these run many steps a launch, see test_triton_many_steps.py.
-    "read": lambda **o: CompleteGraphLSTM(E, H, TASKS, fusion="gated", **o),
+    "read": lambda **o: CompleteGraphLSTM(E, H, TASKS, **o),
     "cascade": lambda **o: GraphLSTM(E, H, CHAIN, "cascade", heads=2, fusion="gated", **o),
-    "star": lambda **o: StarGraphLSTM(E, H, TASKS, fusion="gated", **o),
-    "star past": lambda **o: StarGraphLSTM(E, H, TASKS, "past", heads=2, fusion="gated", **o),
-    "star dot": lambda **o: StarGraphLSTM(E, H, TASKS, score="dot", fusion="gated", **o),
+    "star": lambda **o: StarGraphLSTM(E, H, TASKS, **o),
+    "star past": lambda **o: StarGraphLSTM(E, H, TASKS, "past", heads=2, **o),
+    "star dot": lambda **o: StarGraphLSTM(E, H, TASKS, score="dot", **o),
 }
 
 
@@ -195,6 +200,7 @@ def run(layer: nn.Module) -> list[Tensor]:
     return [*values, x.grad, *(p.grad for p in layer.parameters() if p.grad is not None)]
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_equal_the_plain_path(name: str, calls: list[str]) -> None:
     plain = randomise(LAYERS[name](kernel="reference"))
@@ -208,6 +214,7 @@ def test_layers_equal_the_plain_path(name: str, calls: list[str]) -> None:
     assert set(calls) == wanted
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.skipif(DEVICE.type != "cpu", reason="the loops in C++ are for CPUs")
 def test_they_go_before_the_loops_in_cpp(
     use_native: Callable[[bool], None], calls: list[str]
@@ -219,9 +226,10 @@ def test_they_go_before_the_loops_in_cpp(
         with use_triton(on), kernels_ran() as ran:
             run(layer)
         assert set(calls) == (set(KERNELS) if on else set())
-        assert ran[-1] == ("fused gated" if on else "native gated")
+        assert ran[-1] == ("fused mailbox" if on else "native mailbox")
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize("name", ["mutual", "star"])
 def test_nan_stays_nan(name: str) -> None:
     layer = randomise(LAYERS[name]()).to(DEVICE)
@@ -272,6 +280,7 @@ def test_wanting_them_where_they_cannot_run_is_an_error(monkeypatch: pytest.Monk
         gpu._there.cache_clear()
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="needs a GPU")
 @pytest.mark.parametrize("name", LAYERS)
 def test_nothing_waits_for_the_gpu(name: str) -> None:

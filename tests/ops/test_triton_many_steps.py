@@ -16,7 +16,7 @@ from torch import Tensor
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 from mtgnn.ops import fused, gpu, use_triton
-from mtgnn.ops.gpu import steps
+from mtgnn.ops.gpu import pair_launch, steps
 from mtgnn.ops.gpu.steps import LARGEST, TritonBoxSteps, TritonPairSteps
 from mtgnn.testing import randomise
 
@@ -48,6 +48,7 @@ LAYERS: dict[str, Callable[..., GraphLSTM]] = {
     "apart": lambda size, **o: GraphLSTM(E, size, APART, "mutual", **o),
     "several": lambda size, **o: GraphLSTM(E, size, UNEVEN, "read", memory="past", **o),
 }
+GATED = {"fusion": "gated"}
 DOT: dict[str, Any] = {"score": "dot", "heads": 2, "score_channels": 3}
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("edges", {}),
@@ -68,6 +69,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("mutual hub", {"detach": True, "heads": 2, "score_channels": 3}),
     ("mutual hub", {"detach": True, "score": "static", "heads": 2}),
     ("apart", DOT),
+    ("apart", {"fusion": "gated", "heads": 2, "score_channels": 3, "concat_messages": True}),
+    ("uneven", DOT | {"fusion": "gated", "concat_messages": True}),
+    ("cascade", {"fusion": "gated", "score": "static"}),
+    ("mailbox", {"fusion": "gated", "bidirectional": True}),
     ("apart", {"score": "static"}),
 ]
 
@@ -159,7 +164,9 @@ def test_without_gradients_cells_of_one_step_are_kept(name: str) -> None:
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize(("name", "options"), [("edges", {}), ("mailbox", DOT), ("mutual", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("edges", {}), ("mailbox", DOT), ("mutual", {}), ("mutual", GATED)]
+)
 def test_dropout(name: str, options: dict[str, Any]) -> None:
     """The same is dropped as on the fast path without Triton."""
     drop = {"message_dropout": 0.5, "attention_dropout": 0.3, "concat_messages": True}
@@ -202,13 +209,35 @@ def test_nan_stays_nan_in_its_own_sequence(name: str) -> None:
         assert grads and all(grad.isfinite().all() for grad in grads)
 
 
-@pytest.mark.parametrize(
-    ("size", "options"), [(LARGEST + 1, {}), (5, {"fusion": "gated"})], ids=["large", "gated"]
-)
-def test_what_goes_step_by_step(size: int, options: dict[str, Any], launches: list[str]) -> None:
-    layer = LAYERS["edges"](size, **options).to(DEVICE)
-    layer(words().float(), LENGTHS, TASK)
-    assert "cell_forward" in launches and "box_program" not in launches
+SPARSE = TaskGraph.star(TASKS)
+
+
+def test_what_goes_step_by_step(launches: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large states, sparse edges side by side, and more nodes than can wait for each other."""
+    layers = LAYERS["edges"](LARGEST + 1), GraphLSTM(E, 5, SPARSE, "mutual"), LAYERS["mutual"](5)
+    monkeypatch.setattr(gpu, "programs_at_once", lambda like: len(TASKS) - 1)
+    for layer in layers:
+        layer.to(DEVICE)(words().float(), LENGTHS, TASK)
+        assert set(launches) == {"cell_forward", "additive_weights"} - (
+            {"additive_weights"} if layer.graph is SPARSE else set()
+        )
+        launches.clear()
+
+
+def test_sequences_whose_programs_do_not_fit_have_launches_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, fast = pair("mutual")
+    x, lengths = words(20), torch.arange(20) % 6 + 1
+    expected = results(plain, x, lengths, torch.zeros(20, dtype=torch.long))
+    monkeypatch.setattr(pair_launch, "programs_at_once", lambda like: len(TASKS))
+    grids: list[Any] = []
+    launch = pair_launch.launch
+    monkeypatch.setattr(
+        pair_launch, "launch", lambda *a, **o: (grids.append(a[1]), launch(*a, **o))
+    )
+    assert_equal(results(fast, x, lengths, torch.zeros(20, dtype=torch.long)), expected)
+    assert set(grids) == {(len(TASKS),)}
 
 
 @pytest.mark.parametrize("name", ["edges", "mailbox", "mutual"])
@@ -245,17 +274,23 @@ def test_nothing_waits_for_the_gpu(name: str) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_wrong_sizes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, fast = pair("edges")
+@pytest.mark.parametrize(
+    ("name", "kind", "spans"), [("edges", "box_program", True), ("mutual", "pair_program", False)]
+)
+def test_wrong_sizes_are_refused(
+    name: str, kind: str, spans: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, fast = pair(name)
     made: list[Any] = []
-    build = gpu.box_program
-    monkeypatch.setattr(gpu, "box_program", lambda *a: made.append((build(*a), *a)) or made[-1][0])
+    build = getattr(gpu, kind)
+    monkeypatch.setattr(gpu, kind, lambda *a: made.append((build(*a), *a)) or made[-1][0])
     fast(words(), LENGTHS, TASK)
     program, layout = made[0][:2]
     chunk = layout.chunks(TritonBoxSteps.columns)[0]
     columns = torch.zeros(layout.num_blocks, chunk.columns[-1] + 1, 20).double().to(DEVICE)
+    which = [chunk, *([(chunk.first, chunk.last)] if spans else [])]
     with pytest.raises(ValueError, match="projected: expected sizes"):
-        program.forward(chunk, (chunk.first, chunk.last), columns, None)
+        program.forward(*which, columns, None)
+    unread = [None] * (2 if spans else 1)  # gradients of queries and gates, or of gates alone
     with pytest.raises(ValueError, match="dz: expected sizes"):
-        rest = (None, None), columns, columns
-        program.backward(chunk, (chunk.first, chunk.last), None, None, *rest, columns, None)
+        program.backward(*which, None, None, (None, None), columns, columns, columns, *unread)

@@ -17,6 +17,7 @@ from .attend import (
     weigh,
     weights_backward,
 )
+from .gate import gate_backward, open_gate
 from .tiles import cell, cell_backward, product, slots_of, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
@@ -37,17 +38,19 @@ def _boxes(box, slot, token, t, times, first_token, there, real, BOXED: tl.const
 
 @triton.jit(do_not_specialize=_CHANGES)
 def forward(
-    projected, weight, hearing, h, c, hs, cs, gates, message, keep_message,
+    projected, weight, hearing, h, c, hs, cs, gates, message, keep_message, received, opened,
+    gate, bias,
     values, keys, query, word, att, mask, fixed, box, alpha, keep_alpha, asked, scratch,
     table, sizes, reach, first, last, origin, columns, width, tiles, senders, times, past,
     first_token,
     SIZE: tl.constexpr, HEADS: tl.constexpr, ASKED: tl.constexpr, ASKS: tl.constexpr,
     ADDITIVE: tl.constexpr, FIXED: tl.constexpr, BOXED: tl.constexpr, OWNED: tl.constexpr,
-    THINS: tl.constexpr, DROPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
-    FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
+    THINS: tl.constexpr, DROPS: tl.constexpr, GATED: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
+    PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
+    BOTH: tl.constexpr = SIZE + HEARD
     EACH: tl.constexpr = ASKED // HEADS
     block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
@@ -91,8 +94,16 @@ def forward(
             receive(
                 values + own * senders * SIZE, SIZE, mask + masked * senders, read, there,
                 reach_of_box, weights, HEADS, keep_alpha + weighed * senders * HEADS + p,
-                keep_message + token * HEARD + p * SIZE, message + token * HEARD + p * SIZE, SIZE,
-                THINS, DROPS, ROWS, PLACES, CHANNELS, WIDE,
+                keep_message + token * HEARD + p * SIZE, received + token * HEARD + p * SIZE, SIZE,
+                THINS, DROPS and not GATED, ROWS, PLACES, CHANNELS, WIDE,
+            )  # fmt: skip
+            tl.debug_barrier()
+        if GATED:
+            open_gate(
+                states, received + token * HEARD, there, gate + block * HEARD * BOTH,
+                bias + block * HEARD, opened + token * HEARD, keep_message + token * HEARD,
+                message + token * HEARD, SIZE, HEARD, DROPS, COLUMNS, DEPTH, PRECISION, FACTOR,
+                WIDE,
             )  # fmt: skip
             tl.debug_barrier()
         if not LEARNS:  # a filler goes on from a sequence that is over
@@ -108,17 +119,18 @@ def forward(
 
 @triton.jit(do_not_specialize=_CHANGES)
 def backward(
-    joined, h, c, hs, cs, gates, grad_hs, grad_end, carry, dc, dz, keep_message, given_message,
-    given_alpha, sent, d_keys, d_scores, queries, d_word, d_asked, d_att,
+    joined, h, c, hs, cs, gates, grad_hs, grad_end, carry, dc, dz, keep_message, received,
+    opened, gate, d_opened, given_message, given_alpha, sent, d_keys, d_scores, queries, d_word,
+    d_asked, d_att,
     values, keys, query, word, att, mask, fixed, box, alpha, keep_alpha, asked, scratch,
     table, sizes, reach, first, last, origin, columns, width, tiles, senders, times, past,
     first_token,
     SIZE: tl.constexpr, HEADS: tl.constexpr, ASKED: tl.constexpr, ASKS: tl.constexpr,
     ADDITIVE: tl.constexpr, FIXED: tl.constexpr, BOXED: tl.constexpr, OWNED: tl.constexpr,
-    THINS: tl.constexpr, DROPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
-    FACTOR: tl.constexpr, GIVEN: tl.constexpr, ENDS: tl.constexpr, LEFT: tl.constexpr,
-    SAID: tl.constexpr, SHOWN: tl.constexpr, WIDE: tl.constexpr,
+    THINS: tl.constexpr, DROPS: tl.constexpr, GATED: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
+    PRECISION: tl.constexpr, FACTOR: tl.constexpr, GIVEN: tl.constexpr, ENDS: tl.constexpr,
+    LEFT: tl.constexpr, SAID: tl.constexpr, SHOWN: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
     BOTH: tl.constexpr = SIZE + HEARD
@@ -168,6 +180,13 @@ def backward(
             if DROPS:
                 total *= tl.load(keep_message + place, mask=here, other=0.0).to(WIDE)
             tl.store(sent + fresh * HEARD + e[None, :], total, mask=here)
+        if GATED:
+            tl.debug_barrier()
+            gate_backward(
+                sent + fresh * HEARD, received + token * HEARD, opened + token * HEARD, read, there,
+                gate + block * HEARD * BOTH, d_opened + column * HEARD, carry + slot * SIZE, SIZE,
+                HEARD, COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
+            )  # fmt: skip
         if ASKS:
             ask(
                 word + token * ASKED, states, there, query, ASKED, asked + slot * ASKED, ASKED,

@@ -7,11 +7,13 @@ import torch
 import triton
 from torch import Tensor
 
+from ..gate import GatedRunning
 from ..layout import Chunk, Layout
 from ..pairs import PairBack, PairsRunning
 from ..steps import Received, States
 from . import pairs
 from .attend import CHANNELS, PLACES
+from .gate_launch import Gate
 from .launch import check, check_contiguous, factor, interpreted, launch, precision, wide_type
 from .tiles import DEPTH, ROWS, WARPS, columns_of
 
@@ -31,9 +33,13 @@ class PairProgram:
         layout: The slots.
         states: Where results go, or where they are.
         running: The communication, prepared or resumed.
+        gated: The gate before it, or ``None``.
     """
 
-    def __init__(self, layout: Layout, states: States, running: PairsRunning) -> None:
+    def __init__(
+        self, layout: Layout, states: States, running: PairsRunning, gated: GatedRunning | None
+    ) -> None:
+        self.gate = Gate(running, gated)
         self.layout, self.states, self.running = layout, states, running
         self.like, self.tiles = states.h, triton.cdiv(layout.width, ROWS)
         self.asked = running.heads if running.pair is None else running.pair.size(1) // 2
@@ -62,8 +68,8 @@ class PairProgram:
         self._check(chunk, "projected", projected)
         states, running = self.states, self.running
         tensors = (
-            projected, *received, *states, running.message, running.keep_message, self.pair,
-            self.word, self.att, self.mask, self.fixed, running.alpha, running.keep_alpha,
+            projected, *received, *states, *self.gate.forward(), self.pair, self.word,
+            self.att, self.mask, self.fixed, running.alpha, running.keep_alpha,
             self.spoken, self.scratch,
         )  # fmt: skip
         self._launch(
@@ -75,6 +81,7 @@ class PairProgram:
     def backward(
         self, chunk: Chunk, joined: Tensor, back: PairBack,
         grads: tuple[Tensor | None, Tensor | None], carry: Tensor, dc: Tensor, dz: Tensor,
+        d_opened: Tensor | None,
     ) -> None:  # fmt: skip
         """Back through the steps of a chunk; those after it are done.
 
@@ -86,11 +93,12 @@ class PairProgram:
             carry: ``[R, width, H]``, what comes back to the states; changed in place.
             dc: Alike, to the cells.
             dz: ``[R, columns, 4H]``, where gradients of the gates go.
+            d_opened: ``[R, columns, C]``, where those of fusion gates go, or ``None``.
         """
         self._check(chunk, "dz", dz)
-        running, given = self.running, self.running.grad_message
+        running, given = self.running, self.gate.said.grad_message
         tensors = (
-            joined, *self.states, *grads, carry, dc, dz, running.keep_message, given,
+            joined, *self.states, *grads, carry, dc, dz, *self.gate.backward(d_opened), given,
             running.grad_alpha, *back, self.d_att, self.pair, self.att, self.mask, self.hears,
             self.learns, running.alpha, running.keep_alpha, self.scratch,
         )  # fmt: skip
@@ -120,8 +128,8 @@ class PairProgram:
                     layout.width, tile, tiles, *every,
                     SIZE=size, HEADS=running.heads, ASKED=self.asked,
                     ASKS=running.pair is not None, ADDITIVE=running.att is not None,
-                    THINS=running.keep_alpha is not None, DROPS=running.keep_message is not None,
-                    PART=part, ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH,
+                    THINS=running.keep_alpha is not None, **self.gate.options(), PART=part,
+                    ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH,
                     PLACES=min(PLACES, triton.next_power_of_2(nodes)), CHANNELS=CHANNELS,
                     PRECISION=precision(self.like), FACTOR=factor(self.like), num_warps=WARPS,
                     **options, **({} if interpreted() else {"launch_cooperative_grid": True}),

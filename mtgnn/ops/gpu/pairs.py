@@ -16,15 +16,13 @@ from .attend import (
     ask,
     asked_backward,
     copy_weights,
-    heard_in,
-    of_box,
-    of_row,
     receive,
     store_scores,
     weigh,
     weights_backward,
 )
-from .launch import sigmoid
+from .gate import gate_backward, open_gate
+from .senders import heard_back, keys_back
 from .tiles import cell, cell_backward, product, slots_of, tokens_of
 from .wait import wait
 
@@ -46,16 +44,18 @@ def _before(table, t, block, row, slot, h, hs, width, SIZE: tl.constexpr):
 
 @triton.jit(do_not_specialize=_CHANGES)
 def forward(
-    projected, weight, hearing, h, c, hs, cs, gates, message, keep_message,
+    projected, weight, hearing, h, c, hs, cs, gates, message, keep_message, received, opened,
+    gate, bias,
     pair, word, att, mask, fixed, alpha, keep_alpha, spoken, scratch, arrived,
     table, sizes, reach, first, last, origin, columns, width, tile, tiles, nodes, total,
     SIZE: tl.constexpr, HEADS: tl.constexpr, ASKED: tl.constexpr, ASKS: tl.constexpr,
     ADDITIVE: tl.constexpr, OWN_WORDS: tl.constexpr, KEEPS: tl.constexpr, THINS: tl.constexpr,
-    DROPS: tl.constexpr, PART: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
-    FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
+    DROPS: tl.constexpr, GATED: tl.constexpr, PART: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
+    PRECISION: tl.constexpr, FACTOR: tl.constexpr, LEARNS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
+    BOTH: tl.constexpr = SIZE + HEARD
     EACH: tl.constexpr = ASKED // HEADS
     block, row, slot, _, end = slots_of(sizes, reach, last, width, tile, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
@@ -99,8 +99,16 @@ def forward(
                 receive(
                     every, apart, heard, there, there, nodes, weights, 1,
                     keep_alpha + ((p * total + place) * nodes + block) * nodes,
-                    keep_message + kept * HEARD + p * SIZE, message + kept * HEARD + p * SIZE, SIZE,
-                    THINS, DROPS, ROWS, PLACES, CHANNELS, WIDE,
+                    keep_message + kept * HEARD + p * SIZE, received + kept * HEARD + p * SIZE,
+                    SIZE, THINS, DROPS and not GATED, ROWS, PLACES, CHANNELS, WIDE,
+                )  # fmt: skip
+                tl.debug_barrier()
+            if GATED:
+                open_gate(
+                    states, received + kept * HEARD, there, gate + block * HEARD * BOTH,
+                    bias + block * HEARD, opened + kept * HEARD, keep_message + kept * HEARD,
+                    message + kept * HEARD, SIZE, HEARD, DROPS, COLUMNS, DEPTH, PRECISION, FACTOR,
+                    WIDE,
                 )  # fmt: skip
                 tl.debug_barrier()
             was, now = cs + slot * SIZE, cs + slot * SIZE  # cells of now
@@ -118,72 +126,18 @@ def forward(
             tl.debug_barrier()
 
 
-@triton.jit
-def _heard_back(
-    sent, by_receiver, hears, there, nodes, alpha, keep_alpha, by_head, carry, learns,
-    HEADS: tl.constexpr, SIZE: tl.constexpr, SOME: tl.constexpr, THINS: tl.constexpr,
-    ROWS: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, WIDE: tl.constexpr,
-):  # fmt: skip
-    """Add to ``carry`` what comes back to a node's states from all who received them."""
-    for part in range(0, SIZE, CHANNELS):
-        e = part + tl.arange(0, CHANNELS)
-        back = tl.zeros([ROWS, CHANNELS], WIDE)
-        for p in range(HEADS):
-            for start in range(0, nodes, PLACES):
-                i = start + tl.arange(0, PLACES)
-                hear = heard_in(hears, there, i, nodes)
-                at = p * by_head + i[None, :] * nodes
-                weights = tl.load(alpha + at, mask=hear, other=0.0).to(WIDE)
-                if THINS:
-                    weights *= tl.load(keep_alpha + at, mask=hear, other=0.0).to(WIDE)
-                d_message = of_box(sent + p * SIZE, by_receiver, hear, i, e, SIZE, WIDE)
-                back += tl.sum(weights[:, :, None] * d_message, 1)
-        if SOME:
-            back *= tl.load(learns).to(WIDE)
-        here = there & (e < SIZE)[None, :]
-        so_far = tl.load(carry + e[None, :], mask=here, other=0.0).to(WIDE)
-        tl.store(carry + e[None, :], so_far + back, mask=here)
-
-
-@triton.jit
-def _keys_back(
-    queries, key, by_receiver, hears, there, nodes, d_scores, att, d_key, SIZE: tl.constexpr,
-    ADDITIVE: tl.constexpr, ROWS: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr,
-    WIDE: tl.constexpr,
-):  # fmt: skip
-    """A head's gradient of a node's key, from all who asked."""
-    for part in range(0, SIZE, CHANNELS):
-        a = part + tl.arange(0, CHANNELS)
-        own = of_row(key, there, a, SIZE, WIDE)[:, None, :]
-        total = tl.zeros([ROWS, CHANNELS], WIDE)
-        for start in range(0, nodes, PLACES):
-            i = start + tl.arange(0, PLACES)
-            hear = heard_in(hears, there, i, nodes)
-            at = d_scores + i[None, :] * nodes
-            back = tl.load(at, mask=hear, other=0.0).to(WIDE)[:, :, None]
-            query = of_box(queries, by_receiver, hear, i, a, SIZE, WIDE)
-            if ADDITIVE:
-                bent = sigmoid(query + own)
-                total += tl.sum(back * bent * (1.0 - bent), 1)
-            else:
-                total += tl.sum(back * query, 1)
-        if ADDITIVE:
-            total *= tl.load(att + a, mask=a < SIZE, other=0.0).to(WIDE)[None, :]
-        tl.store(d_key + a[None, :], total, mask=there & (a < SIZE)[None, :])
-
-
 @triton.jit(do_not_specialize=_CHANGES)
 def backward(
-    joined, h, c, hs, cs, gates, grad_hs, grad_end, carry, dc, dz, keep_message, given_message,
-    given_alpha, sent, d_scores, spoken, d_spoken, d_att,
+    joined, h, c, hs, cs, gates, grad_hs, grad_end, carry, dc, dz, keep_message, received,
+    opened, gate, d_opened, given_message, given_alpha, sent, d_scores, spoken, d_spoken, d_att,
     pair, att, mask, hears, learns, alpha, keep_alpha, scratch, arrived,
     table, sizes, reach, first, last, origin, columns, width, tile, tiles, nodes, total,
     SIZE: tl.constexpr, HEADS: tl.constexpr, ASKED: tl.constexpr, ASKS: tl.constexpr,
     ADDITIVE: tl.constexpr, SOME: tl.constexpr, THINS: tl.constexpr, DROPS: tl.constexpr,
-    PART: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    PLACES: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr, FACTOR: tl.constexpr,
-    GIVEN: tl.constexpr, ENDS: tl.constexpr, SAID: tl.constexpr, SHOWN: tl.constexpr,
-    WIDE: tl.constexpr,
+    GATED: tl.constexpr, PART: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    DEPTH: tl.constexpr, PLACES: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr,
+    FACTOR: tl.constexpr, GIVEN: tl.constexpr, ENDS: tl.constexpr, SAID: tl.constexpr,
+    SHOWN: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     HEARD: tl.constexpr = HEADS * SIZE
     BOTH: tl.constexpr = SIZE + HEARD
@@ -236,6 +190,13 @@ def backward(
                     d_message *= tl.load(keep_message + at, mask=here, other=0.0).to(WIDE)
                 tl.store(said + e[None, :], d_message, mask=here)
             tl.debug_barrier()
+            if GATED:
+                kept = place * nodes + block
+                gate_backward(
+                    said, received + kept * HEARD, opened + kept * HEARD, there, there,
+                    gate + block * HEARD * BOTH, d_opened + column * HEARD, back_to, SIZE, HEARD,
+                    COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
+                )  # fmt: skip
             for p in range(HEADS):
                 weighed = ((p * total + place) * nodes + block) * nodes
                 mean = weights_backward(
@@ -261,14 +222,14 @@ def backward(
             wait(arrived + tl.program_id(0) % tiles, nodes * (back - first + 1))
         if PART != 1:
             weighed = place * nodes * nodes + block
-            _heard_back(
+            heard_back(
                 sent + there_column * HEARD, columns * HEARD, hear, there, nodes, alpha + weighed,
                 keep_alpha + weighed, total * nodes * nodes, back_to, learns + block, HEADS, SIZE,
                 SOME, THINS, ROWS, PLACES, CHANNELS, WIDE,
             )  # fmt: skip
             if ASKS:
                 for p in range(HEADS):
-                    _keys_back(
+                    keys_back(
                         keys - ASKED + p * EACH, own + ASKED + p * EACH, columns * 2 * ASKED, hear,
                         there, nodes,
                         d_scores + (p * columns + there_column) * nodes * nodes + block,

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from ..boxes import Back, Boxes, Span
 from ..edges import EdgesRunning
+from ..gate import GatedRunning
 from ..layout import Chunk, Layout
 from ..mailbox import MailboxRunning
 from ..steps import Received, States
 from . import boxes
 from .attend import CHANNELS, PLACES
+from .gate_launch import Gate
 from .launch import check, check_contiguous, factor, launch, precision, wide_type
 from .tiles import DEPTH, ROWS, WARPS, columns_of
 
@@ -26,9 +28,14 @@ class Program:
         states: Where results go, or where they are.
         running: The communication, prepared or resumed.
         own: Its boxes; open, for the steps that are run.
+        gated: The gate before it, or ``None``.
     """
 
-    def __init__(self, layout: Layout, states: States, running: Heard, own: Boxes) -> None:
+    def __init__(
+        self, layout: Layout, states: States, running: Heard, own: Boxes,
+        gated: GatedRunning | None,
+    ) -> None:  # fmt: skip
+        self.gate = Gate(running, gated)
         self.layout, self.states, self.running, self.boxes = layout, states, running, own
         self.like, self.tiles = states.h, triton.cdiv(layout.width, ROWS)
         self.asked = 1 if running.query is None else running.query.size(2)
@@ -58,14 +65,14 @@ class Program:
         """
         self._check(chunk, "projected", projected)
         assert received.message is not None
-        states, running = self.states, self.running
-        tensors = (projected, *received, *states, running.message, running.keep_message)
+        states = self.states
+        tensors = (projected, *received, *states, *self.gate.forward())
         self._launch(boxes.forward, chunk, span, tensors, LEARNS=states.gates is not None)
 
     def backward(
         self, chunk: Chunk, span: Span, joined: Tensor, back: Back,
         grads: tuple[Tensor | None, Tensor | None], carry: Tensor, dc: Tensor, dz: Tensor,
-        d_asked: Tensor | None,
+        d_asked: Tensor | None, d_opened: Tensor | None,
     ) -> None:  # fmt: skip
         """Back through some steps of a chunk; those after them are done.
 
@@ -79,11 +86,12 @@ class Program:
             dc: Alike, to the cells.
             dz: ``[G, columns, 4H]``, where gradients of the gates go.
             d_asked: ``[G, columns, P·A]``, where those of queries go, or ``None``.
+            d_opened: ``[G, columns, C]``, where those of fusion gates go, or ``None``.
         """
         self._check(chunk, "dz", dz)
-        running, given = self.running, self.running.grad_message
+        running, given = self.running, self.gate.said.grad_message
         tensors = (
-            joined, *self.states, *grads, carry, dc, dz, running.keep_message, given,
+            joined, *self.states, *grads, carry, dc, dz, *self.gate.backward(d_opened), given,
             running.grad_alpha, *back, running.d_word, d_asked, self.d_att,
         )  # fmt: skip
         self._launch(
@@ -114,7 +122,7 @@ class Program:
             SIZE=size, HEADS=running.heads, ASKED=self.asked, ASKS=running.query is not None,
             ADDITIVE=running.att is not None, FIXED=own.fixed is not None,
             BOXED=own.box is not None, OWNED=running.query is not None and len(running.query) > 1,
-            THINS=running.keep_alpha is not None, DROPS=running.keep_message is not None,
+            THINS=running.keep_alpha is not None, **self.gate.options(),
             ROWS=ROWS, COLUMNS=columns_of(size), DEPTH=DEPTH, PLACES=places, CHANNELS=CHANNELS,
             PRECISION=precision(self.like), FACTOR=factor(self.like),
             num_warps=WARPS, **options,

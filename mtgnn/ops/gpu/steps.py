@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import gpu
 from ..boxes import boxes_of
 from ..edges import EdgesRunning
+from ..gate import GatedRunning
 from ..layout import Chunk, Layout
 from ..mailbox import MailboxRunning
 from ..pairs import PairBack, PairsRunning
@@ -43,7 +44,52 @@ class TritonSteps(Steps):
         gpu.lstm_backward(self.layout, chunk, *given, self.carry, self.dc, dz)
 
 
-class TritonBoxSteps(TritonSteps):
+class TritonHearingSteps(TritonSteps):
+    """The same where slots hear somebody, perhaps through a gate."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        states: States,
+        received: Received,
+        running: Running | None,
+        low: torch.dtype,
+    ) -> None:
+        super().__init__(layout, states, received, running, low)
+        assert running is not None
+        self.said = running
+        self.gated = running if isinstance(running, GatedRunning) else None
+        self.heard = running.inner if isinstance(running, GatedRunning) else running
+        self.chunk: Chunk | None = None
+        self.opened_room = Room(states.h)
+        self.d_opened: Tensor | None = None
+
+    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
+        super().resume(grad_hs, grad_end)
+        self.said.grad_message = _contiguous(self.said.grad_message)
+        self.heard.grad_alpha = _contiguous(self.heard.grad_alpha)
+
+    def backward(self, chunk: Chunk, dz: Tensor) -> None:
+        self.chunk = chunk
+        if self.gated is not None:
+            self.d_opened = self._columns(self.opened_room, dz, self.gated.bias.size(1))
+
+    def _columns(self, room: Room, dz: Tensor, width: int) -> Tensor:
+        """Room beside ``dz``; zeros where blocks have no token."""
+        assert self.chunk is not None
+        columns = room.take(*dz.shape[:2], width)
+        if self.layout.steps[self.chunk.last - 1].blocks < self.layout.num_blocks:
+            columns.zero_()
+        return columns
+
+    def close(self, states: Tensor) -> None:
+        if self.gated is not None:
+            assert self.chunk is not None and self.d_opened is not None
+            message = self.heard.of_chunk(self.chunk, self.heard.message)
+            self.gated.add_products(states, message, self.d_opened)
+
+
+class TritonBoxSteps(TritonHearingSteps):
     """The same where slots read known states."""
 
     def __init__(
@@ -55,48 +101,43 @@ class TritonBoxSteps(TritonSteps):
         low: torch.dtype,
     ) -> None:
         super().__init__(layout, states, received, running, low)
-        assert isinstance(running, EdgesRunning | MailboxRunning)
-        self.heard, self.boxes = running, boxes_of(running, TOKENS)
-        self.program = gpu.box_program(layout, states, running, self.boxes)
+        assert isinstance(self.heard, EdgesRunning | MailboxRunning)
+        self.mine, self.boxes = self.heard, boxes_of(self.heard, TOKENS)
+        self.program = gpu.box_program(layout, states, self.mine, self.boxes, self.gated)
+        self.asked_room = Room(states.h)
+        self.d_asked: Tensor | None = None
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         for span in self.boxes.spans(chunk):
             self.boxes.open(span)
             self.program.forward(chunk, span, projected, self.received)
 
-    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
-        super().resume(grad_hs, grad_end)
-        self.heard.grad_message = _contiguous(self.heard.grad_message)
-        self.heard.grad_alpha = _contiguous(self.heard.grad_alpha)
-        self.asked_room = Room(self.states.h)
-        self.d_asked: Tensor | None = None
-
     def backward(self, chunk: Chunk, dz: Tensor) -> None:
-        if self.heard.query is not None:
-            self.d_asked = self.asked_room.take(*dz.shape[:2], self.heard.query.size(2))
-            if self.layout.steps[chunk.last - 1].blocks < self.layout.num_blocks:
-                self.d_asked.zero_()  # where blocks have no token
+        super().backward(chunk, dz)
+        if self.mine.query is not None:
+            self.d_asked = self._columns(self.asked_room, dz, self.mine.query.size(2))
+        slots = self.grads, self.carry, self.dc
+        columns = dz, self.d_asked, self.d_opened
         for span in reversed(self.boxes.spans(chunk)):
             self.boxes.open(span)
             back = self.boxes.open_backward(span)
-            self.program.backward(
-                chunk, span, self.joined, back, self.grads, self.carry, self.dc, dz, self.d_asked
-            )
+            self.program.backward(chunk, span, self.joined, back, *slots, *columns)
             self.boxes.close_backward(span)
 
     def close(self, states: Tensor) -> None:
+        super().close(states)
         if self.d_asked is not None:
-            assert self.heard.d_query is not None
-            add_query(self.heard.d_query, states, self.d_asked)
+            assert self.mine.d_query is not None
+            add_query(self.mine.d_query, states, self.d_asked)
 
     def start(self) -> tuple[Tensor, Tensor]:
-        if self.heard.d_att is not None:
-            parts = self.program.d_att.sum(1).view(-1, *self.heard.d_att.shape[1:])
-            self.heard.d_att += parts if len(self.heard.d_att) > 1 else parts.sum(0)
+        if self.mine.d_att is not None:
+            parts = self.program.d_att.sum(1).view(-1, *self.mine.d_att.shape[1:])
+            self.mine.d_att += parts if len(self.mine.d_att) > 1 else parts.sum(0)
         return super().start()
 
 
-class TritonPairSteps(TritonSteps):
+class TritonPairSteps(TritonHearingSteps):
     """The same where slots hear each other."""
 
     def __init__(
@@ -108,37 +149,35 @@ class TritonPairSteps(TritonSteps):
         low: torch.dtype,
     ) -> None:
         super().__init__(layout, states, received, running, low)
-        assert isinstance(running, PairsRunning)
-        self.heard = running
-        self.program = gpu.pair_program(layout, states, running)
+        assert isinstance(self.heard, PairsRunning)
+        self.mine = self.heard
+        self.program = gpu.pair_program(layout, states, self.mine, self.gated)
+        self.rooms = [Room(states.h) for _ in range(3)]
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         self.program.forward(chunk, projected, self.received)
 
-    def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
-        super().resume(grad_hs, grad_end)
-        self.heard.grad_message = _contiguous(self.heard.grad_message)
-        self.heard.grad_alpha = _contiguous(self.heard.grad_alpha)
-        self.rooms = [Room(self.states.h) for _ in range(3)]
-
     def backward(self, chunk: Chunk, dz: Tensor) -> None:
+        super().backward(chunk, dz)
         (nodes, columns), (sent, scores, d_spoken) = dz.shape[:2], self.rooms
-        spoken = self.heard.spoken(chunk, self.started(chunk))
+        spoken = self.mine.spoken(chunk, self.started(chunk))
         self.back = PairBack(
-            sent.take(nodes, columns, self.heard.heads * self.size),
-            scores.take(self.heard.heads, columns, nodes, nodes),
+            sent.take(nodes, columns, self.mine.heads * self.size),
+            scores.take(self.mine.heads, columns, nodes, nodes),
             spoken,
             None if spoken is None else d_spoken.take(*spoken.shape),
         )
-        self.chunk = chunk
-        self.program.backward(chunk, self.joined, self.back, self.grads, self.carry, self.dc, dz)
+        slots = self.grads, self.carry, self.dc
+        self.program.backward(chunk, self.joined, self.back, *slots, dz, self.d_opened)
 
     def close(self, states: Tensor) -> None:
-        self.heard.close(self.chunk, states, self.back)
+        super().close(states)
+        assert self.chunk is not None
+        self.mine.close(self.chunk, states, self.back)
 
     def start(self) -> tuple[Tensor, Tensor]:
         if self.program.d_att is not None:
-            d_att = self.heard.grads[2]
+            d_att = self.mine.grads[2]
             assert d_att is not None
             d_att += self.program.d_att.sum((0, 1)).view_as(d_att)
         return super().start()

@@ -175,9 +175,7 @@ class NativeGated(NativeTalk):
         width = self.other.spoken
         self.other.close(states, spoken[..., :width] if width else None)
         d_opened, message = spoken[..., width:].chunk(2, -1)
-        self.running.d_bias += d_opened.sum(1)
-        both = torch.cat([states, message], 2)
-        self.running.d_gate.baddbmm_(d_opened.mT, both)
+        self.running.add_products(states, message, d_opened)
 
 
 def _pack_both(matrix: Tensor, low: torch.dtype) -> tuple[Tensor, Tensor]:
