@@ -149,8 +149,8 @@ def _steps(
     running: Running | None,
     low: torch.dtype,
 ) -> Steps:
-    """The loop over words: in C++, where that is there; in Triton, but for sparse edges between
-    those that run side by side."""
+    """The loop over words: in C++, where that is there; in Triton, many steps a launch, but for
+    large states, sparse edges between those that run side by side, and too many of these."""
     kind: type[Steps] = native.NativeSteps if _in_native(states.h) else Steps
     if gpu.serves(states.h) and states.h.size(1) <= LARGEST:
         heard = running.inner if isinstance(running, GatedRunning) else running

@@ -209,6 +209,15 @@ def test_nan_stays_nan_in_its_own_sequence(name: str) -> None:
         assert grads and all(grad.isfinite().all() for grad in grads)
 
 
+def test_more_nodes_than_a_program_has_at_once() -> None:
+    graph = TaskGraph.complete(17)
+    plain = randomise(GraphLSTM(E, 2, graph, "mutual", kernel="reference"))
+    fast = GraphLSTM(E, 2, graph, "mutual", kernel="fused").double()
+    fast.load_state_dict(plain.state_dict())
+    given = words(3, 3), torch.tensor([3, 1, 2]), torch.tensor([0, 16, 5])
+    assert_equal(results(fast.to(DEVICE), *given), results(plain.to(DEVICE), *given))
+
+
 SPARSE = TaskGraph.star(TASKS)
 
 

@@ -92,11 +92,19 @@ def results(layer: CompleteGraphLSTM) -> list[Tensor]:
     return [out, *torch.autograd.grad(loss, [x, *layer.parameters()])]
 
 
-@pytest.mark.parametrize("score", ["additive", "static"])
-def test_programs_wait_for_each_other(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+DOT = {"score": "dot", "heads": 2, "score_channels": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "fit"),
+    [({"concat_messages": True}, 64), (DOT | {"fusion": "gated"}, 64), ({"score": "static"}, 3)],
+    ids=["additive", "dot", "tile by tile"],
+)
+def test_programs_wait_for_each_other(
+    options: dict[str, Any], fit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mtgnn.ops.gpu import launch, pair_launch
 
-    options = {"score": score, "concat_messages": True}
     plain = randomise(CompleteGraphLSTM(E, 4, TASKS, "mutual", kernel="reference", **options))
     fast = CompleteGraphLSTM(E, 4, TASKS, "mutual", kernel="fused", **options).double()
     fast.load_state_dict(plain.state_dict())
@@ -105,7 +113,9 @@ def test_programs_wait_for_each_other(score: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pair_launch, "launch", launches)
     monkeypatch.setattr(pair_launch, "interpreted", lambda: False)
     monkeypatch.setattr(TritonPairSteps, "columns", 30)  # several steps a launch, and launches
+    monkeypatch.setattr(pair_launch, "programs_at_once", lambda like: fit)
     found = results(fast)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
-    assert launches.grids == 2 * launches.grids[::2] and len(launches.grids) > 2
-    assert set(launches.grids) == {2 * len(TASKS)}  # two tiles of sequences for each node
+    # Two tiles of sequences for each node; two chunks, forwards and back.
+    together = fit >= 2 * len(TASKS)
+    assert launches.grids == ([2 * len(TASKS)] * 4 if together else [len(TASKS)] * 8)

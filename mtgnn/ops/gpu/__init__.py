@@ -1,7 +1,8 @@
 """Inner loops of the fast path in Triton, for GPUs: used by who asks for them.
 
-For CPUs there is :mod:`mtgnn.ops.native`. Each function is one launch, or two, where torch has a
-dozen. None waits for the GPU. For a CPU Triton has an interpreter, in which the tests run them.
+For CPUs there is :mod:`mtgnn.ops.native`. A launch is many steps or, of large states and sparse
+edges, a part of one. None waits for the GPU. For a CPU Triton has an interpreter, in which the
+tests run them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .attend import (
     weights_backward,
 )
 from .gate import gate_backward, open_gate
-from .tiles import cell, cell_backward, product, slots_of, tokens_of
+from .tiles import cell, product, slots_of, step_backward, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "origin", "columns", "width", "tiles", "senders", "times", "past"]
@@ -137,7 +137,6 @@ def backward(
     EACH: tl.constexpr = ASKED // HEADS
     block, row, slot, length, end = slots_of(sizes, reach, last, width, 0, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
-    matrix = joined + block * 4 * SIZE * BOTH
     d_att += tl.program_id(0) * ASKED
     if OWNED:
         query, att = query + block * SIZE * ASKED, att + block * ASKED
@@ -154,34 +153,14 @@ def backward(
             box, slot, token, t, times, first_token, there, real, BOXED
         )
         reach_of_box = tl.minimum(past + t, senders)
-        cell_backward(
+        step_backward(
             gates + token * (4 * SIZE), was, cs + token * SIZE, grad_hs + token * SIZE,
             grad_end + slot * SIZE, carry + slot * SIZE, dc + slot * SIZE, gradient, there,
-            there & (length == t + 1), SIZE, COLUMNS, GIVEN, ENDS, WIDE,
+            there & (length == t + 1), joined + block * 4 * SIZE * BOTH, read,
+            given_message + token * HEARD, keep_message + token * HEARD, sent + fresh * HEARD, SIZE,
+            HEARD, ROWS, COLUMNS, DEPTH, PRECISION, FACTOR, GIVEN, ENDS, SAID, DROPS, WIDE,
         )  # fmt: skip
-        tl.debug_barrier()  # here as below: what follows reads what other threads have written
-        for part in range(0, SIZE, COLUMNS):
-            e = part + tl.arange(0, COLUMNS)
-            total = product(
-                tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix, e, SIZE, BOTH, 1,
-                4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
-            )  # fmt: skip
-            here = there & (e < SIZE)[None, :]
-            tl.store(carry + slot * SIZE + e[None, :], total, mask=here)
-        for part in range(0, HEARD, COLUMNS):
-            e = part + tl.arange(0, COLUMNS)
-            total = product(
-                tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix + SIZE, e, HEARD, BOTH, 1,
-                4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
-            )  # fmt: skip
-            here, place = read & (e < HEARD)[None, :], token * HEARD + e[None, :]
-            if SAID:
-                total += tl.load(given_message + place, mask=here, other=0.0).to(WIDE)
-            if DROPS:
-                total *= tl.load(keep_message + place, mask=here, other=0.0).to(WIDE)
-            tl.store(sent + fresh * HEARD + e[None, :], total, mask=here)
         if GATED:
-            tl.debug_barrier()
             gate_backward(
                 sent + fresh * HEARD, received + token * HEARD, opened + token * HEARD, read, there,
                 gate + block * HEARD * BOTH, d_opened + column * HEARD, carry + slot * SIZE, SIZE,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..layout import Chunk, Layout
 from .launch import check, check_contiguous, factor, launch, precision
-from .tiles import DEPTH, ROWS, WARPS, cell, cell_backward, columns_of, product, slots_of, tokens_of
+from .tiles import DEPTH, ROWS, WARPS, cell, columns_of, slots_of, step_backward, tokens_of
 
 # What changes from call to call; else each new value might compile another kernel.
 _CHANGES = ["first", "last", "columns", "width", "tiles"]
@@ -182,18 +182,9 @@ def _backward(
         if t > 0:
             _, before = tokens_of(table, t - 1, block, row)
             was = cs + before * SIZE
-        cell_backward(
+        step_backward(
             gates + token * (4 * SIZE), was, cs + token * SIZE, grad_hs + token * SIZE,
             grad_end + slot * SIZE, carry + slot * SIZE, dc + slot * SIZE, gradient, there,
-            there & (length == t + 1), SIZE, COLUMNS, GIVEN, ENDS, WIDE,
+            there & (length == t + 1), matrix, there, gradient, gradient, gradient, SIZE, 0, ROWS,
+            COLUMNS, DEPTH, PRECISION, FACTOR, GIVEN, ENDS, False, False, WIDE,
         )  # fmt: skip
-        tl.debug_barrier()  # products read gradients of all gates
-        for part in range(0, SIZE, COLUMNS):
-            e = part + tl.arange(0, COLUMNS)
-            total = product(
-                tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix, e, SIZE, SIZE, 1,
-                4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
-            )  # fmt: skip
-            here = there & (e < SIZE)[None, :]
-            tl.store(carry + slot * SIZE + e[None, :], total, mask=here)
-        tl.debug_barrier()  # the step before reads what other threads have written

@@ -16,10 +16,14 @@ from .attend import CHANNELS, PLACES
 from .gate_launch import Gate
 from .launch import check, check_contiguous, factor, interpreted, launch, precision, wide_type
 from .tiles import DEPTH, ROWS, WARPS, columns_of
+from .wait import APART
 
 
 def programs_at_once(like: Tensor) -> int:
-    """How many programs can wait for each other: one a multiprocessor, which is sure to fit."""
+    """How many programs can wait for each other: one a multiprocessor, which is sure to fit; none
+    in Triton before 3.3, which has no cooperative launches."""
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):
+        return 0
     if not like.is_cuda:
         return 64  # interpreted, none waits
     count: int = torch.cuda.get_device_properties(like.device).multi_processor_count
@@ -40,17 +44,17 @@ class PairProgram:
         self, layout: Layout, states: States, running: PairsRunning, gated: GatedRunning | None
     ) -> None:
         self.gate = Gate(running, gated)
+        if any(step.blocks < layout.num_blocks for step in layout.steps):
+            raise ValueError("expected the same sequences for all nodes, which wait for each other")
         self.layout, self.states, self.running = layout, states, running
         self.like, self.tiles = states.h, triton.cdiv(layout.width, ROWS)
         self.asked = running.heads if running.pair is None else running.pair.size(1) // 2
         wide, slots = wide_type(self.like), layout.num_slots
         self.scratch = self.like.new_empty(slots, layout.num_blocks, dtype=wide)  # of one head
-        self.spoken = self.like.new_empty(2, slots, 2 * self.asked, dtype=wide)
         given = running.pair, running.word, running.att, running.fixed, running.learns, running.mask
         self.pair, self.word, self.att, self.fixed, self.learns, self.mask = (
             None if tensor is None else tensor.contiguous() for tensor in given
         )
-        self.hears = running.mask.t().contiguous()
         #: ``[R, programs a node, P·A]``, for each program its part of the vectors' gradient.
         self.d_att: Tensor | None = None
         if running.att is not None:
@@ -67,10 +71,11 @@ class PairProgram:
         """
         self._check(chunk, "projected", projected)
         states, running = self.states, self.running
+        spoken = self.like.new_empty(2, self.layout.num_slots, 2 * self.asked)  # of two steps
         tensors = (
             projected, *received, *states, *self.gate.forward(), self.pair, self.word,
             self.att, self.mask, self.fixed, running.alpha, running.keep_alpha,
-            self.spoken, self.scratch,
+            spoken, self.scratch,
         )  # fmt: skip
         self._launch(
             pairs.forward, chunk, tensors, LEARNS=states.gates is not None,
@@ -99,8 +104,9 @@ class PairProgram:
         running, given = self.running, self.gate.said.grad_message
         tensors = (
             joined, *self.states, *grads, carry, dc, dz, *self.gate.backward(d_opened), given,
-            running.grad_alpha, *back, self.d_att, self.pair, self.att, self.mask, self.hears,
-            self.learns, running.alpha, running.keep_alpha, self.scratch,
+            running.grad_alpha, *back, self.d_att, self.pair, self.att, self.mask,
+            running.mask.t().contiguous(), self.learns, running.alpha, running.keep_alpha,
+            self.scratch,
         )  # fmt: skip
         self._launch(
             pairs.backward, chunk, tensors, GIVEN=grads[0] is not None,
@@ -118,14 +124,14 @@ class PairProgram:
         nodes = layout.num_blocks
         given = [self.like if tensor is None else tensor for tensor in tensors]
         check_contiguous(given)
-        every = nodes, layout.num_tokens // nodes
+        total = layout.num_tokens // nodes
         for first, last, part in self._parts(chunk, kernel is pairs.backward):
             for tile, tiles in self._tiles():
-                arrived = self.like.new_zeros(tiles, dtype=torch.int32)
+                arrived = self.like.new_zeros(tiles * APART.value, dtype=torch.int32)
                 launch(
                     kernel, (nodes * tiles,), self.like, *given, arrived, layout.table,
                     layout.sizes, layout.reach, first, last, chunk.first, chunk.columns[-1],
-                    layout.width, tile, tiles, *every,
+                    layout.width, tile, tiles, nodes, total,
                     SIZE=size, HEADS=running.heads, ASKED=self.asked,
                     ASKS=running.pair is not None, ADDITIVE=running.att is not None,
                     THINS=running.keep_alpha is not None, **self.gate.options(), PART=part,

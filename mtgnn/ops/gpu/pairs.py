@@ -23,7 +23,7 @@ from .attend import (
 )
 from .gate import gate_backward, open_gate
 from .senders import heard_back, keys_back
-from .tiles import cell, cell_backward, product, slots_of, tokens_of
+from .tiles import cell, product, slots_of, step_backward, tokens_of
 from .wait import wait
 
 # What changes from call to call; else each new value might compile another kernel.
@@ -59,6 +59,8 @@ def forward(
     EACH: tl.constexpr = ASKED // HEADS
     block, row, slot, _, end = slots_of(sizes, reach, last, width, tile, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
+    # Of many nodes, heads and texts there may be more numbers than 32 bits count.
+    width, columns, total = width.to(tl.int64), columns.to(tl.int64), total.to(tl.int64)
     every_row = row[:, None].to(tl.int64)
     heard = mask + block * nodes + every_row * 0
     for t in range(first, end):
@@ -81,7 +83,7 @@ def forward(
                 ROWS, COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
             )  # fmt: skip
         if PART == 0:
-            wait(arrived + tl.program_id(0) % tiles, nodes * (t - first + 1))
+            wait(arrived, tl.program_id(0) % tiles, nodes * (t - first + 1))
         if PART != 1:
             kept = (place if KEEPS else every_row) * nodes + block
             for p in range(HEADS):
@@ -144,9 +146,11 @@ def backward(
     EACH: tl.constexpr = ASKED // HEADS
     block, row, slot, length, end = slots_of(sizes, reach, last, width, tile, tiles, ROWS)
     begun = tl.load(table + origin * 3 + 2)
-    matrix = joined + block * 4 * SIZE * BOTH
+    # Of many nodes, heads and texts there may be more numbers than 32 bits count.
+    width, columns, total = width.to(tl.int64), columns.to(tl.int64), total.to(tl.int64)
     every_row = row[:, None].to(tl.int64)
-    heard, hear = mask + block * nodes + every_row * 0, hears + block * nodes + every_row * 0
+    heard = mask + block * nodes + every_row * 0
+    heard_by = hears + block * nodes + every_row * 0
     scores, back_to = scratch + slot * nodes, carry + slot * SIZE
     d_att += (block * tl.cdiv(width, ROWS) + tile + tl.program_id(0) % tiles) * ASKED
     for back in range(first, end):
@@ -156,51 +160,31 @@ def backward(
         there_column = place - begun
         column = block * columns + there_column
         _, every, apart, before = _before(table, t, block, row, slot, h, hs, width, SIZE)
-        gradient, own = dz + column * 4 * SIZE, spoken + column * 2 * ASKED
+        own = spoken + column * 2 * ASKED
         keys, d_own = spoken + there_column * 2 * ASKED + ASKED, d_spoken + column * 2 * ASKED
-        said = sent + column * HEARD
+        sent_here = sent + column * HEARD
         if PART != 2:
             was = c + slot * SIZE
             if t > 0:
                 was = cs + before * SIZE
-            cell_backward(
+            kept = (place * nodes + block) * HEARD
+            step_backward(
                 gates + token * (4 * SIZE), was, cs + token * SIZE, grad_hs + token * SIZE,
-                grad_end + slot * SIZE, back_to, dc + slot * SIZE, gradient, there,
-                there & (length == t + 1), SIZE, COLUMNS, GIVEN, ENDS, WIDE,
+                grad_end + slot * SIZE, back_to, dc + slot * SIZE, dz + column * 4 * SIZE, there,
+                there & (length == t + 1), joined + block * 4 * SIZE * BOTH, there,
+                given_message + kept, keep_message + kept, sent_here, SIZE, HEARD, ROWS, COLUMNS,
+                DEPTH, PRECISION, FACTOR, GIVEN, ENDS, SAID, DROPS, WIDE,
             )  # fmt: skip
-            tl.debug_barrier()  # here as below: what follows reads what other threads have written
-            for part in range(0, SIZE, COLUMNS):
-                e = part + tl.arange(0, COLUMNS)
-                d_state = product(
-                    tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix, e, SIZE, BOTH, 1,
-                    4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
-                )  # fmt: skip
-                tl.store(back_to + e[None, :], d_state, mask=there & (e < SIZE)[None, :])
-            for part in range(0, HEARD, COLUMNS):
-                e = part + tl.arange(0, COLUMNS)
-                d_message = product(
-                    tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix + SIZE, e, HEARD, BOTH,
-                    1, 4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
-                )  # fmt: skip
-                here = there & (e < HEARD)[None, :]
-                at = (place * nodes + block) * HEARD + e[None, :]
-                if SAID:
-                    d_message += tl.load(given_message + at, mask=here, other=0.0).to(WIDE)
-                if DROPS:
-                    d_message *= tl.load(keep_message + at, mask=here, other=0.0).to(WIDE)
-                tl.store(said + e[None, :], d_message, mask=here)
-            tl.debug_barrier()
             if GATED:
-                kept = place * nodes + block
                 gate_backward(
-                    said, received + kept * HEARD, opened + kept * HEARD, there, there,
+                    sent_here, received + kept, opened + kept, there, there,
                     gate + block * HEARD * BOTH, d_opened + column * HEARD, back_to, SIZE, HEARD,
                     COLUMNS, DEPTH, PRECISION, FACTOR, WIDE,
                 )  # fmt: skip
             for p in range(HEADS):
                 weighed = ((p * total + place) * nodes + block) * nodes
                 mean = weights_backward(
-                    said + p * SIZE, every, apart, heard, there, nodes, alpha + weighed, 1,
+                    sent_here + p * SIZE, every, apart, heard, there, nodes, alpha + weighed, 1,
                     keep_alpha + weighed, given_alpha + weighed, scores, SIZE, THINS, SHOWN, ROWS,
                     PLACES, CHANNELS, WIDE,
                 )  # fmt: skip
@@ -219,19 +203,19 @@ def backward(
                     )  # fmt: skip
                 tl.debug_barrier()
         if PART == 0:
-            wait(arrived + tl.program_id(0) % tiles, nodes * (back - first + 1))
+            wait(arrived, tl.program_id(0) % tiles, nodes * (back - first + 1))
         if PART != 1:
             weighed = place * nodes * nodes + block
             heard_back(
-                sent + there_column * HEARD, columns * HEARD, hear, there, nodes, alpha + weighed,
-                keep_alpha + weighed, total * nodes * nodes, back_to, learns + block, HEADS, SIZE,
-                SOME, THINS, ROWS, PLACES, CHANNELS, WIDE,
+                sent + there_column * HEARD, columns * HEARD, heard_by, there, nodes,
+                alpha + weighed, keep_alpha + weighed, total * nodes * nodes, back_to,
+                learns + block, HEADS, SIZE, SOME, THINS, ROWS, PLACES, CHANNELS, WIDE,
             )  # fmt: skip
             if ASKS:
                 for p in range(HEADS):
                     keys_back(
-                        keys - ASKED + p * EACH, own + ASKED + p * EACH, columns * 2 * ASKED, hear,
-                        there, nodes,
+                        keys - ASKED + p * EACH, own + ASKED + p * EACH, columns * 2 * ASKED,
+                        heard_by, there, nodes,
                         d_scores + (p * columns + there_column) * nodes * nodes + block,
                         att + p * EACH, d_own + ASKED + p * EACH, EACH, ADDITIVE, ROWS, PLACES,
                         CHANNELS, WIDE,

@@ -1,8 +1,9 @@
 """Parts of kernels that run many steps a launch.
 
-A program has ``ROWS`` sequences of one block, and takes them from step to step by itself. Only its
-own threads wait for each other, between parts of a step: what one part leaves for the next goes
-through global memory, and stays in the caches on its way. Pointers named in the plural, such as
+A program has ``ROWS`` sequences of one block, and takes them from step to step by itself. Between
+parts of a step its own threads wait for each other (those of other programs only where nodes hear
+each other, see :mod:`~mtgnn.ops.gpu.wait`): what one part leaves for the next goes through global
+memory, and stays in the caches on its way. Pointers named in the plural, such as
 ``states``, are ``[ROWS, 1]``, one a sequence; so is ``there``, which of them have the step.
 """
 
@@ -127,7 +128,7 @@ def cell(
 
 
 @triton.jit
-def cell_backward(
+def _cell_backward(
     gates, was, now, given, given_end, carry, dc, gradient, there, final, SIZE: tl.constexpr,
     COLUMNS: tl.constexpr, GIVEN: tl.constexpr, ENDS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
@@ -155,3 +156,42 @@ def cell_backward(
         tl.store(gradient + 2 * SIZE + e, d * i * (1.0 - g * g), mask=here)
         tl.store(gradient + 3 * SIZE + e, d_state * bent * o * (1.0 - o), mask=here)
         tl.store(dc + e, d * f, mask=here)
+
+
+@triton.jit
+def step_backward(
+    gates, was, now, given, given_end, carry, dc, gradient, there, final, matrix, read,
+    given_messages, keep_messages, sent, SIZE: tl.constexpr, HEARD: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, PRECISION: tl.constexpr,
+    FACTOR: tl.constexpr, GIVEN: tl.constexpr, ENDS: tl.constexpr, SAID: tl.constexpr,
+    DROPS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Back through the LSTM of a step: gradients of gates, in ``carry`` and ``dc`` of states and
+    cells before it, and in ``sent`` of the ``HEARD`` numbers of messages, in rows that ``read``.
+    ``matrix`` has the weights of both, ``[4 SIZE, SIZE + HEARD]``."""
+    BOTH: tl.constexpr = SIZE + HEARD
+    _cell_backward(
+        gates, was, now, given, given_end, carry, dc, gradient, there, final, SIZE, COLUMNS, GIVEN,
+        ENDS, WIDE,
+    )  # fmt: skip
+    tl.debug_barrier()  # products read gradients of all gates
+    for part in range(0, SIZE, COLUMNS):
+        e = part + tl.arange(0, COLUMNS)
+        d_state = product(
+            tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix, e, SIZE, BOTH, 1, 4 * SIZE,
+            DEPTH, PRECISION, FACTOR, WIDE,
+        )  # fmt: skip
+        tl.store(carry + e[None, :], d_state, mask=there & (e < SIZE)[None, :])
+    for part in range(0, HEARD, COLUMNS):
+        e = part + tl.arange(0, COLUMNS)
+        d_message = product(
+            tl.zeros([ROWS, COLUMNS], WIDE), gradient, there, matrix + SIZE, e, HEARD, BOTH, 1,
+            4 * SIZE, DEPTH, PRECISION, FACTOR, WIDE,
+        )  # fmt: skip
+        here = read & (e < HEARD)[None, :]
+        if SAID:
+            d_message += tl.load(given_messages + e[None, :], mask=here, other=0.0).to(WIDE)
+        if DROPS:
+            d_message *= tl.load(keep_messages + e[None, :], mask=here, other=0.0).to(WIDE)
+        tl.store(sent + e[None, :], d_message, mask=here)
+    tl.debug_barrier()
