@@ -44,7 +44,7 @@ def compile_only(kernel, grid, like, *values, **options):
         chosen["launch_cooperative_grid"] = True
     binary = triton.compile(source, target=target, options=chosen)
     assert binary.asm["cubin"] and binary.metadata.shared < 99 * 1024
-    assert ("atom.global.gpu.acquire" in binary.asm["ptx"]) == waits
+    assert ("gpu.acquire" in binary.asm["ptx"]) == ("gpu.release" in binary.asm["ptx"]) == waits
     print(kernel.__module__.rpartition(".")[2] + kernel.__name__)
 
 additive.launch = cell.launch = lstm.launch = pair_launch.launch = program.launch = compile_only
