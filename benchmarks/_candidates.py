@@ -69,7 +69,7 @@ class Candidate:
             self.module = user_loop(self.layer, tuned=name == "loop-tuned")
         elif name != "products":
             self.module = _beside(name, case).to(device, case.parameter_dtype)
-        if name == "fused":
+        if name == "fused" or (self.module is not None and case.dtype == "bfloat16"):
             self._try()
         self._tilts: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
 
@@ -79,6 +79,10 @@ class Candidate:
             self.outputs((x, torch.tensor([2]), torch.tensor([0])))
         except ValueError as error:
             raise Skipped(str(error)) from error
+        except RuntimeError as error:
+            if "primitive" not in str(error):
+                raise
+            raise Skipped("nn.LSTM has no bfloat16 autocast on this processor") from error
 
     def call(self, batches: list[Batch], train: bool) -> Callable[[], None]:
         """What is timed: every batch, forward without gradients, or forward and backward."""

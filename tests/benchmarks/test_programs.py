@@ -77,6 +77,16 @@ def test_a_row_measured_again_is_replaced_whole(program: Program) -> None:
     assert speed.others(written, [line("read/auto")]) == written[2:]
 
 
+def lstm_takes_autocast() -> bool:
+    """Whether torch's LSTM runs under autocast to bfloat16: not on every processor."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_row(program: Program, name: str, dtype: str) -> None:
@@ -84,7 +94,8 @@ def test_every_kind_of_row(program: Program, name: str, dtype: str) -> None:
     result = program("speed").measure(case, job(case, program))
     ran = {line["candidate"] for line in result["lines"]}
     assert ran | result["skipped"].keys() == set(program("_candidates").names_of(case))
-    assert ran >= {"loop", "reference", "auto", "silent", "products"}
+    assert ran >= {"loop", "reference", "auto", "products"}
+    assert ("silent" in ran) == (dtype != "bfloat16" or lstm_takes_autocast())
     checked = {line["candidate"] for line in result["lines"] if line["error"] is not None}
     assert checked == ran - {"silent", "products", *program("_candidates").PEERS}
     lines = [line | {"peak_mb": None} for line in result["lines"]]
