@@ -73,11 +73,16 @@ class MutualRunning(Running):
             )
         return both
 
+    @property
+    def own_words(self) -> bool:
+        """Whether every token has a query of its word, not every sequence and step."""
+        return self.word is not None and self.word.size(0) == self.layout.num_tokens
+
     def _words(self, t: int) -> slice:
         """The rows of ``word`` at step t."""
         _, width, start, stop = self.layout.steps[t]
         assert self.word is not None
-        if self.word.size(0) == self.layout.num_tokens:
+        if self.own_words:
             return slice(start, stop)
         return slice(start // self.rows, start // self.rows + width)
 
@@ -89,8 +94,8 @@ class MutualRunning(Running):
         d_pair.addmm_(h.flatten(0, 1).t(), flat)
         if d_word is not None:
             d_query = d_both[..., : d_word.size(1)]
-            own = d_word.size(0) == self.layout.num_tokens
-            d_word[self._words(t)] = d_query.flatten(0, 1) if own else d_query.sum(0)
+            d_query = d_query.flatten(0, 1) if self.own_words else d_query.sum(0)
+            d_word[self._words(t)] = d_query
         if self.learns is not None:
             flat = flat.clone()
             keys = flat.view_as(d_both)[..., flat.size(1) // 2 :]

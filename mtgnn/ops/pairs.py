@@ -160,14 +160,11 @@ class PairsRunning(MutualRunning):
             return
         add_query(d_pair.unsqueeze(0), states, back.d_spoken)
         d_query = back.d_spoken[..., : d_word.size(1)]
-        own = d_word.size(0) == self.layout.num_tokens
-        d_word[self._words_of(chunk)] = d_query if own else d_query.sum(0)
+        d_word[self._words_of(chunk)] = d_query if self.own_words else d_query.sum(0)
 
     def _words_of(self, chunk: Chunk) -> Tensor | slice:
         """The rows of ``word`` for a chunk, see :meth:`_words`."""
-        assert self.word is not None
-        own = self.word.size(0) == self.layout.num_tokens
-        return chunk.token if own else self._rows_of(chunk)
+        return chunk.token if self.own_words else self._rows_of(chunk)
 
     def of_chunk(self, chunk: Chunk, values: Tensor) -> Tensor:
         """See :class:`Running`."""

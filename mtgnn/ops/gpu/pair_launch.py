@@ -79,8 +79,7 @@ class PairProgram:
         )  # fmt: skip
         self._launch(
             pairs.forward, chunk, tensors, LEARNS=states.gates is not None,
-            OWN_WORDS=self.word is not None and len(self.word) == self.layout.num_tokens,
-            KEEPS=running.keeps_messages,
+            OWN_WORDS=running.own_words, KEEPS=running.keeps_messages,
         )  # fmt: skip
 
     def backward(

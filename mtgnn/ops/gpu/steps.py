@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 from .. import gpu
 from ..boxes import boxes_of
 from ..edges import EdgesRunning
 from ..gate import GatedRunning
-from ..layout import Chunk, Layout
+from ..layout import Chunk
 from ..mailbox import MailboxRunning
 from ..pairs import PairBack, PairsRunning
 from ..queries import add_query
 from ..room import Room
-from ..steps import Received, States, Steps
-from ..talk import Running
+from ..steps import Steps
 
 LARGEST = 128
 """States up to which a program may find all weights in caches. A guess: nothing was measured."""
@@ -47,21 +47,15 @@ class TritonSteps(Steps):
 class TritonHearingSteps(TritonSteps):
     """The same where slots hear somebody, perhaps through a gate."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        states: States,
-        received: Received,
-        running: Running | None,
-        low: torch.dtype,
-    ) -> None:
-        super().__init__(layout, states, received, running, low)
+    def __init__(self, *run: Any) -> None:
+        super().__init__(*run)
+        running = self.running
         assert running is not None
         self.said = running
         self.gated = running if isinstance(running, GatedRunning) else None
         self.heard = running.inner if isinstance(running, GatedRunning) else running
         self.chunk: Chunk | None = None
-        self.opened_room = Room(states.h)
+        self.opened_room = Room(self.states.h)
         self.d_opened: Tensor | None = None
 
     def resume(self, grad_hs: Tensor | None, grad_end: Tensor | None) -> None:
@@ -92,19 +86,12 @@ class TritonHearingSteps(TritonSteps):
 class TritonBoxSteps(TritonHearingSteps):
     """The same where slots read known states."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        states: States,
-        received: Received,
-        running: Running | None,
-        low: torch.dtype,
-    ) -> None:
-        super().__init__(layout, states, received, running, low)
+    def __init__(self, *run: Any) -> None:
+        super().__init__(*run)
         assert isinstance(self.heard, EdgesRunning | MailboxRunning)
         self.mine, self.boxes = self.heard, boxes_of(self.heard, TOKENS)
-        self.program = gpu.box_program(layout, states, self.mine, self.boxes, self.gated)
-        self.asked_room = Room(states.h)
+        self.program = gpu.box_program(self.layout, self.states, self.mine, self.boxes, self.gated)
+        self.asked_room = Room(self.states.h)
         self.d_asked: Tensor | None = None
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
@@ -140,19 +127,12 @@ class TritonBoxSteps(TritonHearingSteps):
 class TritonPairSteps(TritonHearingSteps):
     """The same where slots hear each other."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        states: States,
-        received: Received,
-        running: Running | None,
-        low: torch.dtype,
-    ) -> None:
-        super().__init__(layout, states, received, running, low)
+    def __init__(self, *run: Any) -> None:
+        super().__init__(*run)
         assert isinstance(self.heard, PairsRunning)
         self.mine = self.heard
-        self.program = gpu.pair_program(layout, states, self.mine, self.gated)
-        self.rooms = [Room(states.h) for _ in range(3)]
+        self.program = gpu.pair_program(self.layout, self.states, self.mine, self.gated)
+        self.rooms = [Room(self.states.h) for _ in range(3)]
 
     def forward(self, chunk: Chunk, projected: Tensor) -> None:
         self.program.forward(chunk, projected, self.received)
