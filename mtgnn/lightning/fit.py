@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import lightning.pytorch as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
@@ -111,7 +112,8 @@ def fit(
             float32.
         progress: Show a progress bar; a string is its title.
         deterministic: Have PyTorch use deterministic algorithms during the training, and warn
-            where it has none.
+            where it has none. What it does beside that, filling fresh memory with NaN, is left
+            out.
         callbacks: Further callbacks.
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: Scores of tasks of tags that then take the place of the accuracy, such as
@@ -172,6 +174,8 @@ def fit(
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
     with quietly(), flags_kept():
+        # Else every tensor that is about to be written would be filled with NaN first.
+        torch.utils.deterministic.fill_uninitialized_memory = False
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=devices,

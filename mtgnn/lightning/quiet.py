@@ -40,10 +40,12 @@ def flags_kept() -> Iterator[None]:
     """Give PyTorch's process-wide flags, and the state of its random numbers, back as they were."""
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filling
         torch.backends.cudnn.benchmark = benchmark

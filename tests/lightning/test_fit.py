@@ -299,8 +299,17 @@ def test_clipping_by_value() -> None:
 
 
 def test_flags_of_the_process_are_given_back(tmp_path: Path) -> None:
-    train(model(), tmp_path, max_epochs=1)
+    seen = []
+
+    class Look(L.Callback):
+        def on_train_start(self, *_: Any) -> None:
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            seen.append(torch.utils.deterministic.fill_uninitialized_memory)
+
+    train(model(), tmp_path, max_epochs=1, callbacks=[Look()])
+    assert seen == [True, False]
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 @pytest.mark.filterwarnings("ignore:no labels for 'train'")
