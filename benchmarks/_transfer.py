@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from _by_task import PARTS, TextsByTask, draw
 from _examples import is_right, kinds
+from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
 from _training import train as fit_to_dev
 from _transfer_methods import METHODS, Method, freeze_for
@@ -23,6 +24,7 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks
+from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel, add_task
 
 CHOICES = Path(__file__).parent / "results" / "accuracy_choices.json"
@@ -32,7 +34,7 @@ ELSEWHERE = (
     "threads",
 )
 # Of the rest, those that say nothing of how a model of the other tasks is trained.
-ADAPTING = ("adapt_epochs", "adapt_learning_rate", "adapt_patience", "updates")
+ADAPTING = ("adapt_epochs", "adapt_learning_rate", "adapt_patience", "tuning_seed", "updates")
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -46,11 +48,11 @@ class Run:
     Args:
         options: The command line.
         seed: Of planted texts, weights, batches and the draw of labelled texts.
+        rates: See :func:`rates`.
     """
 
-    def __init__(self, options: argparse.Namespace, seed: int) -> None:
-        self.options, self.seed = options, seed
-        self.rates = rates(options)
+    def __init__(self, options: argparse.Namespace, seed: int, rates: Mapping[str, float]) -> None:
+        self.options, self.seed, self.rates = options, seed, rates
         self.texts = read_texts(options, seed)
         self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
@@ -63,30 +65,46 @@ class Run:
         """Word vectors to start from; labels are not needed for them."""
         return kept_vectors(self.options.out, vars(self.options), self.texts, self.vocabulary)
 
+    def fold(self, task: str) -> int:
+        """Number of the tasks that are left out together with ``task``: not neighbours, which are
+        alike in some data sets."""
+        return self.tasks.index(task) % -(-len(self.tasks) // self.options.leave_out)
+
     def others(self, task: str) -> list[str]:
         """The tasks that are not left out together with ``task``."""
-        size = self.options.leave_out
-        fold = self.tasks.index(task) // size
-        return [name for number, name in enumerate(self.tasks) if number // size != fold]
+        return [name for name in self.tasks if self.fold(name) != self.fold(task)]
 
-    def adapt(self, name: str, task: str, labels: str) -> dict[str, float]:
-        """Test accuracy on all reviews of ``task``, and on those that are not leaked."""
+    def adapt(
+        self, name: str, task: str, labels: str, learning_rate: float
+    ) -> tuple[MultiTaskModel, FitResult]:
+        """A model of the new task after its best epoch on dev."""
         method, options = METHODS[name], self.options
         number = len(self.others(task)) if method.pretrained else 0  # a new task is the last one
         train = draw(self.texts.of("train", task, number), labels, self.seed)
         dev = self.texts.of("dev", task, number)
-        size = min(options.batch_size, max(4, len(train) // 6))
-        # No decay: the numbers of edges into other tasks have no gradient, and shall stay.
-        how = {"epochs": options.adapt_epochs, "patience": options.adapt_patience}
-        how |= {"batch_size": size, "weight_decay": 0.0, "updates": options.updates}
-        best: tuple[float, MultiTaskModel] | None = None
-        for rate in options.adapt_learning_rate:
-            model = self.start(method, task)
-            score = self.fit(model, train, dev, {**how, "learning_rate": rate})
-            if best is None or score > best[0]:
-                best = score, model
-        assert best is not None
-        return accuracy(best[1], self.texts.of("test", task, number), options)
+        how = {
+            "batch_size": min(options.batch_size, max(4, -(-len(train) // 6))),
+            "epochs": options.adapt_epochs,
+            "learning_rate": learning_rate,
+            "patience": options.adapt_patience,
+            "updates": options.updates,
+            # The numbers of edges into other tasks have no gradient, and shall stay.
+            "weight_decay": 0.0,
+        }
+        model = self.start(method, task)
+        return model, self.fit(model, train, dev, how)
+
+    def test(self, name: str, task: str, model: MultiTaskModel) -> tuple[dict[str, float], str]:
+        """Accuracy on all test texts of a task, and on those that are not leaked; and which
+        texts were right, see ``_reviews.py``."""
+        number = len(self.others(task)) if METHODS[name].pretrained else 0
+        items, options = self.texts.of("test", task, number), self.options
+        texts = EncodedTexts(items, model.vocabulary, options.max_length)
+        right = is_right(model, texts, options.batch_size, options.accelerator)
+        scores = {
+            kind: float(right[counted].float().mean()) for kind, counted in kinds(items).items()
+        }
+        return scores, pack(right)
 
     def start(self, method: Method, task: str) -> MultiTaskModel:
         """The model to adapt: with what is not to be trained frozen."""
@@ -145,10 +163,9 @@ class Run:
 
     def fit(
         self, model: MultiTaskModel, train: list[Data], dev: list[Data], how: dict[str, Any]
-    ) -> float:
-        """Train to the best epoch on dev; its accuracy there."""
-        options = {**vars(self.options), **how, "seed": self.seed}
-        return fit_to_dev(model, train, dev, options).dev_accuracy
+    ) -> FitResult:
+        """Train to the best epoch on dev."""
+        return fit_to_dev(model, train, dev, {**vars(self.options), **how, "seed": self.seed})
 
 
 def rates(options: argparse.Namespace) -> dict[str, float]:
@@ -158,14 +175,18 @@ def rates(options: argparse.Namespace) -> dict[str, float]:
     Raises:
         SystemExit: If neither was done.
     """
-    encoders = dict.fromkeys(method.encoder for method in METHODS.values() if method.pretrained)
+    methods = (METHODS[name] for name in options.methods)
+    encoders = dict.fromkeys(method.encoder for method in methods if method.pretrained)
     if options.learning_rate is not None:
         return {encoder: float(options.learning_rate) for encoder in encoders}
-    own = Choices(CHOICES).content.get(options.data, {}).get(PROTOCOLS[options.data].base, {})
-    missing = [encoder for encoder in encoders if "chosen" not in own.get(encoder, {})]
-    if missing:
-        raise SystemExit(f"{CHOICES.name} has no rates of {missing}: tune, or say --learning-rate")
-    return {encoder: float(own[encoder]["chosen"]) for encoder in encoders}
+    protocol, choices = PROTOCOLS[options.data], Choices(CHOICES)
+    place = protocol.grid, protocol.tuning_seeds
+    try:
+        return {e: choices.choose(options.data, protocol.base, e, *place) for e in encoders}
+    except ValueError as error:
+        raise SystemExit(
+            f"{CHOICES.name}: {error}; tune by accuracy.py, or say --learning-rate"
+        ) from error
 
 
 def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:
@@ -174,12 +195,3 @@ def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:
         size = {"num_train": 24, "num_dev": 10, "num_test": 10} if options.quick else {}
         return TextsByTask(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
     return TextsByTask(*(FDUMTL(options.root, part, options.source) for part in PARTS))
-
-
-def accuracy(
-    model: MultiTaskModel, items: list[Data], options: argparse.Namespace
-) -> dict[str, float]:
-    """Accuracy on all items and, where the data marks leaked ones, without them."""
-    texts = EncodedTexts(items, model.vocabulary, options.max_length)
-    right = is_right(model, texts, options.batch_size, options.accelerator)
-    return {kind: float(right[counted].float().mean()) for kind, counted in kinds(items).items()}

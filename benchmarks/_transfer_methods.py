@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+
 from mtgnn.nn import (
     MultiTaskModel,
     build_encoder,
@@ -21,7 +23,8 @@ class Method(NamedTuple):
         encoder: Name of the encoder.
         options: Its options.
         trained: What learns from the new task: ``"own"``, its node and head and the scores of
-            edges into it; ``"head"``; or ``"all"``.
+            edges into it; ``"head"``; ``"head-of-shared"``, a head that its own part says nothing
+            to; or ``"all"``.
         pretrained: Whether a model of the other tasks comes first; else one of this task alone.
     """
 
@@ -40,7 +43,9 @@ METHODS: dict[str, Method] = {
     "shared": Method("shared"),
     "shared-tuned": Method("shared", trained="all"),
     "shared_private": Method("shared_private"),
+    "shared_private-head": Method("shared_private", trained="head-of-shared"),
     "adversarial": Method("adversarial"),
+    "adversarial-head": Method("adversarial", trained="head-of-shared"),
     "star": Method("star", GRAPH),
     "star-head": Method("star", GRAPH, trained="head"),
     "star-tuned": Method("star", GRAPH, trained="all"),
@@ -60,6 +65,8 @@ def freeze_for(model: MultiTaskModel, task: str, trained: str) -> None:
     logits = edge_logit_group(model)
     if trained == "all":
         return
+    if trained == "head-of-shared":
+        silence(model, task)
     if trained == "own" and logits is None:
         freeze_except_task(model, task)
         return
@@ -67,6 +74,14 @@ def freeze_for(model: MultiTaskModel, task: str, trained: str) -> None:
     unfreeze(model, [f"heads.{task}"])
     if trained == "own" and logits is not None:
         unfreeze(model, [f"nodes.{task}", logits])
+
+
+@torch.no_grad()
+def silence(model: MultiTaskModel, task: str) -> None:
+    """Have a task's own LSTM put out zeros: without weights its cells stay empty."""
+    for name, parameter in model.named_parameters():
+        if f".nodes.{task}." in name:
+            parameter.zero_()
 
 
 def missing(method: str) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,12 +21,12 @@ import _tables as tables
 import _tagging_tables as tagging
 from _comparison import Table, comparisons, score_table, seeds_differ
 from _graphs import by_readout, mean_graph, words_in_common
-from _record import Row, read, select
+from _record import Row, by_seed, read, select
 from _report_commands import COMMANDS
 from _settings import GRAPHS, SETTINGS
 from _tagging_graphs import agreement, graph_table, seed_graphs
 from _tagging_plan import TOGETHER
-from _transfer_tables import transfer_against_table, transfer_table
+from _transfer_tables import complete_seeds, transfer_against_table, transfer_table
 from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
@@ -143,14 +144,17 @@ class Report:
 
     def transferred(self, rows: Sequence[Row], name: str) -> list[str]:
         """The tables and the picture of a record of ``transfer.py``."""
-        every = select(rows, reviews="all")
+        # A model of the other tasks has seen leaked reviews with their labels.
+        every = select(rows, reviews="unleaked") or rows
+        tasks = {row["task"] for row in every}
         order = sorted(tables.unique(every, "labels"), key=lambda n: float(n.replace("all", "inf")))
         series: dict[str, dict[str, float]] = {}
         for method in tables.unique(every, "method"):
             for labels in order:
-                values = [float(r["test"]) for r in select(every, method=method, labels=labels)]
-                if values:
-                    series.setdefault(method, {})[labels] = 100 * sum(values) / len(values)
+                own = complete_seeds(select(every, method=method, labels=labels), tasks)
+                if own:
+                    mean = statistics.mean(by_seed(own).values())
+                    series.setdefault(method, {})[labels] = 100 * mean
         picture = self.picture(
             name,
             "Transfer by the number of labels",

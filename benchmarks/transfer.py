@@ -12,8 +12,8 @@ Methods, each at every number of labels:
   new node learn too. ``complete-own``: weights depend on the word; every task has score parameters
   of its own, and those of the new one are trained.
 - ``shared_private``, ``adversarial``: the literature's transfer: the shared extractor is frozen, a
-  new private LSTM and head are trained. ``shared``: a frozen LSTM that all share, and a new head;
-  ``shared-tuned``: nothing is frozen.
+  new private LSTM and head are trained; ``-head``: a new head alone, on what is shared alone.
+  ``shared``: a frozen LSTM that all share, and a new head; ``shared-tuned``: nothing is frozen.
 
 ``--leave-out`` is how many tasks are left out at a time, ``--share`` the share of the other tasks'
 training texts that is learned from: four at a time and a quarter for FDU-MTL, so that a seed takes
@@ -22,18 +22,22 @@ hours and not days. The new task has as many labels as ``--labels`` says, up to 
 Models of the other tasks train as in ``accuracy.py``, on FDU-MTL with the rates that it chose (of
 graphs, for those that read whole texts). Adapting is the same for all methods: an epoch has at
 least ``--updates`` updates, of few texts by several passes, and the task's dev texts choose the
-epoch and one of ``--adapt-learning-rate``; only then are its test texts read, once. All see the
-same labelled texts (balanced, the smaller sets within the larger ones), vocabulary and word
-vectors; these come from the training and unlabelled texts of all tasks, also the new one: they
-need no labels. The dev set has its full size at every number of labels: what is compared is
-training, not tuning, on few labels.
+epoch; only then are its test texts read, once. Its rate, one of ``--adapt-learning-rate`` or, while
+the best one stands at an end of these, beyond, is chosen by dev for each method and number of
+labels, on four tasks of a seed that is not reported, ``--tuning-seed``. All see the same labelled
+texts (balanced, the smaller sets within the larger ones), vocabulary and word vectors; these come
+from the training and unlabelled texts of all tasks, also the new one: they need no labels. The dev
+set has its full size at every number of labels: what is compared is training, not the choice of an
+epoch, on few labels.
 
     python benchmarks/transfer.py
     python benchmarks/transfer.py --data fdu-mtl --root data/fdu-mtl
 
 Finished rows in the CSV file are kept and not run again, and trained models of the other tasks are
 kept in ``--out``, so a run that was cut off goes on where it was. Beside the record stand its
-settings: runs with others go into another record.
+settings (runs with others go into another record), the rates that were tried, and of each run its
+rates, dev accuracy, epochs, seconds and which test texts it had right. Set ``MTGNN_NATIVE=1``, and
+``--threads 1`` for one process a core; let processes have seeds or methods of their own.
 """
 
 from __future__ import annotations
@@ -49,10 +53,15 @@ from _record import Row, append_new, by_seed, read, select, spread
 from _settings_file import keep_settings
 from _transfer import Run, rates, settings_of
 from _transfer_methods import METHODS, missing
+from _transfer_tables import complete_seeds
+from _tuning import Choices
 
 from mtgnn.ops import keep_memory
 
 COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
+KEY = COLUMNS[:4]
+RUNS = (*KEY, "pretrained_at", "learning_rate", "dev", "best_epoch", "epochs", "seconds", "right")
+TUNING_TASKS = 4
 SLOW = ("complete", "complete-own", "complete-tuned")  # hours a seed on FDU-MTL
 DEFAULTS = {
     "planted": {
@@ -95,24 +104,24 @@ DEFAULTS = {
 
 def summary(rows: list[Row], labels: Sequence[str]) -> str:
     """Mean test accuracy over tasks of each method, ± over seeds; all reviews, then unleaked."""
-    lines = []
+    lines, tasks = [], {row["task"] for row in rows}
     for reviews in dict.fromkeys(row["reviews"] for row in rows):
         lines.append(f"{reviews + ' reviews':18}" + "".join(f"{n:>15}" for n in labels))
         for method in dict.fromkeys(row["method"] for row in rows):
-            cells = [cell(rows, reviews=reviews, method=method, labels=n) for n in labels]
+            cells = [cell(rows, tasks, reviews=reviews, method=method, labels=n) for n in labels]
             lines.append(f"{method:18}" + "".join(f"{text:>15}" for text in cells))
     return "\n".join(lines)
 
 
-def cell(rows: list[Row], **wanted: str) -> str:
-    """Mean over tasks, then mean ± deviation over seeds, in per cent."""
+def cell(rows: list[Row], tasks: set[str], **wanted: str) -> str:
+    """Mean over tasks, then mean ± deviation over the seeds that have all tasks, in per cent."""
     chosen = select(rows, **wanted)
     if not chosen:
         return "–"
-    try:
-        return spread([100 * mean for mean in by_seed(chosen).values()])
-    except ValueError:
+    done = complete_seeds(chosen, tasks)
+    if not done:
         return "unfinished"
+    return spread([100 * mean for mean in by_seed(done).values()])
 
 
 def labels(text: str) -> str:
@@ -159,7 +168,8 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--adapt-epochs", type=int, default=20)
     add("--adapt-patience", type=int, default=5)
     add("--adapt-learning-rate", type=float, nargs="+", help="several: dev chooses")
-    add("--updates", type=int, default=30, help="at least so many an epoch")
+    add("--tuning-seed", type=int, default=100, help="that rates are chosen on; is not reported")
+    add("--updates", type=int, default=20, help="at least so many an epoch")
     options = parser.parse_args(arguments)
     for name, value in DEFAULTS[options.data].items():
         if getattr(options, name) is None:
@@ -181,30 +191,66 @@ def possible(methods: Sequence[str]) -> list[str]:
     return [method for method, reason in reasons.items() if not reason]
 
 
-def finished(path: Path) -> set[tuple[str, ...]]:
-    """The runs that are in the record; another process may add some meanwhile."""
-    return {tuple(row[name] for name in COLUMNS[:4]) for row in read(path)}
+def beside(record: Path, what: str) -> Path:
+    """A file beside the record."""
+    return record.with_name(f"{record.stem}_{what}")
 
 
-def adapt_all(run: Run, methods: Sequence[str], tasks: Sequence[str]) -> None:
+def check_rates(options: argparse.Namespace, own: dict[str, float]) -> None:
+    """Raise where the record has a method whose models of the other tasks had another rate."""
+    for row in read(beside(options.csv, "runs.csv")):
+        rate = own.get(METHODS[row["method"]].encoder)
+        if row["method"] in options.methods and row["pretrained_at"] not in ("", str(rate)):
+            raise SystemExit(
+                f"{options.csv} has {row['method']} from models trained at {row['pretrained_at']}, "
+                f"now it would be {rate}: remove its rows, or choose another --csv"
+            )
+
+
+def tune(run: Run, choices: Choices) -> dict[tuple[str, str], float]:
+    """The rate of each method and number of labels; what is missing is tried."""
+    options = run.options
+    tasks = sorted(run.tasks, key=run.fold)[:TUNING_TASKS]
+    place = tuple(options.adapt_learning_rate), (run.seed,)
+    chosen = {}
+    for method in options.methods:
+        for number in options.labels:
+            key = (options.data, number, method)
+            while left := choices.missing(*key, *place):
+                rate, start = left[0][0], time.perf_counter()
+                dev = [run.adapt(method, task, number, rate)[1].dev_accuracy for task in tasks]
+                mean, took = sum(dev) / len(dev), round(time.perf_counter() - start, 1)
+                found = {"learning_rate": rate, "seed": run.seed, "dev": round(mean, 4)}
+                choices.add(*key, {**found, "seconds": took})
+                print("tune", method, number, rate, f"{mean:.4f}", f"{took:.0f} s", flush=True)
+            chosen[method, number] = choices.choose(*key, *place)
+    return chosen
+
+
+def adapt_all(run: Run, chosen: dict[tuple[str, str], float]) -> None:
     """Make all runs of a seed that are missing."""
     options = run.options
-    for task in tasks:
-        for method in methods:
-            for number in options.labels:
-                key = (task, method, number, str(run.seed))
-                if key in finished(options.csv):
-                    continue
-                start = time.perf_counter()
-                scores = run.adapt(method, task, number)
-                named = dict(zip(COLUMNS[:4], key, strict=True))
-                rows = [
-                    {**named, "reviews": reviews, "test": f"{score:.4f}"}
-                    for reviews, score in scores.items()
-                ]
-                took = time.perf_counter() - start
-                if append_new(options.csv, COLUMNS, rows, COLUMNS[:4]):
-                    print(*key, rows[0]["test"], f"{took:.0f} s", flush=True)
+    for task in options.tasks or run.tasks:
+        for (method, number), rate in chosen.items():
+            key = dict(zip(KEY, (task, method, number, str(run.seed)), strict=True))
+            if select(read(options.csv), **key):  # another process may add some meanwhile
+                continue
+            model, result = run.adapt(method, task, number, rate)
+            scores, right = run.test(method, task, model)
+            kind = METHODS[method]
+            details = {
+                "pretrained_at": str(run.rates[kind.encoder]) if kind.pretrained else "",
+                "learning_rate": str(rate),
+                "dev": f"{result.dev_accuracy:.4f}",
+                "best_epoch": str(result.best_epoch),
+                "epochs": str(result.epochs),
+                "seconds": f"{result.seconds:.1f}",
+                "right": right,
+            }
+            append_new(beside(options.csv, "runs.csv"), RUNS, [{**key, **details}], KEY)
+            rows = [{**key, "reviews": kind, "test": f"{s:.4f}"} for kind, s in scores.items()]
+            if append_new(options.csv, COLUMNS, rows, KEY):
+                print(*key.values(), rows[0]["test"], f"{result.seconds:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -212,14 +258,19 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    methods = possible(options.methods)
-    keep_settings(options.csv, {**settings_of(options), "rates": rates(options)})
+    options.methods = possible(options.methods)
+    keep_settings(options.csv, settings_of(options))
+    found = rates(options)
+    check_rates(options, found)
+    run = Run(options, options.tuning_seed, found)
+    unknown = sorted(set(options.tasks or ()) - set(run.tasks))
+    if unknown:
+        raise SystemExit(f"expected tasks among {run.tasks}, got {unknown}")
+    if options.tuning_seed in options.seeds:
+        raise SystemExit(f"expected seeds without {options.tuning_seed}, which tunes")
+    chosen = tune(run, Choices(beside(options.csv, "choices.json")))
     for seed in options.seeds:
-        run = Run(options, seed)
-        unknown = sorted(set(options.tasks or ()) - set(run.tasks))
-        if unknown:
-            raise SystemExit(f"expected tasks among {run.tasks}, got {unknown}")
-        adapt_all(run, methods, options.tasks or run.tasks)
+        adapt_all(Run(options, seed, found), chosen)
     print(summary(read(options.csv), options.labels))
 
 

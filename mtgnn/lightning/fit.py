@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import lightning.pytorch as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
@@ -174,8 +173,6 @@ def fit(
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
     with quietly(), flags_kept():
-        # Else every tensor that is about to be written would be filled with NaN first.
-        torch.utils.deterministic.fill_uninitialized_memory = False
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=devices,

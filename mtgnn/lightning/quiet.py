@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -37,15 +38,20 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def flags_kept() -> Iterator[None]:
-    """Give PyTorch's process-wide flags, and the state of its random numbers, back as they were."""
+    """Give PyTorch's process-wide flags, and the state of its random numbers, back as they were.
+
+    Meanwhile deterministic algorithms do not fill with NaN every tensor that is about to be
+    written.
+    """
+    memory: Any = torch.utils.deterministic
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
-    benchmark = torch.backends.cudnn.benchmark
+    benchmark, filling = torch.backends.cudnn.benchmark, memory.fill_uninitialized_memory
+    memory.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             yield
     finally:
         torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling
         torch.backends.cudnn.benchmark = benchmark

@@ -16,6 +16,9 @@ from torch_geometric.data import Data
 Program = Callable[[str], ModuleType]
 
 
+RATES = dict.fromkeys(("complete", "star", "shared", "shared_private", "adversarial"), 0.01)
+
+
 @pytest.fixture
 def run(program: Program, tmp_path: Path) -> Any:
     options: dict[str, Any] = {
@@ -37,27 +40,29 @@ def run(program: Program, tmp_path: Path) -> Any:
         "adapt_epochs": 1,
         "adapt_patience": None,
         "adapt_learning_rate": [0.01, 0.02],
+        "methods": ["star", "shared"],
+        "tuning_seed": 101,
         "updates": 3,
         "weight_decay": 1e-3,
         "clip": 1.0,
         "accelerator": "cpu",
     }
-    return program("_transfer").Run(argparse.Namespace(**options), 100)
+    return program("_transfer").Run(argparse.Namespace(**options), 100, RATES)
 
 
 def adapted(program: Program, run: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     """A model that was adapted to b1, and its parameters before."""
     fit, before = run.fit, {}
 
-    def spy(model: Any, train: Any, dev: Any, how: Any) -> float:
+    def spy(model: Any, train: Any, dev: Any, how: Any) -> Any:
         if "b1" in model.tasks:
             before.clear()
             before.update({n: value.clone() for n, value in model.state_dict().items()})
             run.last = model
         return fit(model, train, dev, how)
 
-    run.fit, run.options.adapt_learning_rate = spy, [0.01]
-    run.adapt(name, "b1", "8")
+    run.fit = spy
+    run.adapt(name, "b1", "8", 0.01)
     return run.last, before
 
 
@@ -86,16 +91,32 @@ def test_where_nothing_is_frozen_all_learns(program: Program, run: Any, name: st
     assert len(model.tasks) == (1 if name.endswith("scratch") else len(run.tasks))
 
 
+@pytest.mark.parametrize("encoder", ["shared_private", "adversarial"])
+def test_a_head_of_what_is_shared_hears_nothing_else(
+    program: Program, run: Any, encoder: str
+) -> None:
+    model, before = adapted(program, run, f"{encoder}-head")
+    changed = {n for n, value in model.state_dict().items() if not value.equal(before[n])}
+    assert changed and all(n.startswith("heads.heads.b1.") for n in changed)
+    tokens, task = torch.tensor([[3, 4, 5]]), torch.tensor([model.tasks.index("b1")])
+    out, _ = model.encoder(model.embedding(tokens), torch.tensor([3]), task)
+    shared, own = model.encoder.split(out)
+    assert shared.all() and not own.any()
+
+
 def test_few_texts_are_read_several_times_an_epoch(program: Program, run: Any) -> None:
     passes = program("_passes")
     assert [passes.passes_for(30, texts, 4) for texts in (20, 21, 120, 500)] == [6, 5, 1, 1]
     seen: list[tuple[int, Any]] = []
-    run.fit = lambda model, train, dev, how: seen.append((len(train), how)) or 0.5
-    run.adapt("scratch", "b1", "8")
-    assert [number for number, _ in seen] == [8] * 2
-    assert [how["learning_rate"] for _, how in seen] == [0.01, 0.02]
-    assert {(how["batch_size"], how["updates"], how["weight_decay"]) for _, how in seen} == {
-        (4, 3, 0.0)
+    run.fit = lambda model, train, dev, how: seen.append((len(train), how))
+    texts = run.texts.of("train", "b1", 0)
+    run.texts.of = lambda *_: 3 * texts
+    for labels in ("8", "20", "all"):
+        run.adapt("scratch", "b1", labels, 0.02)
+    assert [number for number, _ in seen] == [8, 20, 72]
+    assert [how["batch_size"] for _, how in seen] == [4, 4, 12]
+    assert {(h["learning_rate"], h["updates"], h["weight_decay"]) for _, h in seen} == {
+        (0.02, 3, 0)
     }
 
 
@@ -125,11 +146,10 @@ def test_trained_models_are_kept_apart(program: Program, run: Any) -> None:
     written = [path.stat().st_mtime_ns for path in files]
     run.start(methods["star-tuned"], "a1")  # starts from what "star" starts from
     run.options.adapt_epochs = 7  # says nothing of that
-    again = program("_transfer").Run(run.options, 100)
+    again = program("_transfer").Run(run.options, 100, RATES)
     again.start(methods["star-head"], "a1")
     assert [path.stat().st_mtime_ns for path in sorted(run.options.out.rglob("*.pt"))] == written
-    run.options.learning_rate = 0.02
-    program("_transfer").Run(run.options, 100).start(methods["star"], "a1")
+    program("_transfer").Run(run.options, 100, {"star": 0.02}).start(methods["star"], "a1")
     assert len(list(run.options.out.rglob("*.pt"))) == 4
 
 
@@ -137,19 +157,23 @@ def test_rates_are_those_that_accuracy_chose(
     program: Program, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     transfer = program("_transfer")
-    assert set(transfer.rates(run.options).values()) == {0.01}  # as was said
+    assert transfer.rates(run.options) == {"star": 0.01, "shared": 0.01}  # as was said
     run.options.learning_rate, run.options.data = None, "fdu-mtl"
     choices = program("_tuning").Choices(tmp_path / "choices.json")
     monkeypatch.setattr(transfer, "CHOICES", choices.path)
-    encoders = ["shared", "shared_private", "adversarial", "star", "complete"]
-    for encoder, rate in zip(encoders, (0.1, 0.2, 0.3, 0.4, 0.5), strict=True):
+    grid = program("_settings").PROTOCOLS["fdu-mtl"].grid
+    for encoder in ("star", "shared"):
         with pytest.raises(SystemExit, match=encoder):
             transfer.rates(run.options)
-        place = ("fdu-mtl", "quarter", encoder)
-        choices.add(*place, {"learning_rate": rate, "seed": 100, "dev": 0.5})
-        choices.choose(*place, (rate,), (100,))
-    found = transfer.rates(run.options)
-    assert list(found) == encoders and list(found.values()) == [0.1, 0.2, 0.3, 0.4, 0.5]
+        for rate in grid:
+            tried = {"learning_rate": rate, "seed": 100, "dev": 0.5 + (rate == grid[1])}
+            choices.add("fdu-mtl", "quarter", encoder, tried)
+    assert transfer.rates(run.options) == {"star": grid[1], "shared": grid[1]}
+    tried = {"learning_rate": grid[0], "seed": 100, "dev": 2.0}  # unfinished: it stands at an end
+    choices.content["fdu-mtl"]["quarter"]["star"]["tried"][0] = tried
+    choices._write()
+    with pytest.raises(SystemExit, match="not yet tried"):
+        transfer.rates(run.options)
 
 
 def test_a_record_has_results_of_one_kind(program: Program, tmp_path: Path) -> None:
@@ -193,16 +217,39 @@ def test_the_program_goes_on_where_it_was(
         "a1",
     ]
     some += ["--hidden-size", "4", "--embedding-size", "4", "--epochs", "1", "--adapt-epochs", "1"]
-    some += ["--updates", "2", "--labels", "8", "--accelerator", "cpu", "--methods"]
+    some += ["--updates", "2", "--labels", "8", "--accelerator", "cpu"]
+    some += ["--adapt-learning-rate", "0.01", "0.02", "--methods"]
     for methods in (["scratch"], ["scratch", "star"]):
         monkeypatch.setattr("sys.argv", ["transfer.py", *some, *methods])
         transfer.main()
-    rows = program("_record").read(record)
+    record_of = program("_record").read
+    rows = record_of(record)
     assert [(row["task"], row["method"], row["labels"]) for row in rows] == [
         ("a1", "scratch", "8"),
         ("a1", "star", "8"),
     ]
-    assert capsys.readouterr().out.count("a1 scratch 8 0 ") == 1
+    said = capsys.readouterr().out
+    assert said.count("a1 scratch 8 0 ") == 1 and said.count("tune scratch 8 0.01 ") == 1
+    scratch, star = record_of(tmp_path / "record_runs.csv")
+    assert (scratch["pretrained_at"], star["pretrained_at"]) == ("", "0.005")
+    tried = program("_tuning").Choices(tmp_path / "record_choices.json")
+    for row in (scratch, star):
+        own = tried.content["planted"]["8"][row["method"]]
+        assert float(row["learning_rate"]) == own["chosen"]
+        assert {one["seed"] for one in own["tried"]} == {100} and len(own["tried"]) >= 2
+        bits = program("_reviews").unpack(row["right"], 10)
+        [test] = [r["test"] for r in rows if r["method"] == row["method"]]
+        assert float(test) == pytest.approx(float(bits.double().mean()), abs=1e-4)
+    other = ["transfer.py", *some, "star", "--learning-rate", "0.1"]
+    monkeypatch.setattr("sys.argv", other)
+    with pytest.raises(SystemExit, match="learning_rate 0.005 .now 0.1"):
+        transfer.main()
+    kept = argparse.Namespace(csv=record, methods=["star"])
+    with pytest.raises(SystemExit, match="star from models trained at 0.005, now it would be 0.1"):
+        transfer.check_rates(kept, {"star": 0.1})
+    monkeypatch.setattr("sys.argv", ["transfer.py", *some, "star", "--seeds", "100"])
+    with pytest.raises(SystemExit, match="without 100, which tunes"):
+        transfer.main()
     for wrong, said in (
         (["--labels", "some"], "a number of labels or all, got 'some'"),
         (["--leave-out", "0"], "--leave-out of at least 1"),
@@ -231,13 +278,18 @@ def test_draws_are_balanced_and_nested(program: Program) -> None:
 def test_tasks_left_out_together_share_a_model(program: Program, run: Any) -> None:
     run.options.leave_out, run.options.share = 2, 0.5
     first, *_, last = run.tasks
-    assert run.others(first) == run.others(run.tasks[1]) == run.tasks[2:]
-    assert run.others(last) == run.tasks[:-1]  # nine tasks: the last fold has one
+    both = [first, run.tasks[5]]  # nine tasks in five folds: no neighbours, and one by itself
+    assert run.others(first) == run.others(both[1]) == [t for t in run.tasks if t not in both]
+    alone = run.tasks[4]
+    assert run.others(alone) == [task for task in run.tasks if task != alone]
     every, known = run.texts.of("train", last, 3), run.known("train", last, 3)
     assert len(known) == round(len(every) / 2) and {int(item.task) for item in known} == {3}
     assert len(run.known("dev", last, 0)) == len(run.texts.of("dev", last, 0))
-    for task in run.tasks[:2]:
+    for task in both:
         star = program("_transfer_methods").METHODS["star"]
-        assert run.start(star, task).tasks == (*run.tasks[2:], task)
+        assert run.start(star, task).tasks == (*run.others(task), task)
     assert len(list(run.options.out.rglob("*.pt"))) == 1
-    assert 0 <= run.adapt("star", first, "8")["all"] <= 1
+    model, _ = run.adapt("star", first, "8", 0.01)
+    scores, right = run.test("star", first, model)
+    bits = program("_reviews").unpack(right, len(run.texts.of("test", first, 0)))
+    assert scores["all"] == pytest.approx(float(bits.double().mean()))
