@@ -8,48 +8,19 @@ from typing import TypeVar
 
 from torch import nn
 
+from ..cut import CutGraph
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class CutGraph(TaskGraph):
-    """A task graph some of whose edges carry nothing. All edges keep their numbers.
-
-    Args:
-        graph: The whole graph.
-        cut: Numbers of the edges that carry nothing.
-
-    Raises:
-        ValueError: If there is no such edge.
-    """
-
-    def __init__(self, graph: TaskGraph, cut: Iterable[int]) -> None:
-        super().__init__(graph.tasks, graph.edge_index, graph.virtual, graph.edge_weight)
-        self.cut = frozenset(cut)
-        unknown = sorted(self.cut - set(range(graph.num_edges)))
-        if unknown:
-            raise ValueError(f"expected edges in 0…{graph.num_edges - 1}, got {unknown}")
-        self._left = [
-            [(edge, sender) for edge, sender in graph.incoming(node) if edge not in self.cut]
-            for node in range(graph.num_nodes)
-        ]
-
-    def incoming(self, node: int) -> list[tuple[int, int]]:
-        """The edges into ``node`` that are left, as pairs (edge number, sender)."""
-        return self._left[node]
-
-    def __repr__(self) -> str:
-        edges = [f"{self.edges[edge][0]} → {self.edges[edge][1]}" for edge in sorted(self.cut)]
-        return f"{super().__repr__()[:-1]}, cut={edges})"
-
-
 def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model:
     """The same model with edges cut: their logits are −∞, and other senders share the attention.
 
     A receiver whose last edge is cut receives zeros. Nothing is copied: parameters, and all else
-    that is no graph, are the given model's own.
+    that is no graph, are the given model's own. Saved models and :func:`mtgnn.nn.add_task` keep
+    what is cut.
 
     Args:
         model: A :class:`mtgnn.nn.GraphLSTM`, or a model that holds one as ``encoder``.

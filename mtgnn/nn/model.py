@@ -52,7 +52,6 @@ class MultiTaskModel(nn.Module):
 
     Attributes:
         tasks: Names of the tasks.
-        graph: The encoder's task graph.
 
     Raises:
         ValueError: For an unknown option, tasks that differ from the encoder's, label names that
@@ -111,13 +110,17 @@ class MultiTaskModel(nn.Module):
         self.encoder = take_encoder(
             encoder, encoder_options, embedding_size, hidden_size, self.tasks
         )
-        self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
         size: int = self.encoder.output_size  # type: ignore[assignment]
         bidirectional = bool(getattr(self.encoder, "bidirectional", False))
         self.pooling = Pooling(pooling, size, bidirectional=bidirectional)
         sizes = [len(labels) for labels in self.classes.values()]
         self.heads = ClassificationHeads(size, sizes, self.tasks)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def graph(self) -> TaskGraph:
+        """The encoder's task graph."""
+        return self.encoder.graph  # type: ignore[return-value]
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
@@ -306,4 +309,5 @@ class MultiTaskModel(nn.Module):
             given = saved.restore_encoder(content, encoder)
             model = cls(vocabulary, content["classes"], **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
+            saved.cut_again(model.encoder, content["graph"].get("cut", ()))
         return model.eval()

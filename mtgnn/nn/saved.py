@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from typing import IO, Any
@@ -11,6 +11,7 @@ from typing import IO, Any
 import torch
 from torch import nn
 
+from ..cut import CutGraph, cut_edges
 from ..graph import TaskGraph
 
 VERSION = 1
@@ -24,16 +25,17 @@ File = str | PathLike[str] | IO[bytes]
 
 
 def graph_to_plain(graph: TaskGraph) -> dict[str, Any]:
-    """A graph as lists of names."""
+    """A graph as lists of names, and numbers of edges that are cut."""
     return {
         "tasks": list(graph.tasks),
         "virtual": list(graph.virtual),
         "edges": [list(edge) for edge in graph.edges],
+        "cut": sorted(cut_edges(graph)),
     }
 
 
 def _graph(plain: dict[str, Any]) -> TaskGraph:
-    """The graph of :func:`graph_to_plain`."""
+    """The graph of :func:`graph_to_plain`, whole."""
     edges = [(sender, receiver) for sender, receiver in plain["edges"]]
     return TaskGraph.from_edges(edges, plain["tasks"], plain["virtual"])
 
@@ -107,6 +109,12 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
     if described["name"] == "adversarial":  # of files from before the pooling was the model's
         options.setdefault("pooling", "last")
     return {"encoder": described["name"], "encoder_options": options}
+
+
+def cut_again(encoder: Any, edges: Collection[int]) -> None:
+    """Cut the edges of an encoder that were cut in the one that was saved, or extended."""
+    if edges:
+        encoder.graph = CutGraph(encoder.graph, edges)
 
 
 @contextmanager

@@ -54,7 +54,6 @@ class TaggingModel(nn.Module):
     Attributes:
         tasks: Names of the tasks.
         classes: The tags of each task, in the order of their numbers.
-        graph: The encoder's task graph.
 
     Raises:
         ValueError: For an unknown option, tasks that differ from the encoder's, a scheme of an
@@ -112,13 +111,17 @@ class TaggingModel(nn.Module):
         self.encoder = take_encoder(
             encoder, encoder_options, self.words.output_size, hidden_size, self.tasks
         )
-        self.graph: TaskGraph = self.encoder.graph  # type: ignore[assignment]
         transitions = {k: task_transitions(k, self.classes[k], rules[k]) for k in rules}
         allowed = [transitions.get(task) if crf else None for task in self.classes]
         size: int = self.encoder.output_size  # type: ignore[assignment]
         sizes = [len(tags) for tags in self.classes.values()]
         self.heads = TaggingHeads(size, sizes, self.tasks, crf=crf, allowed=allowed)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def graph(self) -> TaskGraph:
+        """The encoder's task graph."""
+        return self.encoder.graph  # type: ignore[return-value]
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
@@ -301,4 +304,5 @@ class TaggingModel(nn.Module):
             given = saved.restore_encoder(content, encoder)
             model = cls(sentences, **given, **content["options"])
             model.load_state_dict(content["state_dict"], assign=True)
+            saved.cut_again(model.encoder, content["graph"].get("cut", ()))
         return model.eval()

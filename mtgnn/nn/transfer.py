@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from ..cut import cut_edges
 from ..graph import TaskGraph
 from . import saved
 from .complete import CompleteGraphLSTM
@@ -96,11 +97,16 @@ def add_task(
         if name in module.classes:
             raise ValueError(f"expected a new task, got {name!r} of {list(module.tasks)}")
         if isinstance(module, TaggingModel):
-            return _inherit(module, _extend_tagger(module, name, classes, senders, scheme))
-        return _inherit(module, _extend_classifier(module, name, classes, senders))
-    if classes is not None:
-        raise ValueError(f"classes are for a model, got a {type(module).__name__}")
-    return _inherit(module, _extend_layer(module, name, senders))
+            new: Any = _extend_tagger(module, name, classes, senders, scheme)
+        else:
+            new = _extend_classifier(module, name, classes, senders)
+        saved.cut_again(new.encoder, cut_edges(module.graph))
+    else:
+        if classes is not None:
+            raise ValueError(f"classes are for a model, got a {type(module).__name__}")
+        new = _extend_layer(module, name, senders)
+        saved.cut_again(new, cut_edges(module.graph))
+    return _inherit(module, new)
 
 
 def _extend_classifier(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from reader import make_batches, reader
 
 from mtgnn import TaskGraph
-from mtgnn.explain.cut import CutGraph, without_edges
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.cut import CutGraph
+from mtgnn.data import Vocabulary
+from mtgnn.explain import without_edges
+from mtgnn.nn import (
+    CompleteGraphLSTM,
+    GraphLSTM,
+    MultiTaskModel,
+    SharedLSTM,
+    StarGraphLSTM,
+    add_task,
+)
 from mtgnn.testing import assert_heard, random_batch, randomise
 
 E, H, TASKS = 3, 4, ("a", "b", "c")
@@ -88,6 +99,28 @@ def test_parameters_are_shared_and_the_model_is_left_alone() -> None:
     assert torch.equal(model(batch.tokens, batch.lengths, batch.task)[0], before)
     fewer(batch.tokens, batch.lengths, batch.task)[0].sum().backward()
     assert model.encoder.nodes["a"].weight_ih_l0.grad is not None
+
+
+@pytest.mark.parametrize("encoder", ["complete", "star"])
+def test_what_is_cut_stays_so(encoder: str, tmp_path: Path) -> None:
+    vocabulary = Vocabulary(["good", "bad"])
+    classes = {task: ["no", "yes"] for task in TASKS}
+    model = MultiTaskModel(vocabulary, classes, encoder, embedding_size=3, hidden_size=4).eval()
+    edges = [model.graph.edges[0], model.graph.edges[-1]]
+    fewer = without_edges(without_edges(model, edges[:1]), edges[1:])
+    assert fewer.graph is fewer.encoder.graph and fewer.graph != model.graph
+    assert fewer.graph.cut == {0, model.graph.num_edges - 1}
+    fewer.save(tmp_path / "model.pt")
+    inputs = torch.tensor([[3, 4, 3]] * 3), torch.full((3,), 3), torch.arange(3)
+    expected = fewer(*inputs)
+    assert not torch.equal(model(*inputs), expected)
+    loaded = MultiTaskModel.load(tmp_path / "model.pt")
+    more = add_task(fewer, "new", ["no", "yes"])
+    assert loaded.graph == fewer.graph and more.graph.cut == fewer.graph.cut
+    assert all(edge in more.graph.edges for edge in edges)
+    assert torch.equal(loaded(*inputs), expected) and torch.equal(more(*inputs), expected)
+    whole = add_task(model, "new", ["no", "yes"])
+    assert torch.equal(whole(*inputs), model(*inputs))
 
 
 def test_a_cut_graph_says_so() -> None:

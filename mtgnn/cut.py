@@ -1,0 +1,50 @@
+"""Task graphs some of whose edges carry nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .graph import TaskGraph
+
+
+class CutGraph(TaskGraph):
+    """A task graph some of whose edges carry nothing. All edges keep their numbers.
+
+    Args:
+        graph: The graph; what is cut of it stays so.
+        cut: Numbers of the edges that carry nothing.
+
+    Raises:
+        ValueError: If there is no such edge.
+    """
+
+    def __init__(self, graph: TaskGraph, cut: Iterable[int]) -> None:
+        super().__init__(graph.tasks, graph.edge_index, graph.virtual, graph.edge_weight)
+        self.cut = frozenset(cut) | cut_edges(graph)
+        unknown = sorted(self.cut - set(range(graph.num_edges)))
+        if unknown:
+            raise ValueError(f"expected edges in 0…{graph.num_edges - 1}, got {unknown}")
+        self._left = [
+            [(edge, sender) for edge, sender in graph.incoming(node) if edge not in self.cut]
+            for node in range(graph.num_nodes)
+        ]
+
+    def incoming(self, node: int) -> list[tuple[int, int]]:
+        """The edges into ``node`` that are left, as pairs (edge number, sender)."""
+        return self._left[node]
+
+    def __eq__(self, other: object) -> bool:
+        same = super().__eq__(other)
+        return same if same is NotImplemented else same and self.cut == cut_edges(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        edges = [f"{self.edges[edge][0]} → {self.edges[edge][1]}" for edge in sorted(self.cut)]
+        return f"{super().__repr__()[:-1]}, cut={edges})"
+
+
+def cut_edges(graph: Any) -> frozenset[int]:
+    """Numbers of the edges of a graph that carry nothing."""
+    return graph.cut if isinstance(graph, CutGraph) else frozenset()
