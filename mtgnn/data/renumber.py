@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch_geometric.data import Data
 
 
-def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> list[Data]:
+class RenumberedTasks(list[Data]):
+    """Items with the names that their numbers stand for.
+
+    Attributes:
+        tasks: Names of the tasks.
+        classes: Label names of each task, where the dataset has names of labels and the task.
+    """
+
+    def __init__(
+        self, items: Iterable[Data], tasks: Sequence[str], classes: Mapping[str, Sequence[str]]
+    ) -> None:
+        super().__init__(items)
+        self.tasks = list(tasks)
+        self.classes = {task: list(classes[task]) for task in tasks if task in classes}
+
+
+def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
     """The items of some tasks, numbered in a given order, such as that of a model.
 
     A dataset numbers its tasks in an order of its own; that of a model may be another, above all
@@ -20,7 +36,8 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> list[Data]:
         tasks: Names, such as ``model.tasks``. Items of other tasks are left out.
 
     Returns:
-        Copies of the items, with ``task`` a number into ``tasks``.
+        A list of copies of the items, with ``task`` a number into ``tasks``. It has ``tasks``, and
+        of the dataset's ``classes`` those of these tasks: labels keep their numbers.
 
     Raises:
         ValueError: If the dataset has no names of tasks, or none of these, or items have no task.
@@ -53,4 +70,5 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> list[Data]:
             item = copy.copy(item)
             item.task = numbers[name]
             items.append(item)
-    return items
+    classes = getattr(dataset, "classes", None)
+    return RenumberedTasks(items, tasks, classes if isinstance(classes, Mapping) else {})

@@ -18,6 +18,9 @@ class BucketBatchSampler(Sampler[list[int]]):
     changes from epoch to epoch, and then the batches are shuffled. Tasks mix as their lengths do;
     a small task is neither repeated nor dropped.
 
+    Every iteration draws the batches of the next epoch, or, once :meth:`set_epoch` was called,
+    those of the epoch that it said.
+
     With several processes every rank takes the slice ``rank::num_replicas`` of each *global*
     batch, so that all ranks make the same number of steps, and together see the batches that one
     process would see. No rank's share is empty: where the last examples are fewer than the ranks,
@@ -74,10 +77,14 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.rank = rank
         self.noise = noise
         self.epoch = 0
+        self._counts = True
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that the next iteration draws its batches for."""
-        self.epoch = epoch
+        """Set the epoch that all iterations from now on draw their batches for.
+
+        Until this is called, every iteration is an epoch of its own.
+        """
+        self.epoch, self._counts = epoch, False
 
     def global_batches(self) -> list[list[int]]:
         """The batches of this epoch as all ranks together see them."""
@@ -105,7 +112,9 @@ class BucketBatchSampler(Sampler[list[int]]):
         return batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.global_batches():
+        batches = self.global_batches()
+        self.epoch += self._counts
+        for batch in batches:
             yield batch[self.rank :: self.num_replicas]
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 from torch_geometric.data import Data
 
 from ..data import (
@@ -50,7 +50,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         self,
         train: Texts | None,
         dev: Texts | None,
-        test: Texts | None,
+        test: Texts | None = None,
         vocabulary: Vocabulary | None = None,
         batch_size: int = 64,
         max_length: int | None = None,
@@ -62,10 +62,7 @@ class MultiTaskDataModule(L.LightningDataModule):
             raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
         self._texts = {"train": train, "dev": dev, "test": test}
         # Encoded, texts lose these.
-        self.names = {
-            part: (getattr(texts, "tasks", None), getattr(texts, "classes", None))
-            for part, texts in self._texts.items()
-        }
+        self.names = {part: _names(texts) for part, texts in self._texts.items()}
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
@@ -144,3 +141,10 @@ class _EpochBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         return len(self.sampler)
+
+
+def _names(texts: Any) -> tuple[Any, Any]:
+    """What a dataset, or the one that it is a part of, calls its tasks and labels."""
+    while isinstance(texts, Subset):
+        texts = texts.dataset
+    return getattr(texts, "tasks", None), getattr(texts, "classes", None)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..graph import Tasks
 from ..ops import to_device
-from .check import check_option
+from .check import check_option, whole_numbers
 from .padded import has_one_task, pick_wanted, task_mask
 from .pooling import pool
 from .shared_private import SharedPrivateLSTM
@@ -112,7 +112,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
                 f"[B, T, {num_tasks}, {self.output_size}], got {list(out.shape)} and tasks {said}"
             )
         if has_one_task(task):
-            return self._losses(out, lengths, task)
+            return self._losses(out, lengths, whole_numbers(task))
         wanted = task_mask(task, len(out), num_tasks)
         own, _, row, number = pick_wanted(out, wanted)
         losses = self._losses(own, lengths.cpu()[row], number)

@@ -122,6 +122,15 @@ def check_input(
     return _check_integers("lengths", lengths, batch, 1, steps)
 
 
+def whole_numbers(values: Tensor) -> Tensor:
+    """Integers of any type as int64: in eight bits they are masks to PyTorch, or run over.
+
+    What is none (booleans, floats) stays, for a check to refuse.
+    """
+    integer = not values.is_floating_point() and values.dtype != torch.bool
+    return values.long() if integer else values
+
+
 def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
     """Raise where tasks are neither one of each sequence nor several of each, as booleans.
 
@@ -148,6 +157,8 @@ def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -
         raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
     if values.shape != (size,) or values.is_floating_point() or values.dtype == torch.bool:
         raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
+    if not size:
+        raise ValueError(f"expected {name} of at least one sequence, got {values!r}")
     numbers = values.tolist()
     if min(numbers) < low or max(numbers) > high:
         raise ValueError(f"expected {name} in {low}…{high}, got {numbers}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..data import NO_LABEL
 from ..graph import TaskGraph
+from .check import whole_numbers
 
 
 def check_kind(value: object, kind: type) -> None:
@@ -79,6 +80,7 @@ def check_labels(y: Tensor, task: Tensor, tasks: Sequence[str], num_classes: Seq
             f"expected labels y as integers, numbers of classes, got {y.dtype} (for regression put "
             "RegressionHeads on an encoder)"
         )
+    y, task = whole_numbers(y), whole_numbers(task)
     wrong = (y != NO_LABEL) & ((y < 0) | (y >= torch.tensor(num_classes)[task]))
     if wrong.any():
         k = int(task[wrong][0])

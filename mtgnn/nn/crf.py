@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..data import NO_LABEL
 from . import chain
 from .chain import Scores
+from .check import whole_numbers
 from .tag_scheme import AllowedTransitions, on_no_path
 
 
@@ -97,7 +98,8 @@ class LinearChainCRF(nn.Module):
                 f"expected integer labels of shape {list(emissions.shape[:2])}, "
                 f"got {y.dtype} of {list(y.shape)}"
             )
-        return log_likelihood(self._scores(emissions), y.unsqueeze(0), sizes.unsqueeze(0))[0]
+        y = whole_numbers(y).unsqueeze(0)
+        return log_likelihood(self._scores(emissions), y, sizes.unsqueeze(0))[0]
 
     def decode(self, emissions: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The likeliest tags of each sentence, as a whole (Viterbi): ``[B, T]``.
@@ -224,7 +226,7 @@ def check_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor:
         raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
     if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
         raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
-    return lengths
+    return whole_numbers(lengths)
 
 
 def _partial_score(scores: Scores, y: Tensor, lengths: Tensor, partial: Tensor) -> Tensor:

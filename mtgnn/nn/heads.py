@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
+from .check import whole_numbers
 
 
 class ClassificationHeads(nn.Module):
@@ -67,12 +68,16 @@ class ClassificationHeads(nn.Module):
         Raises:
             ValueError: For wrong sizes or a task out of range.
         """
+        # Read on the CPU in any case, so checked there.
+        task = None if task is None else whole_numbers(task.cpu())
         _check(h, task, self.in_channels, len(self.tasks))
         width = max(self.num_classes)
         if task is None:
             every = [self._head(k)(own) for k, own in enumerate(h.unbind(-2))]
             return torch.stack([_widen(own, width) for own in every], -2)
-        present, slot = torch.unique(task.cpu(), return_inverse=True)
+        if not len(task):
+            return h.new_zeros(*h.shape[:-1], width)
+        present, slot = torch.unique(task, return_inverse=True)
         heads = [self._head(k) for k in present.tolist()]
         sizes = torch.tensor([head.out_features for head in heads])
         logits = nn.functional.linear(
@@ -148,5 +153,5 @@ def _check(h: Tensor, task: Tensor | None, channels: int, num_tasks: int) -> Non
         )
     if task.shape != (h.size(0),) or task.is_floating_point():
         raise ValueError(f"expected integer tasks of shape [{h.size(0)}], got {task!r}")
-    if task.device.type == "cpu" and bool(((task < 0) | (task >= num_tasks)).any()):
+    if bool(((task < 0) | (task >= num_tasks)).any()):
         raise ValueError(f"expected tasks in 0…{num_tasks - 1}, got {task.tolist()}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .check import check_option
+from .check import check_option, whole_numbers
 
 KINDS = ("classification", "regression")
 
@@ -96,7 +96,7 @@ class MultiTaskLoss(nn.Module):
         one = there.float()  # bfloat16 counts no further than 256
         if self.reduction == "sample":
             return one.sum()
-        return one.new_zeros(self.num_tasks).index_add(0, task, one)
+        return one.new_zeros(self.num_tasks).index_add(0, whole_numbers(task), one)
 
     def forward(
         self,
@@ -135,7 +135,8 @@ class MultiTaskLoss(nn.Module):
         For :func:`balanced_backward`. Arguments and errors are those of :meth:`forward`.
         """
         terms = self._terms(losses, task, count, labelled)
-        return terms.new_zeros(self.num_tasks).index_add(0, task.to(terms.device), terms)
+        task = whole_numbers(task.to(terms.device))
+        return terms.new_zeros(self.num_tasks).index_add(0, task, terms)
 
     def _terms(
         self,
@@ -146,7 +147,7 @@ class MultiTaskLoss(nn.Module):
     ) -> Tensor:
         """What each sequence adds to the loss: ``[B]``."""
         self._check(losses, task, labelled)
-        task = task.to(losses.device, non_blocking=True)
+        task = whole_numbers(task.to(losses.device, non_blocking=True))
         total = self.count(task, labelled) if count is None else count
         total = torch.as_tensor(total, device=losses.device).float()
         expected = () if self.reduction == "sample" else (self.num_tasks,)

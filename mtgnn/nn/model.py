@@ -12,7 +12,7 @@ from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
 from ..graph import TaskGraph
 from . import saved
-from .check import check_option
+from .check import check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
 from .pooling import Pooling
@@ -167,7 +167,9 @@ class MultiTaskModel(nn.Module):
             raise ValueError(
                 f"expected one task of each text, integers [B], got {task.dtype} {list(task.shape)}"
             )
-        lengths, task = lengths.cpu(), task.cpu()  # once, for all who look at them
+        # Once, for all who look at them.
+        lengths, task = whole_numbers(lengths.cpu()), whole_numbers(task.cpu())
+        check_tasks(task, len(tokens), len(self.tasks))
         x = self.dropout(self.embedding(self._rows(tokens, task)))
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)
@@ -208,7 +210,7 @@ class MultiTaskModel(nn.Module):
         on_cpu = batch.y.device.type == "cpu" and batch.task.device.type == "cpu"
         if validate or on_cpu:
             check_labels(batch.y.cpu(), batch.task.cpu(), self.tasks, self.heads.num_classes)
-        y = batch.y.to(logits.device, non_blocking=True)
+        y = whole_numbers(batch.y.to(logits.device, non_blocking=True))
         return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
 
     def read(self, batch: Any) -> Output:

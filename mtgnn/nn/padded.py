@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..ops import to_device
-from .check import check_input
+from .check import check_input, whole_numbers
 from .plan import Wanted
 
 
@@ -67,6 +67,7 @@ def pad_input(
         x, lengths = pad_packed_sequence(x, batch_first=True)
     checked: Any = layer  # the check reads input_size and graph alone
     sizes = torch.tensor(check_input(checked, x, lengths, task))
+    task = None if task is None else whole_numbers(task)
     each = has_one_task(task)
     x = x.to(next(layer.parameters()).dtype)
     return Padded(x, sizes, packed, task if each else None, None if each else task)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .check import check_option
+from .check import check_option, whole_numbers
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -32,7 +32,7 @@ def pool(
     """
     check_option("how", how, ("last", "mean", "max"))
     _check(states, lengths)
-    lengths = lengths.to(states.device, non_blocking=True)
+    lengths = whole_numbers(lengths.to(states.device, non_blocking=True))
     if how == "last":
         return _last(states, lengths, bidirectional)
     mask = _real(states, lengths)

@@ -12,7 +12,7 @@ from ..data import NO_LABEL
 from ..graph import Tasks
 from . import chain, crf
 from .chain import Scores
-from .check import check_tasks
+from .check import check_tasks, whole_numbers
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
 from .padded import has_one_task, task_mask
@@ -117,13 +117,13 @@ class TaggingHeads(nn.Module):
             ValueError: For wrong sizes, a label that is none of its task's tags or of a task that
                 its sentence does not have, or labels that the transitions forbid.
         """
-        sizes = self._check(logits, lengths, task)
+        sizes, task = self._check(logits, lengths, task)
         if y.shape != logits.shape[:-1] or y.is_floating_point():
             raise ValueError(
                 f"expected integer labels of shape {list(logits.shape[:-1])}, "
                 f"got {y.dtype} of {list(y.shape)}"
             )
-        y = y.to(logits.device, non_blocking=True)
+        y = whole_numbers(y.to(logits.device, non_blocking=True))
         _check_wanted(y, sizes, task)
         if self.crfs is not None:
             groups = _Groups(task, logits, len(self.tasks))
@@ -148,7 +148,7 @@ class TaggingHeads(nn.Module):
             ``[B, T]``, or of several tasks ``[B, T, K]``; −100 beyond the lengths, and for tasks
             that a sentence does not have.
         """
-        sizes = self._check(logits, lengths, task)
+        sizes, task = self._check(logits, lengths, task)
         if self.crfs is None:
             best = logits.argmax(-1)
             return torch.where(_real(sizes, best, task), best, NO_LABEL)
@@ -163,7 +163,7 @@ class TaggingHeads(nn.Module):
 
         Arguments and errors are those of :meth:`loss`.
         """
-        sizes = self._check(logits, lengths, task)
+        sizes, task = self._check(logits, lengths, task)
         if self.crfs is None:
             return torch.where(_real(sizes, logits, task), logits.softmax(-1), 0)
         groups = _Groups(task, logits, len(self.tasks))
@@ -174,18 +174,22 @@ class TaggingHeads(nn.Module):
         own = [self.crfs[self.tasks[k]] for k in groups.present]
         return crf.stack_scores(own, groups.split(logits))
 
-    def _check(self, logits: Tensor, lengths: Tensor, task: Tensor | None) -> Tensor:
-        """Raise where sizes do not fit; else return the lengths, where the logits are."""
+    def _check(
+        self, logits: Tensor, lengths: Tensor, task: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Raise where sizes do not fit; else return the lengths, where the logits are, and tasks,
+        where they are read: on the CPU."""
         width = max(self.num_tags)
         shape = (width,) if has_one_task(task) else (len(self.tasks), width)
         if logits.dim() != 2 + len(shape) or logits.shape[2:] != shape:
             raise ValueError(
                 f"expected logits of shape {['B', 'T', *shape]}, got {list(logits.shape)}"
             )
-        if task is not None:  # on a GPU too: it is read on the CPU in any case
-            check_tasks(task.cpu(), logits.size(0), len(self.tasks))
+        if task is not None:
+            task = whole_numbers(task.cpu())
+            check_tasks(task, logits.size(0), len(self.tasks))
         sizes = crf.check_lengths(lengths, *logits.shape[:2])
-        return sizes.to(logits.device, non_blocking=True)
+        return sizes.to(logits.device, non_blocking=True), task
 
     def _check_labels(self, y: Tensor, task: Tensor | None) -> None:
         sizes = torch.tensor(self.num_tags, device=y.device)

@@ -13,6 +13,7 @@ from ..data import NO_LABEL, EncodedWords, SentenceEncoder
 from ..data.spelling import pad_spelling
 from ..graph import TaskGraph
 from . import saved
+from .check import whole_numbers
 from .check_model import check_kind, check_tokens
 from .padded import has_one_task, pick_wanted
 from .tag_scheme import task_transitions
@@ -168,8 +169,8 @@ class TaggingModel(nn.Module):
                 out of range.
         """
         check_tokens(tokens, len(self.sentences.words))
-        lengths = lengths.cpu()
-        task = None if task is None else task.cpu()
+        lengths = whole_numbers(lengths.cpu())
+        task = None if task is None else whole_numbers(task.cpu())
         x = self.words(tokens, characters)
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)

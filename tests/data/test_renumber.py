@@ -6,6 +6,7 @@ import pytest
 from torch_geometric.data import Data
 
 from mtgnn.data import renumber_tasks
+from mtgnn.datasets import TextList
 
 
 class Texts(list[Data]):
@@ -35,3 +36,14 @@ def test_what_has_no_names_is_refused() -> None:
         renumber_tasks(Texts(several), ["a"])
     with pytest.raises(ValueError, match="some of the dataset's tasks .*'b'.*, got .'x'."):
         renumber_tasks(texts(), ["x"])
+
+
+def test_names_go_along() -> None:
+    data = texts()
+    found = renumber_tasks(data, ["a", "new"])
+    assert (found.tasks, found.classes) == (["a", "new"], {})
+    named = TextList({"b": [("yes", "x")], "a": [("good", "y"), ("bad", "z")]})
+    found = renumber_tasks(named, ["a", "new"])
+    assert (found.tasks, found.classes) == (["a", "new"], {"a": ["bad", "good"]})
+    again = renumber_tasks(found, ["new", "a"])
+    assert [(item.text, item.task, int(item.y)) for item in again] == [("y", 1, 1), ("z", 1, 0)]

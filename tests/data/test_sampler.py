@@ -83,6 +83,21 @@ def test_deterministic_in_seed_and_epoch() -> None:
     assert all(drawn[i] != drawn[j] for i in range(9) for j in range(i))
 
 
+def test_every_iteration_is_an_epoch_until_one_is_set() -> None:
+    lengths, _ = domains()
+    counting, told = (BucketBatchSampler(lengths, 64, seed=1) for _ in range(2))
+    epochs = []
+    for epoch in range(3):
+        told.set_epoch(epoch)
+        epochs.append(list(told))
+        assert list(told) == epochs[-1] == list(counting)
+    next(iter(counting))  # one that is broken off counts, too
+    told.set_epoch(4)
+    assert list(counting) == list(told)
+    counting.set_epoch(1)
+    assert list(counting) == list(counting) == epochs[1]
+
+
 def test_the_global_random_state_is_left_alone() -> None:
     state = torch.random.get_rng_state()
     list(BucketBatchSampler([1, 2, 3, 4], 2))
