@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -20,15 +21,13 @@ Tasks = int | Sequence[str]
 
 def task_names(tasks: Tasks) -> tuple[str, ...]:
     """Return task names: the given ones, or ``task0 … task{n-1}`` for a number."""
-    if not isinstance(tasks, int):
-        if isinstance(tasks, str):
-            raise ValueError(
-                f"tasks must be a number or a sequence of names, got the string {tasks!r}"
-            )
-        return tuple(tasks)
-    if tasks < 1:
-        raise ValueError(f"a task graph needs at least one task, got {tasks}")
-    return tuple(f"task{i}" for i in range(tasks))
+    if isinstance(tasks, Integral):  # of numpy, too
+        if tasks < 1:
+            raise ValueError(f"a task graph needs at least one task, got {tasks}")
+        return tuple(f"task{i}" for i in range(int(tasks)))
+    if isinstance(tasks, str):
+        raise ValueError(f"tasks must be a number or a sequence of names, got the string {tasks!r}")
+    return tuple(cast(Iterable[str], tasks))
 
 
 class TaskGraph:
@@ -176,7 +175,11 @@ class TaskGraph:
 
     @classmethod
     def star(cls, tasks: Tasks, virtual: str = "shared") -> TaskGraph:
-        """One virtual node sends to every task and receives from every task."""
+        """One virtual node sends to every task and receives from every task.
+
+        Edges into the virtual node carry something in a mutual exchange; in ``"read"``, and so in a
+        :class:`~mtgnn.nn.StarGraphLSTM`, it hears nobody, as in :meth:`flat`.
+        """
         names = task_names(tasks)
         edges = [(virtual, k) for k in names] + [(k, virtual) for k in names]
         return cls.from_edges(edges, names, (virtual,))

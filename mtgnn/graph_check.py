@@ -32,6 +32,10 @@ def check_names(tasks: tuple[str, ...], virtual: tuple[str, ...]) -> None:
 
 def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:
     """Raise where edges are no integers ``[2, E]``, out of range, self-loops or duplicates."""
+    if not isinstance(edge_index, Tensor):
+        raise ValueError(
+            f"expected edge_index as a tensor of shape [2, E], got a {type(edge_index).__name__}"
+        )
     if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
         raise ValueError(
             "expected edge_index as integers of shape [2, E], "

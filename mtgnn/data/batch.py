@@ -23,7 +23,7 @@ class SequenceBatch:
     Attributes:
         tokens: Token numbers ``[B, T]``, padded with 0.
         lengths: Number of real tokens ``[B]``; stays on the CPU, where packing needs it.
-        task: Task of each sequence ``[B]``.
+        task: Task of each sequence ``[B]``; stays on the CPU, where models read it.
         y: Label of each sequence ``[B]``: integer classes with −100 for "no label", or floats
             for regression with NaN for "no label".
     """
@@ -34,22 +34,14 @@ class SequenceBatch:
     y: Tensor
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> SequenceBatch:
-        """This batch with everything but ``lengths`` on ``device``."""
-        return SequenceBatch(
-            self.tokens.to(device, non_blocking=non_blocking),
-            self.lengths,
-            self.task.to(device, non_blocking=non_blocking),
-            self.y.to(device, non_blocking=non_blocking),
-        )
+        """This batch with everything but ``lengths`` and ``task`` on ``device``."""
+        tokens = self.tokens.to(device, non_blocking=non_blocking)
+        y = self.y.to(device, non_blocking=non_blocking)
+        return SequenceBatch(tokens, self.lengths, self.task, y)
 
     def pin_memory(self) -> SequenceBatch:
         """This batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
-        return SequenceBatch(
-            self.tokens.pin_memory(),
-            self.lengths,
-            self.task.pin_memory(),
-            self.y.pin_memory(),
-        )
+        return SequenceBatch(self.tokens.pin_memory(), self.lengths, self.task, self.y.pin_memory())
 
     def __len__(self) -> int:
         return self.tokens.size(0)

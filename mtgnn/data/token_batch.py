@@ -18,6 +18,7 @@ class TokenBatch:
         characters: Character numbers of each word ``[B, T, C]``, padded with 0.
         lengths: Number of words ``[B]``, at least 1; stays on the CPU, where packing needs it.
         task: Task of each sentence ``[B]``; or its tasks ``[B, K]``, boolean; or None: all tasks.
+            Stays on the CPU, where models read it.
         y: Class of each word ``[B, T]`` in the sentence's task, or ``[B, T, K]`` in several; −100
             for "no label" and for padding.
         unknown: Which words the training text does not have ``[B, T]``, False for padding; None
@@ -32,7 +33,7 @@ class TokenBatch:
     unknown: Tensor | None = None
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TokenBatch:
-        """This batch with everything but ``lengths`` on ``device``."""
+        """This batch with everything but ``lengths`` and ``task`` on ``device``."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TokenBatch:
@@ -44,7 +45,7 @@ class TokenBatch:
             change(self.tokens),
             change(self.characters),
             self.lengths,
-            None if self.task is None else change(self.task),
+            self.task,
             change(self.y),
             None if self.unknown is None else change(self.unknown),
         )

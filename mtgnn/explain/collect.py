@@ -13,6 +13,7 @@ from ..graph import TaskGraph
 from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
+from .mailbox import MailboxByWord
 from .readout import EDGES, MAILBOX, Batch, Readout, arguments, real_steps
 
 
@@ -37,8 +38,9 @@ def collect_attention(
 
     Raises:
         ValueError: If a readout cannot read what the model hands out (a star's mailbox has
-            positions in the place of edges; one of several senders has both), there is no attention
-            or no batch, or sentences are of several tasks at once.
+            positions in the place of edges; one of several senders has both) or takes it for
+            another kind of mailbox, there is no attention or no batch, or sentences are of several
+            tasks at once.
 
     Example:
         >>> from mtgnn.data import EncodedTexts, Vocabulary
@@ -67,6 +69,8 @@ def collect_attention(
                 f"{type(readout).__name__} reads {readout.reads}, and this model hands out "
                 f"{kinds[0]}: a mailbox's weights belong to positions, not to edges"
             )
+        if isinstance(readout, MailboxByWord):
+            _check_mailbox(readout, encoder)
     seen = False
     with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
         for batch in batches:
@@ -80,6 +84,17 @@ def collect_attention(
     if not seen:
         raise ValueError("expected at least one batch, got none")
     return [readout.compute() for readout in readouts]
+
+
+def _check_mailbox(readout: MailboxByWord, encoder: Any) -> None:
+    """Raise where a readout takes other positions for those that a step may read."""
+    past = encoder.memory == "past"
+    both = past and bool(getattr(encoder, "bidirectional", False))
+    if (readout.past, readout.bidirectional) != (past, both):
+        raise ValueError(
+            f"expected MailboxByWord(…, past={past}, bidirectional={both}), as this model reads, "
+            f"got past={readout.past}, bidirectional={readout.bidirectional}"
+        )
 
 
 def mean_weights(attention: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

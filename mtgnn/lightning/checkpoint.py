@@ -16,12 +16,20 @@ WEIGHTS = "state_dict"
 
 
 def describe(model: Trainable) -> dict[str, Any]:
-    """What the model's ``save`` writes, without the weights: plain values."""
+    """What the model's ``save`` writes, without the weights: plain values.
+
+    Raises:
+        ValueError: If it writes anything else.
+    """
     file = io.BytesIO()
     model.save(file)
     file.seek(0)
     content = torch.load(file, map_location="cpu", weights_only=True)
-    assert isinstance(content, dict)
+    if not isinstance(content, dict) or not {"format", WEIGHTS} <= content.keys():
+        raise ValueError(
+            f"expected {type(model).__name__}.save to write a dictionary with 'format' and "
+            f"{WEIGHTS!r}, got {list(content) if isinstance(content, dict) else type(content)}"
+        )
     del content[WEIGHTS]
     return content
 
@@ -53,7 +61,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_model(
     path: str | os.PathLike[str], encoder: torch.nn.Module | None = None
 ) -> MultiTaskModel | TaggingModel:
-    """The model in a checkpoint of :func:`fit`.
+    """The model in a checkpoint of :func:`fit`: one of this library's.
+
+    (Of another :class:`~mtgnn.nn.Trainable` the weights are in
+    ``read_checkpoint(path)["state_dict"]``, their names after ``"model."``.)
 
     Args:
         path: The checkpoint.

@@ -9,10 +9,11 @@ import lightning.pytorch as L
 from ..nn import Trainable
 from ..nn.check import check_option
 from ..nn.modes import evaluating
+from .accelerator import pick_accelerator
 from .data import MultiTaskDataModule
 from .matching import check_matching
 from .module import MultiTaskModule
-from .quiet import flags_kept, quietly
+from .quiet import device_kept, flags_kept, quietly
 from .tag_scores import TagScore
 
 
@@ -28,10 +29,10 @@ def evaluate(
     """Score each task on the test texts, or on the dev texts.
 
     Args:
-        model: The model; each of its parts is left in the mode that it is in.
+        model: The model; each of its parts is left in the mode, and on the device, that it is in.
         data: The texts, of tasks and labels that are the model's own.
         part: ``"test"`` or ``"dev"``.
-        accelerator: Lightning's.
+        accelerator: As for :func:`fit`.
         scores: As for :func:`fit`.
         progress: Show a progress bar.
 
@@ -52,11 +53,12 @@ def evaluate(
         >>> sorted(evaluate(model, data, accelerator="cpu"))
         ['a1', 'a2', 'a3']
     """
+    accelerator = pick_accelerator(accelerator)
     check_option("part", part, ("dev", "test"))
     check_matching(model, data, [part])
     data.encoded(part)
     module = MultiTaskModule(model, scores=scores)
-    with quietly(), flags_kept(), evaluating(module):
+    with quietly(), flags_kept(), evaluating(module), device_kept(module):
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=1,

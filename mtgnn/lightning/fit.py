@@ -17,12 +17,13 @@ from torch import nn
 from ..data import EncodedSentences, EncodedTexts
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
 from ..nn.check import check_option
+from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
-from .checkpoint import read_checkpoint
+from .checkpoint import describe, read_checkpoint
 from .data import MultiTaskDataModule
 from .matching import check_matching
-from .module import MultiTaskModule
-from .quiet import flags_kept, quietly
+from .module import MultiTaskModule, Optimizers
+from .quiet import device_kept, flags_kept, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
 from .tag_scores import TagScore
 
@@ -80,6 +81,7 @@ def fit(
     notes: Mapping[str, Any] | None = None,
     scores: Mapping[str, TagScore] | None = None,
     learning_rates: Mapping[str, float] | None = None,
+    optimizers: Optimizers | None = None,
 ) -> FitResult:
     """Train a model; at the end it holds the weights of the epoch with the best dev accuracy.
 
@@ -103,7 +105,8 @@ def fit(
             for bit as they would have without the interruption. ``best.ckpt`` beside it stays the
             best, also in another ``log_dir``, until a better epoch comes. If patience had run out
             and there is no more of it, nothing is trained.
-        accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
+        accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …; no Apple GPU, in whose place
+            ``"auto"`` takes the CPU. The model is on its own device again at the end.
         devices: Number of processes. Beyond one, the program itself is started that many times
             (DDP) and must guard its entry by ``if __name__ == "__main__":``.
         precision: Lightning's. ``"bf16-mixed"`` multiplies in bfloat16, which GPUs and some CPUs do
@@ -120,11 +123,13 @@ def fit(
         learning_rates: Learning rates of single groups of parameters, see
             :class:`MultiTaskModule`; to go on from a checkpoint, the same as in the training that
             wrote it.
+        optimizers: Another optimiser than Adam, or a schedule; see :class:`MultiTaskModule`.
 
     Raises:
         RuntimeError: If the loss of an epoch is not finite.
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
-            or a learning rate is not positive, there is no such group of parameters, the train or
+            or a learning rate is not positive, there is no such group of parameters, an Apple GPU
+            is asked for, ``model.save`` writes what no checkpoint can hold, the train or
             dev texts are missing or without any label, a dataset's tasks or label names are not the
             model's, or in another order, the vocabulary is another one, nothing is to be trained,
             or ``resume`` is no such checkpoint, is of another model or has trained ``max_epochs``
@@ -132,6 +137,7 @@ def fit(
         FileNotFoundError: If there is no file ``resume``.
     """
     check_option("precision", precision, get_args(Precision))
+    accelerator = pick_accelerator(accelerator)
     if max_epochs < 1:
         raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
     if patience is not None and patience < 1:
@@ -147,6 +153,7 @@ def fit(
     net = cast(nn.Module, model)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
+    describe(model)  # else one that cannot be saved says so after the first epoch
     if not net.training:  # as loaded models are; parts that somebody put in it stay there
         net.train()
     batches = -(-len(data.encoded("train")) // data.batch_size)
@@ -159,6 +166,7 @@ def fit(
         notes=notes,
         scores=scores,
         learning_rates=learning_rates,
+        optimizers=optimizers,
     )
     folder = Path(log_dir)
     if resume is not None:
@@ -172,7 +180,7 @@ def fit(
         own.append(Patience(monitor, mode="max", patience=patience))
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
-    with quietly(), flags_kept():
+    with quietly(), flags_kept(), device_kept(net):
         trainer = L.Trainer(
             accelerator=accelerator,
             devices=devices,

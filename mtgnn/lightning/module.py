@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import lightning.pytorch as L
@@ -15,6 +15,8 @@ from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
 from .tag_scores import TagScore, TagScores
+
+Optimizers = Callable[[list[dict[str, Any]]], Any]
 
 
 class MultiTaskModule(L.LightningModule):
@@ -52,10 +54,14 @@ class MultiTaskModule(L.LightningModule):
         learning_rates: Learning rates of single groups of parameters, by the names that
             :func:`~mtgnn.nn.freeze` takes, such as ``{"scores": 0.1}``. Of two that hold for a
             parameter the later counts.
+        optimizers: Takes groups of parameters, dictionaries with ``"params"`` and ``"lr"``, and
+            returns what Lightning's ``configure_optimizers`` may return, such as an optimiser, or
+            a dictionary with one and a scheduler; by default Adam.
 
     Raises:
-        ValueError: If a learning rate is not positive, ``weight_decay`` is negative, ``loss`` is
-            for another number of tasks, or there is no such group of parameters.
+        ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
+            ``optimizers``, ``loss`` is for another number of tasks, or there is no such group of
+            parameters.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -73,6 +79,7 @@ class MultiTaskModule(L.LightningModule):
         notes: Mapping[str, Any] | None = None,
         scores: Mapping[str, TagScore] | None = None,
         learning_rates: Mapping[str, float] | None = None,
+        optimizers: Optimizers | None = None,
     ) -> None:
         super().__init__()
         rates = dict(learning_rates or {})
@@ -83,6 +90,10 @@ class MultiTaskModule(L.LightningModule):
             find_groups(cast(nn.Module, model), rates)
         if not weight_decay >= 0:
             raise ValueError(f"expected weight_decay of at least 0, got {weight_decay}")
+        if weight_decay and optimizers is not None:
+            raise ValueError(
+                f"weight_decay is Adam's: expected none beside optimizers, got {weight_decay}"
+            )
         if loss is not None and loss.num_tasks != len(model.tasks):
             raise ValueError(
                 f"expected a loss for {len(model.tasks)} tasks, got one for {loss.num_tasks}"
@@ -91,7 +102,7 @@ class MultiTaskModule(L.LightningModule):
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.learning_rates = rates
+        self.learning_rates, self.optimizers_of = rates, optimizers
         self.seed, self.notes = seed, dict(notes or {})
         self.tag_scores = TagScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
@@ -217,8 +228,10 @@ class MultiTaskModule(L.LightningModule):
 
     # The rest -----------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over the model and, where it has parameters, the loss."""
+    def configure_optimizers(self) -> Any:
+        """Adam over the model and, where it has parameters, the loss; or what was asked for."""
+        if self.optimizers_of is not None:
+            return self.optimizers_of(self._by_rate())
         return torch.optim.Adam(
             self._by_rate(),
             lr=self.learning_rate,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 _BESIDE_THE_POINT = (
     ".*does not have many workers",  # the texts are in memory, encoded
@@ -34,6 +35,16 @@ def quietly() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def device_kept(module: nn.Module) -> Iterator[None]:
+    """Give a module back on the device that it was on; Lightning leaves it on the CPU."""
+    device = next(module.parameters()).device
+    try:
+        yield
+    finally:
+        module.to(device)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ class TaskAttentionConv(MessagePassing):
     def __init__(
         self,
         in_channels: int | tuple[int, int],
+        *,
         context_channels: int = 0,
         heads: int = 1,
         score: str = "additive",
@@ -181,7 +182,7 @@ class TaskAttentionConv(MessagePassing):
             raise ValueError(
                 f"static scores belong to {self.num_edges} edges, got {edge_index.size(1)}"
             )
-        if (context is None) == (self.lin_context is not None) and self.lin_query is not None:
+        if (context is None) == (self.lin_context is not None):
             raise ValueError(
                 f"context_channels is {self.context_channels}, "
                 f"got {'no context' if context is None else 'a context'}"
@@ -203,12 +204,12 @@ def attention_convs(layer: "GraphLSTM", owners: list[str]) -> nn.ModuleDict:
         context = layer.input_size if key in ("l0", "l0_reverse") else below
         return TaskAttentionConv(
             layer.hidden_size,
-            context if contextual else 0,
-            layer.heads,
-            layer.score,
-            layer.score_channels,
-            layer.graph.num_edges if layer.score == "static" else None,
-            layer.attention_dropout,
+            context_channels=context if contextual else 0,
+            heads=layer.heads,
+            score=layer.score,
+            score_channels=layer.score_channels,
+            num_edges=layer.graph.num_edges if layer.score == "static" else None,
+            dropout=layer.attention_dropout,
         )
 
     keys = layer.keys if owners else []

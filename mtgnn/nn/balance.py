@@ -79,7 +79,7 @@ def split_parameters(
     """Divide a model's parameters into shared ones and those that one task's loss alone reaches.
 
     Own are the heads, tables with ``embedding="task"``, and the nodes of tasks that send to none,
-    or whose receivers are detached from them.
+    or whose receivers are detached from them, with score parameters of their own.
 
     Returns:
         ``(shared, own)`` for :func:`balanced_backward`.
@@ -88,7 +88,11 @@ def split_parameters(
     private: list[nn.Module] = [model.heads, *model.own_tables()]
     if nodes is not None:
         senders = set() if getattr(model.encoder, "detach", False) else {i for i, _ in graph.edges}
-        private += [nodes[name] for name in graph.tasks if name not in senders]
+        alone = [name for name in graph.tasks if name not in senders]
+        private += [nodes[name] for name in alone]
+        if getattr(model.encoder, "owned", False):
+            for convs in model.encoder.convs.values():  # type: ignore[operator, union-attr]
+                private += [convs[name] for name in alone if name in convs]
     own = {id(p): p for module in private for p in module.parameters()}
     return [p for p in model.parameters() if id(p) not in own], list(own.values())
 

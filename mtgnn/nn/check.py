@@ -52,6 +52,10 @@ def check_options(layer: GraphLSTM) -> None:
             f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '
             "scores has a logit of its own, or none"
         )
+    if layer.owned and layer.exchange == "mutual" and layer.kernel == "fused":
+        raise ValueError(
+            'kernel="fused" cannot serve this layer: score_owner="receiver" in a mutual exchange'
+        )
     if layer.foreign:
         _check_foreign(layer)
 

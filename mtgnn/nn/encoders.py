@@ -60,7 +60,7 @@ def build_encoder(
     over: TaskGraph | tuple[str, ...] = task_names(tasks)
     if name in _OVER_GRAPHS:
         graph = options.pop("graph", None)
-        if graph is None or graph.tasks != over:
+        if not isinstance(graph, TaskGraph) or graph.tasks != over:
             raise ValueError(f"encoder {name!r} needs a graph of tasks {over}, got {graph}")
         over = graph
     try:

@@ -29,6 +29,10 @@ class HierarchicalState(NamedTuple):
     c: Tensor
     levels: Tensor
 
+    def detach(self) -> HierarchicalState:
+        """The same values without their history, to go on from: gradients end here."""
+        return HierarchicalState(self.h.detach(), self.c.detach(), self.levels)
+
 
 class HierarchicalLSTM(nn.Module):
     r"""One stack of LSTMs in which task k reads the states of level :math:`d_k`: the model of

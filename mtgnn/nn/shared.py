@@ -22,6 +22,10 @@ class SharedState(NamedTuple):
     h: Tensor
     c: Tensor
 
+    def detach(self) -> SharedState:
+        """The same values without their history, to go on from: gradients end here."""
+        return SharedState(self.h.detach(), self.c.detach())
+
 
 class SharedLSTM(nn.Module):
     """One :class:`torch.nn.LSTM` that all tasks share: the fully shared baseline.

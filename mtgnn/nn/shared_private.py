@@ -26,6 +26,10 @@ class SharedPrivateState(NamedTuple):
     shared: SharedState
     private: GraphState
 
+    def detach(self) -> SharedPrivateState:
+        """The same values without their history, to go on from: gradients end here."""
+        return SharedPrivateState(self.shared.detach(), self.private.detach())
+
 
 class SharedPrivateLSTM(nn.Module):
     r"""A shared LSTM and one of each task read side by side: the shared-private model of

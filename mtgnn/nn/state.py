@@ -29,6 +29,13 @@ class GraphState(NamedTuple):
     mailbox: Tensor | None = None
     mailbox_mask: Tensor | None = None
 
+    def detach(self) -> GraphState:
+        """The same values without their history, to go on from: gradients end here."""
+        values = {
+            name: value.detach() for name, value in self._asdict().items() if value is not None
+        }
+        return self._replace(**values)
+
     def check(self, plan: Plan, sizes: tuple[int, ...], nodes: tuple[str, ...]) -> None:
         """Raise where this state cannot start a plan.
 

@@ -64,7 +64,9 @@ class Trainable(Protocol):
         """The class that the model gives in the place of each label of ``batch.y``."""
 
     def save(self, path: Any) -> None:
-        """Write plain values and tensors that :func:`mtgnn.lightning.load_model` reads."""
+        """Write, by ``torch.save``, a dictionary of plain values and tensors, with ``"format"``,
+        the name of what it is, and ``"state_dict"``; training that goes on from a checkpoint asks
+        that the rest is the same."""
 
 
 class LabelledTexts(Protocol):

@@ -123,6 +123,23 @@ def test_equal_attention_to_the_past_and_the_future_is_one() -> None:
 
 
 @pytest.mark.parametrize("memory", ["all", "past"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_mailbox_of_another_kind_is_refused(memory: str, bidirectional: bool) -> None:
+    """Its unit would be another: equal attention over other positions."""
+    model = reader(StarGraphLSTM(4, 3, TASKS, memory, bidirectional=bidirectional))
+    past = memory == "past"
+    graph, right = model.encoder.graph, (past, past and bidirectional)
+    for given in ((False, False), (True, False), (True, True)):
+        readout = MailboxByWord(graph, WORDS, *given)
+        if given == right:
+            collect_attention(model, make_batches(2), [readout])
+            continue
+        said = rf"MailboxByWord\(…, past={right[0]}, bidirectional={right[1]}\)"
+        with pytest.raises(ValueError, match=said):
+            collect_attention(model, make_batches(2), [readout])
+
+
+@pytest.mark.parametrize("memory", ["all", "past"])
 def test_words_of_the_mailbox(memory: str) -> None:
     model = reader(StarGraphLSTM(4, 3, TASKS, memory, heads=2, bidirectional=memory == "all"))
     graph, batches = model.encoder.graph, make_batches(3)

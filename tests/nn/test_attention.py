@@ -14,7 +14,7 @@ EDGES = torch.tensor([[0, 1, 2, 3, 0], [3, 3, 3, 1, 1]])
 def make(score: str) -> TaskAttentionConv:
     edges = EDGES.size(1) if score == "static" else None
     context = X if score in ("additive", "dot") else 0
-    conv = TaskAttentionConv(F, context, heads=P, score=score, num_edges=edges)
+    conv = TaskAttentionConv(F, context_channels=context, heads=P, score=score, num_edges=edges)
     for parameter in conv.parameters():
         torch.nn.init.normal_(parameter)
     return conv.double()
@@ -111,7 +111,12 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="score_channels of at least 1"):
         TaskAttentionConv(F, score_channels=0)
     with pytest.raises(ValueError, match="no context"):
-        TaskAttentionConv(F, X)(torch.zeros(N, F), EDGES)
+        TaskAttentionConv(F, context_channels=X)(torch.zeros(N, F), EDGES)
+    with pytest.raises(ValueError, match="is 0, got a context"):
+        uniform = TaskAttentionConv(F, score="uniform")
+        uniform(torch.zeros(N, F), EDGES, torch.zeros(N, X))
+    with pytest.raises(TypeError, match="positional"):
+        TaskAttentionConv(F, F)  # PyG's second size is that of the output, which is none here
     with pytest.raises(ValueError, match="belong to 6 edges"):
         graph = TaskGraph.complete(3)
         conv = TaskAttentionConv(F, score="static", num_edges=graph.num_edges)

@@ -135,6 +135,24 @@ def test_split(net: MultiTaskModel, own_nodes: set[str], own_embedding: bool) ->
     assert not found & names(net, shared)
 
 
+@pytest.mark.parametrize("encoder", ["star", "complete"])
+def test_scores_of_one_task_are_its_own(encoder: str) -> None:
+    """Where that task sends to nobody: nobody else's loss reaches them."""
+    net = model(encoder, detach=encoder == "complete", score_owner="receiver")
+    shared, own = split_parameters(net)
+    reached: dict[int, set[int]] = {}
+    for k in range(3):
+        net.zero_grad()
+        losses(net, [k]).sum().backward()
+        for p in net.parameters():
+            if p.grad is not None and p.grad.any():
+                reached.setdefault(id(p), set()).add(k)
+    scores = [p for name, p in net.named_parameters() if "convs." in name]
+    assert {k for p in scores for k in reached.get(id(p), ())} == {0, 2}  # b has no text
+    assert {id(p) for p in scores} <= {id(p) for p in own}
+    assert all(len(reached.get(id(p), ())) <= 1 for p in own)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -54,7 +54,9 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 def make(score: str) -> TaskAttentionConv:
     edges = GRAPH.num_edges if score == "static" else None
     context = E if score in ("additive", "dot") else 0
-    return randomise(TaskAttentionConv(H, context, 2, score, num_edges=edges))
+    return randomise(
+        TaskAttentionConv(H, context_channels=context, heads=2, score=score, num_edges=edges)
+    )
 
 
 @pytest.mark.parametrize("score", ["additive", "dot", "static", "uniform"])

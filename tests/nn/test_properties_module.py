@@ -14,7 +14,13 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch_geometric.nn import GATv2Conv, SAGEConv
 
 from mtgnn import TaskGraph
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, TaskAttentionConv
+from mtgnn.nn import (
+    CompleteGraphLSTM,
+    GraphLSTM,
+    StarGraphLSTM,
+    TaskAttentionConv,
+    build_encoder,
+)
 from mtgnn.testing import assert_heard, random_batch, randomise
 
 E, H = 3, 4
@@ -135,6 +141,18 @@ CONSTRUCTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "convs disagree": (
         lambda: GraphLSTM(E, H, GRAPH, num_layers=2, conv=lambda i, _: SAGEConv(H, H + i)),
         r"agree on their output size, got \[4, 5\]",
+    ),
+    "scores of each receiver's own": (
+        lambda: CompleteGraphLSTM(E, H, 2, "mutual", score_owner="receiver", kernel="fused"),
+        'kernel="fused" cannot serve this layer: score_owner="receiver" in a mutual exchange',
+    ),
+    "edges in lists": (
+        lambda: GraphLSTM(E, H, TaskGraph(2, [[0], [1]])),  # type: ignore[arg-type]
+        "edge_index as a tensor .* got a list",
+    ),
+    "no graph": (
+        lambda: build_encoder("graph", E, H, ["a"], graph="star"),
+        r"needs a graph of tasks \('a',\), got star",
     ),
     "conv heads": (lambda: TaskAttentionConv(H, heads=-1), "at least one head, got -1"),
 }

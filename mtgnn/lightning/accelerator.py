@@ -1,0 +1,21 @@
+"""Which processor Lightning is to train on."""
+
+from __future__ import annotations
+
+import torch
+
+
+def pick_accelerator(accelerator: str) -> str:
+    """Lightning's name of it; ``"auto"`` is the CPU where it would be an Apple GPU.
+
+    Raises:
+        ValueError: If an Apple GPU is asked for.
+    """
+    if not torch.backends.mps.is_available():
+        return accelerator
+    if accelerator in ("mps", "gpu"):
+        raise ValueError(
+            f'expected accelerator="cpu" here, got {accelerator!r}: an Apple GPU has no float64, '
+            "in which chains and means over an epoch are computed"
+        )
+    return "cpu" if accelerator == "auto" else accelerator

@@ -1,0 +1,48 @@
+"""States are carried on, with their history or without it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from mtgnn import TaskGraph
+from mtgnn.nn import (
+    CompleteGraphLSTM,
+    CrossStitchLSTM,
+    HierarchicalLSTM,
+    MixtureOfExpertsLSTM,
+    SharedLSTM,
+    SharedPrivateLSTM,
+    StarGraphLSTM,
+)
+
+E, H = 3, 4
+LAYERS = {
+    "complete": lambda: CompleteGraphLSTM(E, H, 2, "mutual"),
+    "read": lambda: CompleteGraphLSTM(E, H, 2),
+    "past": lambda: StarGraphLSTM(E, H, 2, memory="past"),
+    "current": lambda: StarGraphLSTM(E, H, 2, memory="current"),
+    "shared": lambda: SharedLSTM(E, H, 2),
+    "shared_private": lambda: SharedPrivateLSTM(E, H, 2),
+    "hierarchical": lambda: HierarchicalLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]})),
+    "mixture": lambda: MixtureOfExpertsLSTM(E, H, 2),
+    "cross_stitch": lambda: CrossStitchLSTM(E, H, 2),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_detached_states_say_the_same_and_end_gradients(name: str) -> None:
+    torch.manual_seed(0)
+    layer: nn.Module = LAYERS[name]()
+    x, lengths, task = torch.randn(2, 6, E), torch.tensor([3, 3]), torch.tensor([0, 1])
+    first = x[:, :3].clone().requires_grad_()
+    out, state = layer(first, lengths, task)
+    plain, _ = layer(x[:, 3:], lengths, task, state)
+    cut, _ = layer(x[:, 3:], lengths, task, state.detach())
+    assert cut.equal(plain)
+    cut.sum().backward(retain_graph=True)
+    assert first.grad is None
+    out.sum().backward()  # the first part's own history is still there, and was walked by nobody
+    assert first.grad is not None
+    assert type(state.detach()) is type(state)
