@@ -62,7 +62,7 @@ COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
 KEY = COLUMNS[:4]
 RUNS = (*KEY, "pretrained_at", "learning_rate", "dev", "best_epoch", "epochs", "seconds", "right")
 TUNING_TASKS = 4
-SLOW = ("complete", "complete-own", "complete-tuned")  # hours a seed on FDU-MTL
+SLOW = ("complete-mailbox", "complete", "complete-own", "complete-tuned")  # hours on FDU-MTL
 DEFAULTS = {
     "planted": {
         "csv": Path("transfer_planted.csv"),
