@@ -77,7 +77,8 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
         parser.error("--quick makes planted texts few: it goes with --data planted")
     if data in ("planted", "fdu-mtl") and options["tokenize"] and "predict" not in given:
         parser.error("--tokenize is for texts of your own: those of --data DIR, or of --predict")
-    if data not in ("planted", "fdu-mtl") and not Path(data).is_dir():
+    own = data not in ("planted", "fdu-mtl")
+    if own and "predict" not in given and not Path(data).is_dir():  # a model predicts anywhere
         parser.error(f"expected --data as 'planted', 'fdu-mtl' or a folder, got {data!r}")
     if "out" not in options:
         options["out"] = f"runs/{Path(data).name}"

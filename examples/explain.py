@@ -5,8 +5,8 @@
     python examples/explain.py --checkpoint runs/planted-sentences/complete/best.ckpt
 
 A checkpoint is one that ``text_classification.py`` or ``sequence_labelling.py`` wrote, of a
-complete or a star graph. The page ``report.html`` needs no network; beside it stand the pictures as
-PNG and SVG, and the task graph as GraphML.
+complete or a star graph. The page ``report.html`` needs no network; beside it stand a sentence as
+PNG and SVG and, unless a star reads whole texts, the task graphs as pictures and as GraphML.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from _corpora import read_corpus
-from _models import build_model
+from _models import build_model, group_rates
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
 
@@ -101,6 +101,7 @@ def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
         data,
         max_epochs=options["epochs"],
         learning_rate=options["learning_rate"],
+        learning_rates=group_rates(model, options["learning_rate"]),
         weight_decay=options["weight_decay"],
         clip=options["clip"],
         seed=options["seed"],

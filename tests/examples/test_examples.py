@@ -212,7 +212,15 @@ def test_texts_of_a_folder_are_split(main: Callable[..., str], tmp_path: Path) -
     out = tmp_path / "out"
     main("--data", str(tmp_path), "--tokenize", "--model", "shared", "--epochs", "1",
          "--out", str(out), "--min-count", "1", *SMALL)  # fmt: skip
-    assert load_model(out / "shared" / "best.ckpt").vocabulary.tokens[3:] == ["!", "neg", "pos"]
+    best = out / "shared" / "best.ckpt"
+    assert load_model(best).vocabulary.tokens[3:] == ["!", "neg", "pos"]
+    for file in tmp_path.glob("*.tsv"):
+        file.rename(tmp_path / "out" / file.name)
+    elsewhere = tmp_path.rename(tmp_path.with_name("moved"))  # the texts are not needed any more
+    best, lines = (elsewhere / "out" / name for name in ("shared/best.ckpt", "lines.txt"))
+    lines.write_text("POS!\n", encoding="utf-8")
+    said = main("--checkpoint", str(best), "--predict", str(lines), "--task", "books")
+    assert said.endswith("\tPOS!\n")
 
 
 def test_data_that_stands_in_tokens_is_not_split(
