@@ -14,7 +14,7 @@ from mtgnn import TaskGraph
 from mtgnn.data import TokenBatch
 from mtgnn.explain import EdgeByWord, EdgeMean, WordWeights, collect_attention, edge_ablation
 from mtgnn.nn import GraphLSTM, TaggingModel
-from mtgnn.ops import CONTEXTUAL
+from mtgnn.ops.attention import CONTEXTUAL
 
 RUN = ("scope", "model", "head", "seed")
 EDGE = (*RUN, "receiver", "sender")

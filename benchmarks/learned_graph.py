@@ -51,7 +51,8 @@ from mtgnn.explain import (
     edge_ablation,
 )
 from mtgnn.nn import MultiTaskModel
-from mtgnn.ops import CONTEXTUAL, keep_memory
+from mtgnn.ops import keep_memory
+from mtgnn.ops.attention import CONTEXTUAL
 
 WORD_COLUMNS = ("dataset", "setting", "seed", "receiver", "sender", "word", "weight")
 HEARD, WORDS, MIN_COUNT = 3, 6, 20

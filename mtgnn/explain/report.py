@@ -13,7 +13,7 @@ from ..graph import TaskGraph
 from ..nn import GraphLSTM, MultiTaskModel, TaggingModel
 from ..nn.check import check_option
 from ..nn.mailbox import mixes_senders
-from ..ops import CONTEXTUAL
+from ..ops.attention import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
 from .agreement import graph_agreement
 from .average import EdgeMean

@@ -13,7 +13,8 @@ from ..nn import GraphLSTM
 from ..nn.plan import Plan, Stage, Wanted
 from ..nn.run import Run
 from ..nn.state import GraphState
-from ..ops import Layout, Words
+from ..ops.layout import Layout
+from ..ops.words import Words
 from .cut import with_encoder
 from .effects import find_encoder
 

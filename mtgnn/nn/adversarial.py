@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..graph import Tasks
-from ..ops import to_device
+from ..ops.device import to_device
 from .check import check_option, whole_numbers
 from .padded import has_one_task, pick_wanted, task_mask
 from .pooling import pool

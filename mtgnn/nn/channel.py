@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..ops import Channel, ScoreWeights, attend, to_device
+from ..ops.attention import ScoreWeights, attend
+from ..ops.device import to_device
+from ..ops.recurrence import Channel
 from .attention import stack_scores
 from .plan import Stage
 

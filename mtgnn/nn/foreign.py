@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
-from ..ops import Channel
+from ..ops.recurrence import Channel
 from .channel import Memory, sender_tokens
 from .plan import Stage
 

@@ -9,7 +9,10 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph
-from ..ops import Channel, ScoreWeights, Talk, Words
+from ..ops.attention import ScoreWeights
+from ..ops.recurrence import Channel
+from ..ops.talk import Talk
+from ..ops.words import Words
 from . import mailbox
 from .attention import attention_convs
 from .channel import edge_channel

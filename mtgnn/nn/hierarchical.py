@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
-from ..ops import to_device
+from ..ops.device import to_device
 from .padded import check_shapes, own_input, pad_input
 from .shared import SharedLSTM, SharedState
 

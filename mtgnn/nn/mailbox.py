@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
 from ..graph import TaskGraph
-from ..ops import Channel, Layout, Mailbox, ScoreWeights, Talk, Words, attend, normalise
+from ..ops.attention import ScoreWeights, attend, normalise
+from ..ops.layout import Layout
+from ..ops.mailbox import Mailbox
+from ..ops.recurrence import Channel
+from ..ops.talk import Talk
+from ..ops.words import Words
 from .channel import Memory, token_rows
 from .plan import Plan, Stage
 from .run import Run

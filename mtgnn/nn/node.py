@@ -3,7 +3,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..ops import NodeWeights
+from ..ops.recurrence import NodeWeights
 
 FUSIONS = ("gates", "gated")
 

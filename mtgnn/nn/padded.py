@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from ..ops import to_device
+from ..ops.device import to_device
 from .check import check_input, whole_numbers
 from .plan import Wanted
 

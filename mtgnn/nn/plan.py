@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
-from ..ops import Layout, fill_blocks
+from ..ops.blocks import fill_blocks
+from ..ops.layout import Layout
 
 EXCHANGES = ("mutual", "read", "cascade")
 Pair = tuple[int, int]

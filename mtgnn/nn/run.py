@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..ops import Channel, NodeWeights, Talk, Words, recur, recur_fused
+from ..ops.fused import recur_fused
+from ..ops.recurrence import Channel, NodeWeights, recur
+from ..ops.talk import Talk
+from ..ops.words import Words
 from .channel import Memory, cut, mutual_channel, stage_scores
 from .foreign import conv_channel
 from .node import stack_nodes

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph, Tasks
-from ..ops import Layout, NodeWeights, Words, recur_fused, to_device
+from ..ops.device import to_device
+from ..ops.fused import recur_fused
+from ..ops.layout import Layout
+from ..ops.recurrence import NodeWeights
+from ..ops.words import Words
 from .padded import check_shapes, own_input, pad_input
 
 

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import (
-    Drop,
-    Edges,
-    Layout,
-    Pairs,
-    ScoreWeights,
-    Sparse,
-    Talk,
-    Words,
-    normalise,
-    prepare,
-    to_device,
-)
+from ..ops.attention import ScoreWeights, normalise
+from ..ops.device import to_device
+from ..ops.edges import Edges
+from ..ops.layout import Layout
+from ..ops.pairs import Pairs
+from ..ops.score import prepare
+from ..ops.sparse import Sparse
+from ..ops.talk import Drop, Talk
+from ..ops.words import Words
 from .channel import Memory, sender_tokens
 from .plan import Stage
 

@@ -14,7 +14,7 @@ from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
 from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaskAttentionConv
 from mtgnn.nn.attention import stack_scores
-from mtgnn.ops import attend
+from mtgnn.ops.attention import attend
 from mtgnn.ops.recurrence import cell
 from mtgnn.testing import randomise
 
