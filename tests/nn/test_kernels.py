@@ -307,8 +307,11 @@ def test_the_fused_kernel_refuses_what_it_cannot_do(loop: str) -> None:
     conv = GATv2Conv(H, H, add_self_loops=False)
     with pytest.raises(ValueError, match="cannot serve this layer: a conv"):
         CompleteGraphLSTM(E, H, 3, kernel="fused", conv=conv)
-    owned = CompleteGraphLSTM(E, H, 3, "mutual", kernel="fused", score_owner="receiver")
+    with pytest.raises(ValueError, match="cannot serve this layer: score_owner"):
+        CompleteGraphLSTM(E, H, 3, "mutual", kernel="fused", score_owner="receiver")
+    owned = CompleteGraphLSTM(E, H, 3, "mutual", score_owner="receiver")
     x, task = words().float(), TASK % 3
+    owned.kernel = "fused"
     with pytest.raises(ValueError, match="receiver"):
         owned(x, LENGTHS, task)
     owned.kernel = "auto"
