@@ -9,7 +9,7 @@ from _record import Row, select, spread
 from _settings import GRAPHS
 from _tables import unique
 from _tagging_data import TASKS
-from _tagging_plan import HEADS, MODELS
+from _tagging_plan import HEADS, MODELS, runs
 from _tagging_record import scope_of
 from _tagging_scores import JOINT, difference
 
@@ -63,10 +63,19 @@ def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
         for model in GRAPHS:
             own = select(rows, corpus=corpus, task=task, head=head, model=model)
-            found = [difference(own, rows, counts, other) for other in others if own]
-            if any(not cell.endswith("is missing") for cell in found):
+            known = planned(scope_of(own[0])) if own else ()
+            found = [
+                difference(own, rows, counts, other) if other.partition(",")[0] in known else "–"
+                for other in others
+            ]
+            if any(cell != "–" and not cell.endswith("is missing") for cell in found):
                 lines.append([corpus, task, model, head, *found])
     return ["corpus", "task", "model", "head", *(f"minus {other}" for other in others)], lines
+
+
+def planned(scope: str) -> set[str]:
+    """The models that are trained in a scope: in some there is nothing to share, or to order."""
+    return {run.model for run in runs([scope], MODELS, HEADS[:1], [0])}
 
 
 def tagging_option_table(
