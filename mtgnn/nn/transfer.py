@@ -51,8 +51,7 @@ def add_task(
     within rounding, as in any batch of other companions.)
 
     All parameters are copied, with their ``requires_grad``; those of the new node and head are
-    drawn anew, from PyTorch's global generator; with a ``common`` part the new node is the mean of
-    the other tasks' nodes.
+    drawn anew, from PyTorch's global generator; with a ``common`` part the new node is just that.
     (With ``embedding="task"`` so is the new task's table, whatever the others started from.)
     Shared score parameters serve the new edges too;
     a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
@@ -107,11 +106,7 @@ def add_task(
             raise ValueError(f"classes are for a model, got a {type(module).__name__}")
         new = _extend_layer(module, name, senders)
         saved.cut_again(new, cut_edges(module.graph))
-    new = _inherit(module, new)
-    encoder = getattr(new, "encoder", new)
-    if getattr(encoder, "common", None) is not None:
-        _start_at_mean(encoder, name)
-    return new
+    return _inherit(module, new)
 
 
 def _extend_classifier(
@@ -237,17 +232,6 @@ def _check_senders(encoder: nn.Module, senders: Sequence[str] | None) -> None:
         raise ValueError(
             f"a new task of a {type(encoder).__name__} hears {list(able)}, got {list(senders)}"
         )
-
-
-@torch.no_grad()
-def _start_at_mean(layer: GraphLSTM, name: str) -> None:
-    """Start a node at the mean of the other tasks': all are the common part, which is added to
-    each, and what they have beside it."""
-    others = [dict(layer.nodes[k].named_parameters()) for k in layer.graph.tasks if k != name]
-    for key, parameter in layer.nodes[name].named_parameters():
-        known = [own[key] for own in others if key in own]  # who hears nobody has fewer
-        if known:
-            parameter.copy_(torch.stack(known).mean(0))
 
 
 def _like(name: str, old: dict[str, Tensor], otherwise: Tensor) -> Tensor:
