@@ -120,12 +120,12 @@ def test_a_loader_of_two_processes_yields_every_text_once() -> None:
         assert batch.lengths.tolist() == [y % 7 + 1 for y in batch.y.tolist()]
 
 
-def test_batch_moves_but_lengths_stay() -> None:
+def test_batch_moves_but_lengths_and_tasks_stay() -> None:
     encoded = EncodedTexts(DATA, VOCABULARY)
     batch = EncodedTexts.collate(list(encoded)).to("meta")
     assert isinstance(batch, SequenceBatch)
-    assert batch.tokens.device.type == batch.task.device.type == batch.y.device.type == "meta"
-    assert batch.lengths.device.type == "cpu"
+    assert batch.tokens.device.type == batch.y.device.type == "meta"
+    assert batch.lengths.device.type == batch.task.device.type == "cpu"
 
 
 def test_copies_and_pickles() -> None:

@@ -17,12 +17,12 @@ def batch(task: bool, unknown: bool) -> TokenBatch:
 
 @pytest.mark.parametrize("task", [False, True])
 @pytest.mark.parametrize("unknown", [False, True])
-def test_moves_but_lengths_stay(task: bool, unknown: bool) -> None:
+def test_moves_but_lengths_and_tasks_stay(task: bool, unknown: bool) -> None:
     before = batch(task, unknown)
     after = before.to("meta")
     assert isinstance(after, TokenBatch) and len(before) == len(after) == 2
-    assert after.lengths is before.lengths
-    for name in ("tokens", "characters", "task", "y", "unknown"):
+    assert after.lengths is before.lengths and after.task is before.task
+    for name in ("tokens", "characters", "y", "unknown"):
         old, new = getattr(before, name), getattr(after, name)
         assert (old is None) == (new is None)
         assert new is None or (new.device.type == "meta" and new.shape == old.shape)
