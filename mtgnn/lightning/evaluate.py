@@ -40,7 +40,8 @@ def evaluate(
         For each task that has labels in this part, its accuracy, or its own score.
 
     Raises:
-        ValueError: If there are no such texts, or tasks, labels or vocabulary are not the model's.
+        ValueError: If there are no such texts, tasks, labels or vocabulary are not the model's, or
+            an Apple GPU is asked for.
 
     Example:
         >>> from mtgnn.data import Vocabulary
