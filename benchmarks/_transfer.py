@@ -74,12 +74,15 @@ class Run:
         """The tasks that are not left out together with ``task``."""
         return [name for name in self.tasks if self.fold(name) != self.fold(task)]
 
+    def number(self, name: str, task: str) -> int:
+        """Number of a new task in the model of a method: it is the last one."""
+        return len(self.others(task)) if METHODS[name].pretrained else 0
+
     def adapt(
         self, name: str, task: str, labels: str, learning_rate: float
     ) -> tuple[MultiTaskModel, FitResult]:
         """A model of the new task after its best epoch on dev."""
-        method, options = METHODS[name], self.options
-        number = len(self.others(task)) if method.pretrained else 0  # a new task is the last one
+        method, options, number = METHODS[name], self.options, self.number(name, task)
         train = draw(self.texts.of("train", task, number), labels, self.seed)
         dev = self.texts.of("dev", task, number)
         how = {
@@ -97,8 +100,7 @@ class Run:
     def test(self, name: str, task: str, model: MultiTaskModel) -> tuple[dict[str, float], str]:
         """Accuracy on all test texts of a task, and on those that are not leaked; and which
         texts were right, see ``_reviews.py``."""
-        number = len(self.others(task)) if METHODS[name].pretrained else 0
-        items, options = self.texts.of("test", task, number), self.options
+        items, options = self.texts.of("test", task, self.number(name, task)), self.options
         texts = EncodedTexts(items, model.vocabulary, options.max_length)
         right = is_right(model, texts, options.batch_size, options.accelerator)
         scores = {

@@ -237,9 +237,9 @@ def adapt_all(run: Run, chosen: dict[tuple[str, str], float]) -> None:
                 continue
             model, result = run.adapt(method, task, number, rate)
             scores, right = run.test(method, task, model)
-            kind = METHODS[method]
+            encoder, pretrained = METHODS[method].encoder, METHODS[method].pretrained
             details = {
-                "pretrained_at": str(run.rates[kind.encoder]) if kind.pretrained else "",
+                "pretrained_at": str(run.rates[encoder]) if pretrained else "",
                 "learning_rate": str(rate),
                 "dev": f"{result.dev_accuracy:.4f}",
                 "best_epoch": str(result.best_epoch),

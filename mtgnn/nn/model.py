@@ -169,7 +169,6 @@ class MultiTaskModel(nn.Module):
             )
         # Once, for all who look at them.
         lengths, task = whole_numbers(lengths.cpu()), whole_numbers(task.cpu())
-        check_tasks(task, len(tokens), len(self.tasks))
         x = self.dropout(self.embedding(self._rows(tokens, task)))
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)
@@ -190,6 +189,7 @@ class MultiTaskModel(nn.Module):
         """The rows of the table to look up; padding is row 0 of every task's."""
         if self._options["embedding"] == "shared":
             return tokens
+        check_tasks(task, len(tokens), len(self.tasks))  # the encoder's check comes too late
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
         return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
 

@@ -100,12 +100,11 @@ def add_task(
             new: Any = _extend_tagger(module, name, classes, senders, scheme)
         else:
             new = _extend_classifier(module, name, classes, senders)
-        saved.cut_again(new.encoder, cut_edges(module.graph))
+    elif classes is not None:
+        raise ValueError(f"classes are for a model, got a {type(module).__name__}")
     else:
-        if classes is not None:
-            raise ValueError(f"classes are for a model, got a {type(module).__name__}")
         new = _extend_layer(module, name, senders)
-        saved.cut_again(new, cut_edges(module.graph))
+    saved.cut_again(getattr(new, "encoder", new), cut_edges(module.graph))
     return _inherit(module, new)
 
 
