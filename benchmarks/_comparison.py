@@ -10,7 +10,7 @@ from typing import NamedTuple
 from _record import Row, by_seed, select, spread
 from _settings import (
     BASELINES,
-    CONTROLS,
+    BESIDE_ABLATIONS,
     GRAPHS,
     MODELS,
     PROTOCOLS,
@@ -144,7 +144,7 @@ def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     for model in MODELS:
         usual = {name: than(name, data) for name in ablations}
         yield family([(name, model, other, (other, model)) for name, other in usual.items()])
-        others = CONTROLS if model in GRAPHS else ()
+        others = BESIDE_ABLATIONS if model in GRAPHS else ()
         plain = {name: base(name, data) for name in ablations}
         left = [(name, c, (first, c)) for name, first in plain.items() for c in others]
         yield family([(name, model, c, side) for name, c, side in left])

@@ -8,12 +8,7 @@ from pathlib import Path
 # At the end: some programs have the same name in both folders.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-from _models import (  # noqa: E402
-    build_model,
-    build_shared_mailbox,
-    graph_options,
-    group_rates,
-)
+from _models import CONTROLS, build_model, graph_options, group_rates  # noqa: E402
 from _options import DEFAULTS, PLANTED  # noqa: E402
 from _report import table  # noqa: E402
 from _scoring import is_right, kinds  # noqa: E402
@@ -21,11 +16,11 @@ from _vectors import start_vectors  # noqa: E402
 from text_classification import Texts, read_texts  # noqa: E402
 
 __all__ = [
+    "CONTROLS",
     "DEFAULTS",
     "PLANTED",
     "Texts",
     "build_model",
-    "build_shared_mailbox",
     "graph_options",
     "group_rates",
     "is_right",

@@ -11,14 +11,15 @@ from typing import Any
 
 from _examples import DEFAULTS, PLANTED
 
-# The last one is no published model: it is the star without its tasks' nodes, and tells what these
-# bring beside the mailbox.
+# The last two are no published models. One is the star without its tasks' nodes, and tells what
+# these bring beside the mailbox; the other is nodes alone, and tells what the messages bring.
 BASELINES = (
     *("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture"),
     "shared_mailbox",
+    "no_messages",
 )
 GRAPHS = ("complete", "star")
-CONTROLS = ("shared_mailbox", "adversarial")  # what ablations are compared with, too
+BESIDE_ABLATIONS = ("shared_mailbox", "no_messages", "adversarial")  # controls that changes of graphs are compared with, too
 MODELS = BASELINES + GRAPHS
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from _alone import SeparateModels, train_alone
 from _examples import (
+    CONTROLS,
     Texts,
     build_model,
-    build_shared_mailbox,
     graph_options,
     is_right,
     kinds,
@@ -132,9 +132,7 @@ class Study:
         options = {**self.options, **setting.options}
         further = {**graph_options(run.model, options), **setting.encoder}
         tasks = self.of(run.seed).train.tasks
-        build = partial(build_encoder, run.model)
-        if run.model == "shared_mailbox":
-            build = build_shared_mailbox
+        build = CONTROLS.get(run.model) or partial(build_encoder, run.model)
         encoder = build(options["embedding_size"], hidden_size, tasks, **further)
         return sum(parameter.numel() for parameter in encoder.parameters())
 

@@ -56,6 +56,17 @@ def build_shared_mailbox(
     return GroupLSTM(layer, tasks, [0] * len(tasks))
 
 
+def build_no_messages(
+    input_size: int, hidden_size: int, tasks: Sequence[str], **options: Any
+) -> GraphLSTM:
+    """The graphs' nodes with their common part, and no edge between them."""
+    return GraphLSTM(input_size, hidden_size, TaskGraph.isolated(tasks), common=True, **options)
+
+
+CONTROLS = {"shared_mailbox": build_shared_mailbox, "no_messages": build_no_messages}
+"""What graphs are made of, one part each: no published models."""
+
+
 def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a graph's encoder takes of the options; nothing for the other models."""
     alike = {key: options[key] for key in ("common", "concat_messages")}
@@ -86,9 +97,9 @@ def build_model(
     encoder: str | nn.Module = name
     if name == "oracle":
         encoder = build_oracle(options, texts)
-    if name == "shared_mailbox":
+    if name in CONTROLS:
         sizes = options["embedding_size"], options["hidden_size"]
-        encoder = build_shared_mailbox(*sizes, texts.train.tasks, **encoder_options)
+        encoder = CONTROLS[name](*sizes, texts.train.tasks, **encoder_options)
         encoder_options = {}
     return MultiTaskModel(
         vocabulary,
