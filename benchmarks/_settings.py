@@ -19,7 +19,8 @@ BASELINES = (
     "no_messages",
 )
 GRAPHS = ("complete", "star")
-BESIDE_ABLATIONS = ("shared_mailbox", "no_messages", "adversarial")  # controls that changes of graphs are compared with, too
+# What changes of a graph are compared with, too: what is left of its lead?
+BESIDE_ABLATIONS = ("shared_mailbox", "no_messages", "adversarial")
 MODELS = BASELINES + GRAPHS
 
 

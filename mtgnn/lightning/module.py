@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..nn import MultiTaskLoss, Output, Samples, Trainable
 from ..nn.freezing import find_groups
+from ..nn.saved import plain
 from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
@@ -60,8 +61,8 @@ class MultiTaskModule(L.LightningModule):
 
     Raises:
         ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
-            ``optimizers``, ``loss`` is for another number of tasks, or there is no such group of
-            parameters.
+            ``optimizers``, ``loss`` is for another number of tasks, there is no such group of
+            parameters, or ``notes`` are no plain values.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -82,7 +83,7 @@ class MultiTaskModule(L.LightningModule):
         optimizers: Optimizers | None = None,
     ) -> None:
         super().__init__()
-        rates = dict(learning_rates or {})
+        rates = {name: float(rate) for name, rate in (learning_rates or {}).items()}
         for rate in (learning_rate, *rates.values()):
             if not 0 < rate < float("inf"):
                 raise ValueError(f"expected a positive learning rate, got {rate}")
@@ -101,9 +102,10 @@ class MultiTaskModule(L.LightningModule):
         self.model = model
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        # Of numpy's numbers a checkpoint could not be read.
+        self.learning_rate, self.weight_decay = float(learning_rate), float(weight_decay)
         self.learning_rates, self.optimizers_of = rates, optimizers
-        self.seed, self.notes = seed, dict(notes or {})
+        self.seed, self.notes = seed, plain(notes or {})
         self.tag_scores = TagScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
@@ -236,7 +238,8 @@ class MultiTaskModule(L.LightningModule):
             self._by_rate(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
-            fused=self.device.type == "cpu",  # seven times as fast there on large embeddings
+            # Seven times as fast on large embeddings there; elsewhere PyTorch's own choice.
+            fused=True if self.device.type == "cpu" else None,
         )
 
     def configure_gradient_clipping(

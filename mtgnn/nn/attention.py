@@ -73,7 +73,7 @@ class TaskAttentionConv(MessagePassing):
             raise ValueError(f"expected at least one head, got {heads}")
         if score_channels is not None and score_channels < 1:
             raise ValueError(f"expected score_channels of at least 1, got {score_channels}")
-        pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
         self.context_channels = context_channels

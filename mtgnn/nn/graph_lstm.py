@@ -228,7 +228,7 @@ class GraphLSTM(nn.Module):
         end = self.final_state(runs, plan, state, *x.shape[:2])
         if not return_attention_weights:
             return out, end
-        edge_index = self.graph.edge_index.to(x.device)
+        edge_index = self.graph.edge_index.to(x.device, non_blocking=True)
         return out, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
 
     def edge_attention(self) -> list[tuple[Tensor, Tensor]]:
@@ -244,7 +244,8 @@ class GraphLSTM(nn.Module):
                 "call the layer with return_attention_weights=True"
             )
         alphas = [mailbox.edge_weights(self, key) for key in self.keys]
-        return [(self.graph.edge_index.to(alpha.device), alpha) for alpha in alphas]
+        edge_index = self.graph.edge_index
+        return [(edge_index.to(alpha.device, non_blocking=True), alpha) for alpha in alphas]
 
     # What others may change: explanations with edges cut ------------------------------------------
 

@@ -135,7 +135,7 @@ class MultiTaskLoss(nn.Module):
         For :func:`balanced_backward`. Arguments and errors are those of :meth:`forward`.
         """
         terms = self._terms(losses, task, count, labelled)
-        task = whole_numbers(task.to(terms.device))
+        task = whole_numbers(task.to(terms.device, non_blocking=True))
         return terms.new_zeros(self.num_tasks).index_add(0, task, terms)
 
     def _terms(

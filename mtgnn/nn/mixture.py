@@ -146,7 +146,7 @@ class MixtureOfExpertsLSTM(nn.Module):
             own = nn.functional.one_hot(batch.task.to(gate.device), tasks).to(gate.dtype)
             gate = own[:, None, :, None] * gate.unsqueeze(2)
         alpha = gate.masked_fill(padding, 0).flatten(2).unsqueeze(-1)
-        return answer, end, [(self.graph.edge_index.to(gate.device), alpha)]
+        return answer, end, [(self.graph.edge_index.to(gate.device, non_blocking=True), alpha)]
 
     def _gate(self, x: Tensor, task: Tensor | None, wanted: Tensor | None) -> Tensor:
         """The gates of one task each ``[B, T, n]``, or of several ``[B, T, K, n]``, zeros where one

@@ -223,7 +223,9 @@ class MultiTaskModel(nn.Module):
     def losses(self, output: Output, batch: LabelledTexts) -> Samples:
         """The loss of each sample, which is a text; see :meth:`loss_per_sample`."""
         losses = self.loss_per_sample(output.logits, batch)
-        return Samples(losses, batch.task.to(losses.device), is_labelled(batch.y))
+        return Samples(
+            losses, batch.task.to(losses.device, non_blocking=True), is_labelled(batch.y)
+        )
 
     def predicted(self, output: Output, batch: Any = None) -> Tensor:
         """The likeliest class of each text ``[B]``."""

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import IO, Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..cut import CutGraph, cut_edges
 from ..graph import TaskGraph
@@ -22,6 +23,27 @@ READS = (
     *("concat_messages", "owned", "subspaces"),
 )
 File = str | PathLike[str] | IO[bytes]
+
+
+def plain(value: Any) -> Any:
+    """The same in Python's own types, without numpy's, which torch reads back only as pickles.
+
+    Raises:
+        ValueError: If there is anything but numbers, strings, ``None``, tensors, and lists, tuples
+            and dictionaries of these.
+    """
+    if value is None or isinstance(value, Tensor):
+        return value
+    if isinstance(value, Mapping):
+        return {plain(key): plain(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return (tuple if isinstance(value, tuple) else list)(map(plain, value))
+    if isinstance(value, np.generic):
+        value = value.item()
+    for kind in PLAIN:
+        if isinstance(value, kind):
+            return kind(value)
+    raise ValueError(f"expected plain values, got {value!r:.60}, a {type(value).__name__}")
 
 
 def graph_to_plain(graph: TaskGraph) -> dict[str, Any]:
@@ -52,21 +74,28 @@ def describe_encoder(
         if options is not None:
             raise ValueError("encoder_options are for an encoder given by name")
         return None
-    plain: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for name, value in (options or {}).items():
         if isinstance(value, TaskGraph):
-            value = {"graph": graph_to_plain(value)}
-        elif value is not None and type(value) not in PLAIN:  # of numpy's only pickles
+            described[name] = {"graph": graph_to_plain(value)}
+        elif not is_simple(value):
             return None
-        plain[name] = value
-    return {"name": encoder, "options": plain}
+        else:
+            described[name] = plain(value)
+    return {"name": encoder, "options": described}
+
+
+def is_simple(value: Any) -> bool:
+    """Whether a value is a number, a string or ``None``."""
+    return value is None or isinstance(value, (*PLAIN, np.generic))
 
 
 def describe_module(encoder: nn.Module) -> dict[str, Any]:
     """What a module that was given as an encoder says of how it reads, beside its parameters."""
-    plain = {name: getattr(encoder, name) for name in READS if hasattr(encoder, name)}
+    said = {name: getattr(encoder, name) for name in READS if hasattr(encoder, name)}
+    simple = {name: plain(value) for name, value in said.items() if is_simple(value)}
     convs: Any = encoder.convs if getattr(encoder, "foreign", False) else {}
-    return {**plain, "convs": [str(conv) for conv in convs.values()]}
+    return {**simple, "convs": [str(conv) for conv in convs.values()]}
 
 
 def _check_module(content: dict[str, Any], encoder: nn.Module) -> None:
@@ -133,7 +162,7 @@ def format_name(model: type[nn.Module]) -> str:
 
 def write(content: dict[str, Any], path: File, model: type[nn.Module]) -> None:
     """Write ``content`` with the format's name and version."""
-    torch.save({"format": format_name(model), "version": VERSION, **content}, path)
+    torch.save({"format": format_name(model), "version": VERSION, **plain(content)}, path)
 
 
 def read(path: File, model: type[nn.Module]) -> dict[str, Any]:

@@ -133,7 +133,10 @@ class SharedLSTM(nn.Module):
         answer = batch.as_they_came(batch.only_wanted(out))
         if not return_attention_weights:
             return answer, end
-        empty = (self.graph.edge_index.to(x.device), out.new_zeros(*x.shape[:2], 0, 1))
+        empty = (
+            self.graph.edge_index.to(x.device, non_blocking=True),
+            out.new_zeros(*x.shape[:2], 0, 1),
+        )
         return answer, end, [empty] * (self.num_layers * (1 + self.bidirectional))
 
     def _read(
@@ -190,3 +193,6 @@ class SharedLSTM(nn.Module):
 
     def _check_state(self, state: SharedState, batch_size: int) -> None:
         check_shapes(state, (self.num_layers, batch_size, self.hidden_size), self.bidirectional)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.input_size}, {self.hidden_size}, {self.graph!r})"

@@ -214,7 +214,9 @@ class TaggingModel(nn.Module):
         losses = self.loss_per_sample(output.logits, batch)
         y = batch.y.to(losses.device, non_blocking=True)
         if has_one_task(batch.task):
-            return Samples(losses, batch.task.to(losses.device), (y != NO_LABEL).any(1))
+            return Samples(
+                losses, batch.task.to(losses.device, non_blocking=True), (y != NO_LABEL).any(1)
+            )
         task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
         labelled = (y != NO_LABEL).any(1)
         if batch.task is not None:

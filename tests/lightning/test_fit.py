@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import numpy as np
 import pytest
 import torch
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
@@ -186,6 +187,26 @@ def test_resume_from_the_best(tmp_path: Path) -> None:
 def test_notes_are_kept(tmp_path: Path) -> None:
     result = train(model(), tmp_path, max_epochs=1, notes={"max_length": 256})
     assert read_checkpoint(result.checkpoint)["mtgnn"]["notes"] == {"max_length": 256}
+
+
+def test_numbers_of_numpy_are_kept_as_plain_ones(tmp_path: Path) -> None:
+    result = train(
+        model("complete"),
+        tmp_path,
+        max_epochs=1,
+        learning_rate=np.float64(0.02),
+        weight_decay=np.float32(0.5),
+        learning_rates={"scores": np.float64(0.1)},
+        notes={"rates": [np.float64(0.5)], "about": {"size": np.int64(3), "name": np.str_("a")}},
+    )
+    kept = read_checkpoint(result.checkpoint)["mtgnn"]
+    assert kept["learning_rates"] == {"scores": 0.1}
+    assert kept["notes"] == {"rates": [0.5], "about": {"size": 3, "name": "a"}}
+
+
+def test_notes_that_no_checkpoint_can_hold_are_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected plain values, got .*Path"):
+        train(model(), tmp_path, notes={"folder": tmp_path})
 
 
 def test_silent_without_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

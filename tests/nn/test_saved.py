@@ -96,6 +96,42 @@ def test_the_file_holds_plain_values(tmp_path: Path) -> None:
     walk(content)
 
 
+def test_numbers_and_names_of_numpy_are_saved_plain(tmp_path: Path) -> None:
+    net = MultiTaskModel(
+        VOCABULARY,
+        {np.str_(task): list(np.unique(names)) for task, names in CLASSES.items()},
+        "star",
+        embedding_size=np.int64(4),
+        hidden_size=np.int64(3),
+        dropout=np.float64(0.1),
+        encoder_options={"num_layers": np.int64(2), "message_dropout": np.float32(0.5)},
+    )
+    net.save(tmp_path / "model.pt")
+    loaded = MultiTaskModel.load(tmp_path / "model.pt")
+    assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
+    assert loaded.encoder.num_layers == 2 and loaded.encoder.message_dropout == 0.5
+
+
+def test_what_an_encoder_of_one_s_own_calls_its_parts_is_no_matter(tmp_path: Path) -> None:
+    class Own(SharedLSTM):
+        def __init__(self) -> None:
+            super().__init__(4, 3, list(CLASSES))
+            self.heads = torch.nn.ModuleList([torch.nn.Linear(3, 3)])
+
+    net = model(Own())
+    net.save(tmp_path / "model.pt")
+    assert MultiTaskModel.load(tmp_path / "model.pt", Own()).predict(TEXTS, "dvd") == net.predict(
+        TEXTS, "dvd"
+    )
+
+
+def test_what_is_not_plain_is_refused_when_it_is_saved() -> None:
+    net = model()
+    net._options["hidden_size"] = {3}
+    with pytest.raises(ValueError, match=r"plain values, got \{3\}, a set"):
+        net.save(io.BytesIO())
+
+
 def test_saves_to_a_stream() -> None:
     net, file = tied(model()), io.BytesIO()
     net.save(file)

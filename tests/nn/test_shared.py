@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from contract import by_name, check_encoder
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -17,12 +18,6 @@ from mtgnn.nn import (
     SharedPrivateLSTM,
     StarGraphLSTM,
     build_encoder,
-)
-from mtgnn.testing import (
-    assert_all_tasks_equal_single,
-    assert_batch_invariant,
-    assert_padding_invariant,
-    assert_streams,
 )
 
 LENGTHS = torch.tensor([3, 5, 1])
@@ -60,16 +55,10 @@ def test_equals_torch(num_layers: int, bidirectional: bool) -> None:
 
 
 @pytest.mark.parametrize(("num_layers", "bidirectional"), FORMS)
-def test_properties_of_an_encoder(num_layers: int, bidirectional: bool) -> None:
-    shared = layer(num_layers, bidirectional)
-    assert_padding_invariant(shared, words(), LENGTHS, TASK)
-    assert_padding_invariant(shared, words(), LENGTHS)
-    assert_batch_invariant(shared, words(), LENGTHS, TASK)
-    assert_all_tasks_equal_single(shared, words(), LENGTHS)
-    assert_all_tasks_equal_single(shared, words(2), LENGTHS)
-    if not bidirectional:
-        assert_streams(shared, words(), TASK)
-        assert_streams(shared, words(2))
+@pytest.mark.parametrize("name", ["shared", "single"])
+def test_properties_of_an_encoder(name: str, num_layers: int, bidirectional: bool) -> None:
+    options = {"num_layers": num_layers, "bidirectional": bidirectional}
+    check_encoder(by_name(name, **options), streams=not bidirectional)
 
 
 def test_an_input_for_each_task_is_read_apart() -> None:

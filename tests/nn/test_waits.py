@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtgnn import TaskGraph
-from mtgnn.data import SentenceEncoder
+from mtgnn.data import SentenceEncoder, SequenceBatch, Vocabulary
 from mtgnn.nn import (
     CompleteGraphLSTM,
     GraphLSTM,
     HierarchicalLSTM,
     MixtureOfExpertsLSTM,
+    MultiTaskLoss,
+    MultiTaskModel,
     SharedLSTM,
     StarGraphLSTM,
     TaggingHeads,
@@ -109,6 +111,29 @@ def test_a_tagger_waits_for_nothing_between_encoder_and_logits() -> None:
     with Copies() as copies:
         model._logits(out, some).sum().backward()
     assert out.grad is not None and copies.seen > 0 and not copies.wait
+
+
+@pytest.mark.parametrize("embedding", ["shared", "task"])
+@pytest.mark.parametrize("encoder", ["star", "adversarial", "cross_stitch", "shared_private"])
+def test_a_whole_model_and_its_loss_wait_for_nothing(encoder: str, embedding: str) -> None:
+    model = MultiTaskModel(
+        Vocabulary(["p", "q"]),
+        {task: ["no", "yes"] for task in "abc"},
+        encoder,
+        embedding=embedding,
+        embedding_size=4,
+        hidden_size=4,
+    ).to("meta")
+    ones = torch.ones(3, 4, dtype=torch.long)
+    batch = SequenceBatch(ones, torch.tensor([4, 2, 3]), torch.tensor([0, 2, 1]), ones[:, 0])
+    on_device = batch.to("meta", non_blocking=True)
+    join = MultiTaskLoss(3).to("meta")
+    with Copies() as copies:
+        output = model.read(on_device)
+        value, task, there = model.losses(output, on_device)
+        loss = join(value, task, labelled=there)
+        (loss if output.auxiliary is None else loss + output.auxiliary.mean()).backward()
+    assert copies.seen > 0 and not copies.wait
 
 
 def test_what_waits_is_found() -> None:
