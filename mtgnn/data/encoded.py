@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch, is_labelled
+from .parts import dataset_names, is_number, part_numbers
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
@@ -45,6 +47,12 @@ class EncodedTexts(Dataset[EncodedText]):
         task: Task of each text ``[n]``.
         y: Label of each text ``[n]``: integers with −100 for "no label", or floats with NaN.
         truncated: Number of texts that were cut at ``max_length``.
+        vocabulary: The vocabulary that it was made with.
+        tasks: Names of the tasks, and
+        classes: label names by task, where ``data`` has them, else ``None``.
+
+    An item is an :class:`EncodedText`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
+    ``encoded[mask]`` are parts, which share its memory.
 
     Raises:
         ValueError: If ``max_length`` is below 1, or an item has no text or no task.
@@ -62,7 +70,8 @@ class EncodedTexts(Dataset[EncodedText]):
         lengths: list[int] = []
         tasks: list[int] = []
         labels: list[int | float | None] = []
-        self.truncated = 0
+        self.truncated, self.vocabulary = 0, vocabulary
+        self.tasks, self.classes = dataset_names(data)
         unknown = vocabulary.encode(UNK)[0]
         for number, item in enumerate(data):
             text, task, label = _read(item, number)
@@ -96,10 +105,24 @@ class EncodedTexts(Dataset[EncodedText]):
     def __len__(self) -> int:
         return self.lengths.numel()
 
-    def __getitem__(self, index: int) -> EncodedText:
+    @overload
+    def __getitem__(self, index: int) -> EncodedText: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> EncodedTexts: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        if not is_number(index):
+            return self._part(part_numbers(index, len(self)))
         end = int(self._ends[index])
         start = end - int(self.lengths[index])
         return EncodedText(self._tokens[start:end], self.task[index], self.y[index])
+
+    def _part(self, numbers: Tensor) -> EncodedTexts:
+        part = copy.copy(self)
+        part.lengths, part._ends = self.lengths[numbers], self._ends[numbers]
+        part.task, part.y = self.task[numbers], self.y[numbers]
+        return part
 
     @staticmethod
     def collate(items: Sequence[EncodedText]) -> SequenceBatch:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL
+from .parts import is_number, part_numbers
 from .sentence_encoder import SentenceEncoder
 from .spelling import pad_spelling, spell
 from .token_batch import TokenBatch
 
+logger = logging.getLogger("mtgnn")
 Labels = dict[str, Sequence[str | None]]
 
 
@@ -37,6 +41,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
 
     - ``tags``, a dict: for a task's name, the tags of all words. A missing task, or None in its
       place, means that the sentence has no labels for it; None as a tag means the same of a word.
+      (Without ``tags``, or with ``{}``, the sentence is unlabelled.)
     - ``task``, a number into ``encoder.tasks``, and ``tags``, a list: the labels of that task.
       Without ``tags`` the sentence is unlabelled.
 
@@ -48,13 +53,18 @@ class EncodedSentences(Dataset[EncodedSentence]):
         encoder: The numbers of words, characters and tags.
         by_task: False (default): every sentence is one example with ``y`` ``[T, K]``, which a model
             reads once for all tasks that it has labels for (or for all there are, if for none).
-            True: one example, with ``task`` and with ``y`` ``[T]``, for each of these tasks.
+            True: one example, with ``task`` and with ``y`` ``[T]``, for each of these tasks; a
+            sentence without any is none, and how many there were is logged under ``"mtgnn"``.
         known: The words of the training text, such as a set, to tell ``unknown`` words by: as they
             stand there, casing and all, however often.
 
     Attributes:
         lengths: Number of words of each example ``[n]``, at least 1.
         task: Task of each example ``[n]``, or its tasks ``[n, K]``, boolean.
+        encoder: The encoder that it was made with.
+
+    An item is an :class:`EncodedSentence`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
+    ``encoded[mask]`` are parts, which share its memory.
 
     Raises:
         ValueError: If an item has no words, tags without a task, other numbers of tags than words,
@@ -103,14 +113,18 @@ class EncodedSentences(Dataset[EncodedSentence]):
             labels.append(y)
         if not numbers:
             raise ValueError(f"expected at least one example, got none in {len(tokens)} sentences")
-        self.num_tasks = len(encoder.tasks)
+        idle = len(tokens) - len(set(numbers))
+        if idle:
+            logger.info("left out %d of %d sentences, without labels", idle, len(tokens))
+        self.encoder, self.num_tasks = encoder, len(encoder.tasks)
         self.task = torch.tensor(tasks) if by_task else torch.stack(several)
         self._numbers = torch.tensor(numbers)
-        sentences = torch.tensor([len(row) for row in tokens])
-        self.lengths = sentences[self._numbers]
-        self._ends = sentences.cumsum(0)
+        self._sentences = [len(row) for row in tokens]
+        self.lengths = torch.tensor(self._sentences)[self._numbers]
+        self._ends = torch.tensor(self._sentences).cumsum(0)
         self._tokens = torch.cat(tokens)
         self._y = torch.cat(labels)
+        self._labelled = torch.stack([(y != NO_LABEL).any(0) for y in labels])  # [sentences, K]
         self._unknown = torch.cat(unknown) if known is not None else None
         self._characters = torch.cat(characters)
         self._sizes = torch.cat(sizes)
@@ -118,17 +132,32 @@ class EncodedSentences(Dataset[EncodedSentence]):
 
     def labelled_tasks(self) -> set[int]:
         """Numbers of the tasks that have a label."""
-        there = self._y != NO_LABEL
+        there = self._labelled[self._numbers]
+        if self.task.dim() == 1:
+            there = there & nn.functional.one_hot(self.task, self.num_tasks).bool()
+        return set(there.any(0).nonzero().flatten().tolist())
+
+    def labels(self, task: int) -> list[Tensor]:
+        """Labels ``[T]`` of each example in one task, −100 where there is none."""
+        y = self._y[:, task].split(self._sentences)
+        own = [y[number] for number in self._numbers.tolist()]
         if self.task.dim() == 2:
-            return set(there.any(0).nonzero().flatten().tolist())
-        ends = self._ends[self._numbers].tolist()
-        spans = zip(self.task.tolist(), ends, self.lengths.tolist(), strict=True)
-        return {k for k, end, length in spans if bool(there[end - length : end, k].any())}
+            return own
+        alone = zip(own, self.task.tolist(), strict=True)
+        return [row if k == task else torch.full_like(row, NO_LABEL) for row, k in alone]
 
     def __len__(self) -> int:
         return self.lengths.numel()
 
-    def __getitem__(self, index: int) -> EncodedSentence:
+    @overload
+    def __getitem__(self, index: int) -> EncodedSentence: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> EncodedSentences: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        if not is_number(index):
+            return self._part(part_numbers(index, len(self)))
         end = int(self._ends[self._numbers[index]])
         words = slice(end - int(self.lengths[index]), end)
         task, y = self.task[index], self._y[words]
@@ -139,6 +168,12 @@ class EncodedSentences(Dataset[EncodedSentence]):
             y[:, int(task)] if task.dim() == 0 else y,
             None if self._unknown is None else self._unknown[words],
         )
+
+    def _part(self, numbers: Tensor) -> EncodedSentences:
+        part = copy.copy(self)
+        part._numbers, part.lengths = self._numbers[numbers], self.lengths[numbers]
+        part.task = self.task[numbers]
+        return part
 
     def _spelling(self, words: slice) -> Tensor:
         """Characters ``[T, C]`` of words that stand one after the other."""
@@ -182,11 +217,11 @@ def _read(item: Data, number: int, tasks: list[str], by_task: bool) -> tuple[lis
         if isinstance(tags, Mapping):
             raise ValueError(f"item {number}: expected a list of tags beside a task, got a dict")
         return item["words"], {tasks[task]: [None] * len(item["words"]) if tags is None else tags}
-    if tags is None and not by_task:
+    if (tags is None or tags == {}) and not by_task:
         return item["words"], {}
     if not isinstance(tags, Mapping):
         raise ValueError(f"item {number}: expected a task, or tags as a dict, got {tags!r:.60}")
-    if not set(tags) & set(tasks):
+    if tags and not set(tags) & set(tasks):
         raise ValueError(f"item {number} has tags for {list(tags)}, none is a task of {tasks}")
     return item["words"], {k: tags[k] for k in tasks if tags.get(k) is not None}
 

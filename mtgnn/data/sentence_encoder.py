@@ -132,9 +132,15 @@ class SentenceEncoder:
             min_count: Leave out word forms that occur less often.
             max_size: Greatest length of the word vocabulary, the three special ones included.
             max_characters: As above.
+
+        Raises:
+            ValueError: Also if a sentence is a string, and not its words.
         """
         form = WordForm() if form is None else form
         sentences = list(sentences)
+        for sentence in sentences:
+            if isinstance(sentence, str):
+                raise ValueError(f"expected sentences as lists of words, got {sentence[:40]!r}")
         forms = (" ".join(map(form, sentence)) for sentence in sentences)
         letters = (" ".join(_blanks(word)) for sentence in sentences for word in sentence)
         return cls(
@@ -233,6 +239,14 @@ class SentenceEncoder:
             WordForm(**state["form"]),
             state["max_characters"],
         )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SentenceEncoder):
+            return NotImplemented
+        # As dictionaries, classes in another order would be equal.
+        return self.tasks == other.tasks and self.state() == other.state()
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         tags = ", ".join(f"{task}: {len(tags)}" for task, tags in self.classes.items())

@@ -11,7 +11,8 @@ _TOKEN = re.compile(
     ``|''                                 # quotes, opening and closing
     |\.{{2,}}|-{{2,}}                     # ... and --
     |n't\b|{_CLITICS}
-    |\d+(?:[.,:/-]\d+)*(?!\w)             # 1,000 and 16:9
+    |(?<!\w)'\d\ds?\b                     # '98 and '70s
+    |\d+(?:[.,:/-]\d+)*\w*(?:[-/&]\w+)*   # 1,000 and 16:9, 2.4ghz, 5-star
     |[^\W\d_](?:\.[^\W\d_])+\b\.?         # u.s. and i.e
     |(?:{_ABBREVIATIONS})\.
     |\w+(?:\.(?:com|net|org)\b)
@@ -38,7 +39,8 @@ def tokenize(text: str, lower: bool = True) -> list[str]:
 
     Punctuation stands alone, contractions are split (``do n't``, ``it 's``) and double quotes
     become ` `` ` and ``''``, as in the tokenised reviews of FDU-MTL. It is a handful of rules, made
-    for raw text that is to join such reviews; tokenised text passes through unchanged.
+    for raw text that is to join such reviews. Tokenised text passes through unchanged, but for what
+    its own tokeniser left together.
 
     Args:
         text: The text.

@@ -40,8 +40,11 @@ def train_vectors(
 
     Raises:
         ImportError: If gensim is not installed (extra ``vectors``).
-        ValueError: If a number is below 1, or no token of the vocabulary occurs often enough.
+        ValueError: If a number is below 1, there is one string in the place of several, or no
+            token of the vocabulary occurs often enough.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
     try:
         from gensim.models import Word2Vec
     except ImportError as error:

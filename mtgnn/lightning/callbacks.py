@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 
@@ -92,7 +92,7 @@ class RunProgressBar(ProgressBar):
         super().__init__()
         self.description, self.monitor = description, monitor
         self._bar: Tqdm | None = None
-        self._best = 0.0
+        self._best: float | None = None
         self._enabled = True
 
     def disable(self) -> None:
@@ -104,7 +104,11 @@ class RunProgressBar(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Draw the bar."""
+        """Draw the bar; a training that goes on knows its best so far."""
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == self.monitor:
+                known = callback.best_model_score
+                self._best = None if known is None else float(known)
         epochs = trainer.max_epochs or 0
         batches = int(trainer.num_training_batches)
         terminal = sys.stderr.isatty()
@@ -137,7 +141,7 @@ class RunProgressBar(ProgressBar):
         score = trainer.callback_metrics.get(self.monitor)
         if self._bar is None or score is None:
             return
-        self._best = max(self._best, float(score))
+        self._best = float(score) if self._best is None else max(self._best, float(score))
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._bar.set_postfix_str(f"epoch {epoch}, dev {score:.1%}, best {self._best:.1%}")
 

@@ -21,6 +21,7 @@ from ..data import (
 
 Encoded = EncodedTexts | EncodedSentences
 Texts = Sequence[Data] | Encoded
+PARTS = ("train", "dev", "test")
 
 
 class MultiTaskDataModule(L.LightningDataModule):
@@ -32,17 +33,19 @@ class MultiTaskDataModule(L.LightningDataModule):
 
     Args:
         train: Items with ``text``, ``task`` and ``y``, or texts or sentences that are encoded
-            already.
+            already; or a part of these, as of :func:`torch.utils.data.random_split`.
         dev: Texts that choose the epoch; may be left out where one only tests.
         test: Texts to test on.
         vocabulary: Built from training texts alone; what is encoded already needs none.
         batch_size: Examples in a global batch, over all ranks together.
+        eval_batch_size: The same for dev and test texts (default: ``batch_size``); where training
+            batches are small, larger ones save time.
         max_length: Keep at most this many tokens of a text (default: all); what is cut is logged.
         num_workers: Processes that form batches.
         seed: Seed of the shuffling.
 
     Raises:
-        ValueError: If ``batch_size`` is below 1.
+        ValueError: If a size of batches is below 1.
     """
 
     def __init__(
@@ -55,16 +58,24 @@ class MultiTaskDataModule(L.LightningDataModule):
         max_length: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        eval_batch_size: int | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
-        self._texts = {"train": train, "dev": dev, "test": test}
-        # Encoded, texts lose these.
-        self.names = {part: _names(texts) for part, texts in self._texts.items()}
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        if min(batch_size, self.eval_batch_size) < 1:
+            raise ValueError(
+                "expected batch_size and eval_batch_size of at least 1, "
+                f"got {batch_size} and {eval_batch_size}"
+            )
+        given = zip(PARTS, (train, dev, test), strict=True)
+        self._texts = {part: _encoded_part(texts) for part, texts in given}
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
+
+    def given(self, part: str) -> Any:
+        """The texts of a part as they are now, encoded or not; ``None`` where there are none."""
+        return self._texts[part]
 
     def encoded(self, part: str) -> Encoded:
         """The texts of ``"train"``, ``"dev"`` or ``"test"``, encoded at the first call.
@@ -80,7 +91,7 @@ class MultiTaskDataModule(L.LightningDataModule):
             if self.vocabulary is None:
                 raise ValueError(
                     f"the texts for {part!r} are not encoded: expected a vocabulary, or "
-                    "EncodedTexts or EncodedSentences"
+                    f"EncodedTexts or EncodedSentences, got a {type(texts).__name__}"
                 )
             texts = self._texts[part] = EncodedTexts(texts, self.vocabulary, self.max_length)
         return texts
@@ -90,9 +101,8 @@ class MultiTaskDataModule(L.LightningDataModule):
         texts = self.encoded(part)
         trainer = self.trainer
         ranks, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        sampler = BucketBatchSampler(
-            texts.lengths, self.batch_size, shuffle, self.seed, ranks, rank
-        )
+        size = self.batch_size if part == "train" else self.eval_batch_size
+        sampler = BucketBatchSampler(texts.lengths, size, shuffle, self.seed, ranks, rank)
         batches = _EpochBatches(sampler, trainer) if shuffle and trainer else sampler
         return DataLoader(
             texts,
@@ -142,8 +152,9 @@ class _EpochBatches(Sampler[list[int]]):
         return len(self.sampler)
 
 
-def _names(texts: Any) -> tuple[Any, Any]:
-    """What a dataset, or the one that it is a part of, calls its tasks and labels."""
-    while isinstance(texts, Subset):
-        texts = texts.dataset
-    return getattr(texts, "tasks", None), getattr(texts, "classes", None)
+def _encoded_part(texts: Any) -> Any:
+    """What is a part of encoded texts, such as a random one, as encoded texts."""
+    if isinstance(texts, Subset):
+        whole = _encoded_part(texts.dataset)
+        return whole[list(texts.indices)] if isinstance(whole, Encoded) else texts
+    return texts

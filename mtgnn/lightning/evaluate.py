@@ -11,9 +11,9 @@ from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .accelerator import pick_accelerator
 from .data import MultiTaskDataModule
-from .matching import check_matching
+from .matching import check_labels, check_matching
 from .module import MultiTaskModule
-from .quiet import device_kept, flags_kept, quietly
+from .quiet import device_kept, flags_kept, free_again, quietly
 from .tag_scores import TagScore
 
 
@@ -40,8 +40,8 @@ def evaluate(
         For each task that has labels in this part, its accuracy, or its own score.
 
     Raises:
-        ValueError: If there are no such texts, tasks, labels or vocabulary are not the model's, or
-            an Apple GPU is asked for.
+        ValueError: If there are no such texts, none of them has a label, tasks, labels or
+            vocabulary are not the model's, or an Apple GPU is asked for.
 
     Example:
         >>> from mtgnn.data import Vocabulary
@@ -57,7 +57,7 @@ def evaluate(
     accelerator = pick_accelerator(accelerator)
     check_option("part", part, ("dev", "test"))
     check_matching(model, data, [part])
-    data.encoded(part)
+    check_labels(model, data.encoded(part), part)
     module = MultiTaskModule(model, scores=scores)
     with quietly(), flags_kept(), evaluating(module), device_kept(module):
         trainer = L.Trainer(
@@ -70,7 +70,8 @@ def evaluate(
             enable_model_summary=False,
         )
         run = trainer.test if part == "test" else trainer.validate
-        run(module, datamodule=data, verbose=False)
+        with free_again(data):
+            run(module, datamodule=data, verbose=False)
     own = f"{part}/score/" if scores else f"{part}/accuracy/"
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {name.removeprefix(own): value for name, value in found.items() if name.startswith(own)}

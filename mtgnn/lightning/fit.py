@@ -14,16 +14,15 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 
-from ..data import EncodedSentences, EncodedTexts
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
 from ..nn.check import check_option
 from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import describe, read_checkpoint
-from .data import MultiTaskDataModule
-from .matching import check_matching
+from .data import PARTS, MultiTaskDataModule
+from .matching import check_labels, check_matching
 from .module import MultiTaskModule, Optimizers
-from .quiet import device_kept, flags_kept, quietly
+from .quiet import device_kept, flags_kept, free_again, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
 from .tag_scores import TagScore
 
@@ -104,7 +103,8 @@ def fit(
         resume: Checkpoint to go on from. At an epoch boundary, on a CPU, the weights come out bit
             for bit as they would have without the interruption. ``best.ckpt`` beside it stays the
             best, also in another ``log_dir``, until a better epoch comes. If patience had run out
-            and there is no more of it, nothing is trained.
+            and there is no more of it, nothing is trained. Adam goes on at ``learning_rate``,
+            ``learning_rates`` and ``weight_decay`` as they are given now.
         accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …; no Apple GPU, in whose place
             ``"auto"`` takes the CPU. The model is on its own device again at the end.
         devices: Number of processes. Beyond one, the program itself is started that many times
@@ -121,8 +121,8 @@ def fit(
         scores: Scores of tasks of tags that then take the place of the accuracy, such as
             ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
         learning_rates: Learning rates of single groups of parameters, see
-            :class:`MultiTaskModule`; to go on from a checkpoint, the same as in the training that
-            wrote it.
+            :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
+            training that wrote it.
         optimizers: Another optimiser than Adam, or a schedule; see :class:`MultiTaskModule`.
 
     Raises:
@@ -146,8 +146,10 @@ def fit(
         raise ValueError(f"expected a positive clip, got {clip}")
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
-    check_matching(model, data, data.names)
-    train, dev = (_labelled(model, data, part) for part in ("train", "dev"))
+    check_matching(model, data, PARTS)
+    for part in ("train", "dev"):
+        check_labels(model, data.encoded(part), part)
+    train, dev = (data.encoded(part).labelled_tasks() for part in ("train", "dev"))
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
     net = cast(nn.Module, model)
@@ -198,7 +200,8 @@ def fit(
             enable_progress_bar=bool(progress),
             enable_model_summary=False,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
+        with free_again(data):
+            trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
     content = read_checkpoint(best.best_model_path)
     module.load_state_dict(content["state_dict"])
     accuracy, score = content["mtgnn"]["dev_accuracy"], content["mtgnn"]["dev_score"]
@@ -214,23 +217,6 @@ def fit(
         dev_score=sum(score.values()) / len(score),
         dev_score_by_task=score,
     )
-
-
-def _labelled(model: Trainable, data: MultiTaskDataModule, part: str) -> set[int]:
-    """Numbers of the tasks that have a label in a part.
-
-    Raises:
-        ValueError: If none has, or the part is encoded for models of another kind.
-    """
-    items = data.encoded(part)
-    kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
-    if kind is not None and not isinstance(items, kind):
-        names = type(model).__name__, kind.__name__, type(items).__name__
-        raise ValueError(f"a {names[0]} reads {names[1]}, got {names[2]} for {part!r}")
-    there = items.labelled_tasks()
-    if not there:
-        raise ValueError(f"expected labels among the texts for {part!r}, got none")
-    return there
 
 
 def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import Tensor
+
+from ..data import EncodedSentences, EncodedTexts
+from ..data.parts import dataset_names
+from ..nn import MultiTaskModel, TaggingModel
+from ..nn.check_model import check_labels as check_class_numbers
+from ..nn.tag_scheme import AllowedTransitions, first_not_allowed
 from .data import MultiTaskDataModule
 
 
 def check_matching(model: Any, data: MultiTaskDataModule, parts: Iterable[str]) -> None:
     """Raise where datasets name tasks or labels otherwise than the model that they are for, or are
-    encoded by another vocabulary.
+    encoded by another vocabulary or encoder.
 
     Args:
         model: With ``tasks`` and ``classes``.
@@ -19,22 +26,76 @@ def check_matching(model: Any, data: MultiTaskDataModule, parts: Iterable[str]) 
         parts: The parts that count.
     """
     for part in parts:
-        tasks, classes = data.names[part]
-        if isinstance(tasks, (list, tuple)) and list(tasks) != list(model.tasks):
+        texts = data.given(part)
+        _check_names(model, *dataset_names(texts), part)
+        if isinstance(texts, EncodedTexts):
+            _check_vocabulary(model, texts.vocabulary, f", for {part!r}")
+        own = getattr(model, "sentences", None)
+        if isinstance(texts, EncodedSentences) and own is not None and own != texts.encoder:
             raise ValueError(
-                f"expected texts for {part!r} of the model's tasks {list(model.tasks)} in this "
-                f"order, got tasks {list(tasks)}: mtgnn.data.renumber_tasks(dataset, model.tasks)"
+                f"expected sentences for {part!r} that the model's own encoder has encoded, "
+                f"{own}, got those of {texts.encoder}: EncodedSentences(data, model.sentences)"
             )
-        for task, labels in classes.items() if isinstance(classes, Mapping) else ():
-            known = model.classes.get(task)
-            if known is not None and list(labels) != list(known):
-                raise ValueError(
-                    f"expected labels of {task!r} for {part!r} as the model has them, "
-                    f"{list(known)}, got {list(labels)}"
-                )
-    own, other = getattr(model, "vocabulary", None), data.vocabulary
-    if own is not None and other is not None and own.tokens != other.tokens:
+    _check_vocabulary(model, data.vocabulary, "")
+
+
+def _check_names(model: Any, tasks: Any, classes: Any, part: str) -> None:
+    if isinstance(tasks, (list, tuple)) and list(tasks) != list(model.tasks):
+        raise ValueError(
+            f"expected texts for {part!r} of the model's tasks {list(model.tasks)} in this "
+            f"order, got tasks {list(tasks)}: mtgnn.data.renumber_tasks(dataset, model.tasks)"
+        )
+    for task, labels in classes.items() if isinstance(classes, Mapping) else ():
+        known = model.classes.get(task)
+        if known is not None and list(labels) != list(known):
+            raise ValueError(
+                f"expected labels of {task!r} for {part!r} as the model has them, "
+                f"{list(known)}, got {list(labels)}"
+            )
+
+
+def _check_vocabulary(model: Any, other: Any, where: str) -> None:
+    own = getattr(model, "vocabulary", None)
+    if own is not None and other is not None and own is not other and own.tokens != other.tokens:
         raise ValueError(
             f"expected the model's own vocabulary, of {len(own)} tokens, got another one, "
-            f"of {len(other)}"
+            f"of {len(other)}{where}"
+        )
+
+
+def check_labels(model: Any, texts: Any, part: str) -> None:
+    """Raise where texts are of another kind than the model reads, have a task or label that it
+    does not, or no label at all, or tags that its CRFs do not allow. Models of one's own are looked
+    at for labels alone."""
+    kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
+    if kind is not None and not isinstance(texts, kind):
+        names = type(model).__name__, kind.__name__, type(texts).__name__
+        raise ValueError(f"a {names[0]} reads {names[1]}, got {names[2]} for {part!r}")
+    if not texts.labelled_tasks():
+        raise ValueError(f"expected labels among the texts for {part!r}, got none")
+    if kind is EncodedTexts:
+        wrong = (texts.task < 0) | (texts.task >= len(model.tasks))
+        if bool(wrong.any()):
+            number = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"text {number} for {part!r}: expected a task of 0 to {len(model.tasks) - 1}, "
+                f"got {int(texts.task[number])}"
+            )
+        check_class_numbers(texts.y, texts.task, model.tasks, model.heads.num_classes)
+    if kind is EncodedSentences and model.heads.crfs is not None:
+        for k, (task, crf) in enumerate(model.heads.crfs.items()):
+            _check_tags(model, crf, task, texts.labels(k), part)
+
+
+def _check_tags(model: Any, crf: Any, task: str, labels: list[Tensor], part: str) -> None:
+    if crf.allowed is None:
+        return
+    allowed = AllowedTransitions(*(value.cpu() for value in crf.allowed))
+    found = first_not_allowed(allowed, labels)
+    if found is not None:
+        number, place = found
+        tags = [model.classes[task][label] for label in labels[number].clamp(min=0).tolist()]
+        raise ValueError(
+            f"sentence {number} for {part!r} has tags of {task!r} that its scheme does not allow, "
+            f"at word {place} of {tags}: mtgnn.data.repair_tags mends them"
         )

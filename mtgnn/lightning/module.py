@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from ..nn import MultiTaskLoss, Output, Samples, Trainable
+from ..nn import MultiTaskLoss, MultiTaskModel, Output, Samples, Trainable
 from ..nn.freezing import find_groups
 from ..nn.saved import plain
 from ..nn.trainable import hits
@@ -34,9 +35,10 @@ class MultiTaskModule(L.LightningModule):
     over the sequences of the global batch, labelled or not, divided by the number of these. They
     count in ``train/loss`` and, alone, in ``train/auxiliary_loss``, and in no other score.
 
-    Logged are ``train/loss`` (a step), ``{train,dev,test}/loss`` and ``/accuracy`` (an epoch, mean
-    over the tasks, each counting once) and ``/accuracy/TASK``, over all ranks; with ``scores``
-    also ``{dev,test}/score`` and ``/score/TASK``.
+    Logged are ``train/loss``, of a step on this rank; of an epoch, over all ranks,
+    ``train/epoch_loss``, ``{dev,test}/loss`` and ``{train,dev,test}/accuracy``, means over the
+    tasks in which each counts once, and ``/accuracy/TASK``; with ``scores`` also
+    ``{dev,test}/score`` and ``/score/TASK``.
 
     Dropout is drawn anew from ``seed``, the epoch and the rank when an epoch starts, so that
     training that goes on from a checkpoint draws what uninterrupted training would have drawn.
@@ -62,7 +64,8 @@ class MultiTaskModule(L.LightningModule):
     Raises:
         ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
             ``optimizers``, ``loss`` is for another number of tasks, there is no such group of
-            parameters, or ``notes`` are no plain values.
+            parameters, ``notes`` are no plain values, or there are ``scores`` of a
+            :class:`~mtgnn.nn.MultiTaskModel`, which has no tag sequences.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -99,6 +102,10 @@ class MultiTaskModule(L.LightningModule):
             raise ValueError(
                 f"expected a loss for {len(model.tasks)} tasks, got one for {loss.num_tasks}"
             )
+        if scores and isinstance(model, MultiTaskModel):
+            raise ValueError(
+                f"scores are of tag sequences, got a model of texts and {list(scores)}"
+            )
         self.model = model
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
@@ -110,6 +117,7 @@ class MultiTaskModule(L.LightningModule):
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
         self._description: dict[str, Any] | None = None
+        self._adam: torch.optim.Adam | None = None
         for part in ("train", "dev", "test"):
             for name in ("accuracy", "mean_loss"):
                 setattr(self, f"{part}_{name}_metric", TaskMean(len(self.tasks)))
@@ -195,7 +203,8 @@ class MultiTaskModule(L.LightningModule):
             if score == score  # a task without samples has none
         }
         mean = loss.macro()
-        if part != "test" and bool(mean.isinf()):  # before a checkpoint is kept
+        # Before a checkpoint is kept.
+        if self.trainer.state.fn == TrainerFn.FITTING and bool(mean.isinf()):
             raise RuntimeError(
                 f"the {part} loss of epoch {self.current_epoch + 1} is not finite: a smaller "
                 "learning rate, or clip, may help; vectors and parameters are to be finite"
@@ -234,13 +243,19 @@ class MultiTaskModule(L.LightningModule):
         """Adam over the model and, where it has parameters, the loss; or what was asked for."""
         if self.optimizers_of is not None:
             return self.optimizers_of(self._by_rate())
-        return torch.optim.Adam(
+        self._adam = torch.optim.Adam(
             self._by_rate(),
-            lr=self.learning_rate,
             weight_decay=self.weight_decay,
             # Seven times as fast on large embeddings there; elsewhere PyTorch's own choice.
             fused=True if self.device.type == "cpu" else None,
         )
+        return self._adam
+
+    def on_train_start(self) -> None:
+        """Train at the rates that were asked for: from a checkpoint Adam has got those of then."""
+        if self._adam is not None:
+            for group, asked in zip(self._adam.param_groups, self._by_rate(), strict=True):
+                group |= {"lr": asked["lr"], "weight_decay": self.weight_decay}
 
     def configure_gradient_clipping(
         self,
@@ -261,14 +276,18 @@ class MultiTaskModule(L.LightningModule):
         clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
 
     def _by_rate(self) -> list[dict[str, Any]]:
-        """All parameters, sorted by learning rate."""
-        rate = {id(parameter): self.learning_rate for parameter in self.parameters()}
-        for name, own in self.learning_rates.items():
+        """All parameters, those of each group that has a rate of its own together."""
+        group: dict[int, str] = {}
+        for name in self.learning_rates:
             for parameters in find_groups(cast(nn.Module, self.model), [name]).values():
-                rate |= {id(parameter): own for parameter in parameters.values()}
+                group |= {id(parameter): name for parameter in parameters.values()}
+        names = dict.fromkeys(group.get(id(parameter)) for parameter in self.parameters())
         return [
-            {"params": [p for p in self.parameters() if rate[id(p)] == own], "lr": own}
-            for own in dict.fromkeys(rate.values())
+            {
+                "params": [p for p in self.parameters() if group.get(id(p)) == name],
+                "lr": self.learning_rate if name is None else self.learning_rates[name],
+            }
+            for name in names
         ]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

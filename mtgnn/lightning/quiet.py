@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import lightning.pytorch as L
 import torch
 from torch import nn
 
@@ -45,6 +46,17 @@ def device_kept(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.to(device)
+
+
+@contextmanager
+def free_again(data: L.LightningDataModule) -> Iterator[None]:
+    """Take the trainer away from a data module when it is over: its batches would go on being those
+    of the trainer's last epoch and rank."""
+    before = data.trainer
+    try:
+        yield
+    finally:
+        data.trainer = before
 
 
 @contextmanager

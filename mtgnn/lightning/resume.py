@@ -31,14 +31,15 @@ def check_resume(
             f"{os.fspath(path)} has trained {saved['epoch']} epochs: expected max_epochs beyond "
             f"that, got {max_epochs}"
         )
-    # The optimiser's state is sorted by learning rate.
-    if saved.get("learning_rates", {}) != learning_rates:
+    # The optimiser's state is sorted by these groups.
+    groups = saved.get("learning_rates", {})
+    if list(groups) != list(learning_rates):
         raise ValueError(
-            f"{os.fspath(path)} was trained with learning_rates "
-            f"{saved.get('learning_rates', {})}: expected the same, got {dict(learning_rates)}"
+            f"{os.fspath(path)} was trained with learning_rates {groups}: expected rates of the "
+            f"same groups, got {dict(learning_rates)}"
         )
-    own, other = describe(model), saved["model"]
-    for part in own.keys() - {"options"} if own["format"] == other["format"] else ["format"]:
+    own, other = _lasting(describe(model)), _lasting(saved["model"])
+    for part in own if own["format"] == other["format"] else ["format"]:
         if part not in other:  # in older checkpoints
             continue
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
@@ -47,6 +48,14 @@ def check_resume(
                 f"{os.fspath(path)} is of another model: expected the same {part}, "
                 f"got {_short(own[part])} for {_short(other[part])}"
             )
+
+
+def _lasting(description: dict[str, Any]) -> dict[str, Any]:
+    """A model's description without the dropout, which may change on the way."""
+    options = description.get("options")
+    if not isinstance(options, dict):
+        return description
+    return {**description, "options": {k: v for k, v in options.items() if k != "dropout"}}
 
 
 def _ordered(value: Any) -> Any:

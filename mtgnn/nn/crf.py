@@ -127,6 +127,13 @@ class LinearChainCRF(nn.Module):
             self.end_transitions.masked_fill(self.forbidden_end, -torch.inf),
         )
 
+    @property
+    def allowed(self) -> AllowedTransitions | None:
+        """Which tags may follow each other; ``None``: all."""
+        if not self.constrained:
+            return None
+        return AllowedTransitions(~self.forbidden, ~self.forbidden_start, ~self.forbidden_end)
+
     def _scores(self, emissions: Tensor) -> Scores:
         return stack_scores([self], emissions.unsqueeze(0))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..data import NO_LABEL
 from ..data.schemes import OUTSIDE, check_scheme, split_tag
 
 # Of each scheme: what may begin a span, end one, and go on with one.
@@ -83,6 +84,26 @@ def task_transitions(task: str, tags: Sequence[str], scheme: str) -> AllowedTran
             "another scheme? (a dataset's schemes say of which)"
         )
     return allowed
+
+
+def first_not_allowed(
+    allowed: AllowedTransitions, sequences: Sequence[Tensor]
+) -> tuple[int, int] | None:
+    """The first of labels ``[T]``, −100 where there is none, that may not stand where it does: the
+    number of its sequence, and its place there; ``None`` if all may."""
+    sizes = torch.tensor([len(labels) for labels in sequences])
+    y, ends = torch.cat(list(sequences)), sizes.cumsum(0)
+    there, label = y != NO_LABEL, y.clamp(min=0)
+    first, last = ends - sizes, ends - 1
+    wrong = torch.zeros_like(there)
+    wrong[1:] = there[1:] & there[:-1] & ~allowed.between[label[:-1], label[1:]]
+    wrong[first] = there[first] & ~allowed.start[label[first]]
+    wrong[last] |= there[last] & ~allowed.end[label[last]]
+    if not bool(wrong.any()):
+        return None
+    place = int(wrong.nonzero()[0])
+    number = int(torch.searchsorted(ends, place, right=True))
+    return number, place - int(first[number])
 
 
 def on_no_path(allowed: AllowedTransitions) -> list[int]:

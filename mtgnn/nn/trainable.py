@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..data import NO_LABEL
+from ..data.batch import is_labelled
 from .padded import has_one_task
 
 
@@ -88,4 +88,4 @@ def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
     else:
         number = torch.arange(y.size(-1), device=y.device).expand_as(y)
     right = predicted.to(y.device) == y
-    return Samples(right.flatten(), number.flatten(), (y != NO_LABEL).flatten())
+    return Samples(right.flatten(), number.flatten(), is_labelled(y).flatten())

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 from torch_geometric.data import Data, InMemoryDataset
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch, Vocabulary
@@ -134,3 +134,44 @@ def test_copies_and_pickles() -> None:
         assert [item.tokens.tolist() for item in other] == [
             item.tokens.tolist() for item in encoded
         ]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (slice(1, None), [1, 2]),
+        ([2, 0], [2, 0]),
+        (torch.tensor([True, False, True]), [0, 2]),
+        (torch.tensor([-1]), [2]),
+        ([], []),
+    ],
+)
+def test_parts(index, expected: list[int]) -> None:
+    encoded = EncodedTexts(DATA, VOCABULARY)
+    part = encoded[index]
+    assert len(part) == len(expected) and part.vocabulary is VOCABULARY
+    for item, number in zip(part, expected, strict=True):
+        assert [v.tolist() for v in item] == [v.tolist() for v in encoded[number]]
+    assert part.lengths.tolist() == [int(encoded.lengths[number]) for number in expected]
+    assert len(encoded) == 3
+    assert [item.y.tolist() for item in part[:1]] == [item.y.tolist() for item in part][:1]
+
+
+def test_numbers_of_parts_are_checked() -> None:
+    for index in ([3], torch.tensor([True, False])):
+        with pytest.raises(IndexError):
+            EncodedTexts(DATA, VOCABULARY)[index]
+
+
+def test_names_of_tasks_and_labels_are_kept() -> None:
+    assert EncodedTexts(DATA, VOCABULARY).tasks is None
+
+    class Named(list[Data]):
+        tasks, classes = ("b", "a"), {"b": ["no", "yes"]}
+
+    encoded = EncodedTexts(Subset(Named(DATA), [0, 2]), VOCABULARY)
+    assert encoded.tasks == ("b", "a") and encoded[:1].classes == {"b": ["no", "yes"]}
+    joined = EncodedTexts(ConcatDataset([Named(DATA), Named(DATA)]), VOCABULARY)
+    assert joined.tasks == ("b", "a") and len(joined) == 6
+    with pytest.raises(ValueError, match=r"the same tasks and labels, got \(\('b', 'a'\)"):
+        EncodedTexts(ConcatDataset([Named(DATA), DATA]), VOCABULARY)

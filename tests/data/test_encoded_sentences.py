@@ -1,4 +1,5 @@
 import itertools
+import logging
 import pickle
 import random
 
@@ -230,3 +231,47 @@ def test_no_examples() -> None:
         EncodedSentences([], ENCODER)
     with pytest.raises(ValueError, match="at least one example, got none in 1"):
         EncodedSentences([Data(words=["a"], tags={"pos": None})], ENCODER, by_task=True)
+
+
+@pytest.mark.parametrize("by_task", [False, True])
+def test_parts(by_task: bool) -> None:
+    encoded = EncodedSentences(DATA, ENCODER, by_task, known={"The"})
+    for index, expected in (
+        (slice(0, -1), list(range(len(encoded) - 1))),
+        ([2, 0], [2, 0]),
+        (encoded.lengths == 1, [n for n, size in enumerate(encoded.lengths.tolist()) if size == 1]),
+    ):
+        part = encoded[index]
+        assert len(part) == len(expected) and part.encoder is ENCODER
+        for item, number in zip(part, expected, strict=True):
+            assert [v.tolist() for v in item] == [v.tolist() for v in encoded[number]]
+
+
+def test_tasks_with_labels_are_those_of_the_part() -> None:
+    assert EncodedSentences(DATA, ENCODER)[[1]].labelled_tasks() == {0}
+    by_task = EncodedSentences(DATA, ENCODER, by_task=True)
+    assert [by_task[[n]].labelled_tasks() for n in range(4)] == [{0}, {1}, {0}, {2}]
+
+
+def test_no_tags_are_no_labels() -> None:
+    [item] = EncodedSentences([Data(words=["A"], tags={})], ENCODER)
+    assert item.task.tolist() == [True] * 3 and item.y.tolist() == [[N, N, N]]
+
+
+def test_what_by_task_leaves_out_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    bare = [Data(words=["A"], tags={"pos": None}), Data(words=["A"], tags={})]
+    with caplog.at_level(logging.INFO, logger="mtgnn"):
+        assert len(EncodedSentences([*DATA, *bare], ENCODER, by_task=True)) == 4
+        assert caplog.messages == ["left out 2 of 5 sentences, without labels"]
+        assert len(EncodedSentences([*DATA, *bare], ENCODER)) == 5
+    assert len(caplog.messages) == 1
+
+
+def test_labels_by_task() -> None:
+    for by_task, expected in (
+        (False, [[0, 1], [N], [N] * 3]),
+        (True, [[N] * 2, [0, 1], [N], [N] * 3]),
+    ):
+        encoded = EncodedSentences(DATA, ENCODER, by_task)
+        assert [row.tolist() for row in encoded.labels(1)] == expected
+    assert [row.tolist() for row in encoded[[3, 0]].labels(2)] == [[1, N, 0], [N, N]]

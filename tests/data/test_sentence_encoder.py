@@ -135,3 +135,15 @@ def test_one_task_more(encoder: SentenceEncoder) -> None:
     assert own == {key: value for key, value in encoder.state().items() if key != "classes"}
     with pytest.raises(ValueError, match=r"expected a new task, got 'ner' of \['pos', 'ner'\]"):
         encoder.with_task("ner", ["O"])
+
+
+def test_a_string_is_no_sentence() -> None:
+    with pytest.raises(ValueError, match="sentences as lists of words, got 'A dog barks'"):
+        SentenceEncoder.build(["A dog barks"], CLASSES)
+
+
+def test_equal_is_what_gives_equal_numbers(encoder: SentenceEncoder) -> None:
+    assert encoder == SentenceEncoder.restore(json.loads(json.dumps(encoder.state())))
+    assert encoder != SentenceEncoder.build(SENTENCES, dict(reversed(CLASSES.items())))
+    assert encoder != SentenceEncoder.build(SENTENCES[:1], CLASSES)
+    assert encoder != SentenceEncoder.build(SENTENCES, CLASSES, WordForm(lower=True))

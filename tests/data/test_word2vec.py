@@ -45,6 +45,8 @@ def test_long_texts_are_read_to_their_end() -> None:
 
 
 def test_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="several strings, got the string 'apple pear'"):
+        train_vectors("apple pear", VOCABULARY)
     with pytest.raises(ValueError, match="epochs=0"):
         train_vectors(texts(2), VOCABULARY, epochs=0)
     with pytest.raises(ValueError, match="occur 9 times"):

@@ -15,7 +15,13 @@ from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, SentenceEncoder
-from mtgnn.lightning import MultiTaskDataModule, MultiTaskModule, load_model, read_checkpoint
+from mtgnn.lightning import (
+    MultiTaskDataModule,
+    MultiTaskModule,
+    evaluate,
+    load_model,
+    read_checkpoint,
+)
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
 
@@ -319,6 +325,21 @@ def test_clipping_by_value() -> None:
         assert parameter.grad is not None and torch.equal(parameter.grad.flatten(), expected)
 
 
+def test_scores_of_tags_are_none_of_texts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"scores are of tag sequences.*\['books'\]"):
+        train(model(), tmp_path, scores={"books": lambda predicted, true: 1.0})
+
+
+def test_batches_are_drawn_anew_once_a_training_is_over(tmp_path: Path) -> None:
+    loader = data()
+    train(model(), tmp_path, data=loader)
+    batches = loader.loader("train", shuffle=True)
+    first, second = (torch.cat([batch.lengths for batch in batches]) for _ in range(2))
+    assert not torch.equal(first, second)
+    evaluate(model(), loader, accelerator="cpu")
+    assert loader.trainer is None
+
+
 def test_flags_of_the_process_are_given_back(tmp_path: Path) -> None:
     seen = []
 
@@ -406,10 +427,42 @@ def test_bad_checkpoints(tmp_path: Path) -> None:
         train(model(), tmp_path, max_epochs=1, resume=result.last_checkpoint)
 
 
-def test_other_tasks_or_sizes_than_in_the_checkpoint(tmp_path: Path) -> None:
-    result = train(model("star"), tmp_path, max_epochs=1)
-    with pytest.raises(ValueError, match="another model"):
-        train(model("complete"), tmp_path, resume=result.last_checkpoint)
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"encoder": "complete"}, "the same graph"),
+        ({"pooling": "mean"}, "the same options"),  # whose weights would fit
+        ({"hidden_size": 6}, "the same options"),
+        ({"classes": dict(reversed(CLASSES.items()))}, "the same classes"),
+    ],
+)
+def test_another_model_than_in_the_checkpoint(tmp_path: Path, other: dict, said: str) -> None:
+    def make(**changed: Any) -> MultiTaskModel:
+        given = {"classes": CLASSES, "encoder": "star", "embedding_size": 6, "hidden_size": 5}
+        return MultiTaskModel(VOCABULARY, **{**given, **changed})
+
+    result = train(make(), tmp_path, max_epochs=1)
+    with pytest.raises(ValueError, match=f"of another model: expected {said}"):
+        train(make(**other), tmp_path, resume=result.last_checkpoint)
+    assert train(make(dropout=0.5), tmp_path, resume=result.last_checkpoint).epochs == 2
+
+
+def test_going_on_at_other_rates(tmp_path: Path) -> None:
+    """Those that are given now hold, not those of then."""
+    rates = {"learning_rates": {"scores": 0.2}}
+    last = train(model("star"), tmp_path / "first", max_epochs=1, **rates).last_checkpoint
+    before = read_checkpoint(last)["state_dict"]
+    still = {"learning_rate": STILL, "learning_rates": {"scores": STILL}, "max_epochs": 2}
+    result = train(model("star"), tmp_path / "second", resume=last, **still)
+    after = read_checkpoint(result.last_checkpoint)
+    assert all(torch.allclose(v, before[name]) for name, v in after["state_dict"].items())
+    groups = after["optimizer_states"][0]["param_groups"]
+    assert [group["lr"] for group in groups] == [STILL, STILL]
+    decay = {"weight_decay": 0.25, "max_epochs": 2, **rates}
+    result = train(model("star"), tmp_path / "third", resume=last, **decay)
+    groups = read_checkpoint(result.last_checkpoint)["optimizer_states"][0]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.25}
+    assert sorted(group["lr"] for group in groups) == [0.02, 0.2]
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own call

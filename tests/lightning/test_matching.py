@@ -10,9 +10,9 @@ import torch
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
 
-from mtgnn.data import Vocabulary
+from mtgnn.data import EncodedSentences, EncodedTexts, SentenceEncoder, Vocabulary
 from mtgnn.lightning import MultiTaskDataModule, evaluate
-from mtgnn.nn import MultiTaskModel, freeze
+from mtgnn.nn import MultiTaskModel, TaggingModel, freeze
 
 
 class Named(list[Data]):
@@ -100,3 +100,98 @@ def test_tasks_without_texts_have_no_accuracy() -> None:
         evaluate(model(), few, "train", accelerator="cpu")
     with pytest.raises(ValueError, match="expected texts for 'dev'"):
         evaluate(model(), few, "dev", accelerator="cpu")
+
+
+def test_what_is_encoded_already_is_checked_too(tmp_path: Path) -> None:
+    other = Vocabulary(["good", "bad"])
+    loader = MultiTaskDataModule(
+        EncodedTexts(texts(40, 1), VOCABULARY), EncodedTexts(texts(21, 2), other)
+    )
+    with pytest.raises(ValueError, match="got another one, of 5, for 'dev'"):
+        train(model(), tmp_path, data=loader)
+    turned = Named(texts(40, 1))
+    turned.tasks = ("toys", "dvd", "books")
+    loader = MultiTaskDataModule(EncodedTexts(turned, VOCABULARY), texts(21, 2))
+    with pytest.raises(ValueError, match="'train' of the model's tasks"):
+        train(model(), tmp_path, data=loader)
+
+
+def test_sentences_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    items = [Data(words=["a"], tags={"pos": ["X"], "ner": ["O"]})]
+    tags = {"pos": ["X", "Y"], "ner": ["O"]}
+    own = SentenceEncoder.build([["a"]], tags)
+    net = TaggingModel(own, "shared", hidden_size=2, embedding_size=2)
+    for classes in (dict(reversed(tags.items())), {**tags, "pos": ["Y", "X"]}):
+        other = EncodedSentences(items, SentenceEncoder.build([["a"]], classes))
+        loader = MultiTaskDataModule(EncodedSentences(items, own), other, other)
+        with pytest.raises(ValueError, match="for 'dev' that the model's own encoder"):
+            train(net, tmp_path, data=loader)
+        with pytest.raises(ValueError, match="for 'test' that the model's own encoder"):
+            evaluate(net, loader, accelerator="cpu")
+    same = SentenceEncoder.build([["a"]], tags)  # made again, as in another program
+    loader = MultiTaskDataModule(*[EncodedSentences(items, same)] * 2)
+    assert train(net, tmp_path, data=loader, max_epochs=1).epochs == 1
+
+
+@pytest.mark.parametrize("part", ["train", "dev"])
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Data(text="good", task=3, y=0), "text 2 for '{part}': expected a task of 0 to 2, got 3"),
+        (Data(text="good", task=0, y=2), "labels of task 'books' in 0…1"),
+        (Data(text="good", task=0, y=0.5), "expected labels y as integers"),
+    ],
+)
+def test_labels_and_tasks_are_checked_first(
+    tmp_path: Path, item: Data, message: str, part: str
+) -> None:
+    loader = data()
+    loader._texts[part] = [*texts(2, 1), item]
+    with pytest.raises(ValueError, match=message.format(part=part)):
+        train(model(), tmp_path, data=loader)
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluation_needs_labels_of_the_model_s_kind() -> None:
+    unlabelled = MultiTaskDataModule(None, None, [Data(text="good", task=0)], VOCABULARY)
+    with pytest.raises(ValueError, match="expected labels among the texts for 'test', got none"):
+        evaluate(model(), unlabelled, accelerator="cpu")
+    sentences = SentenceEncoder.build([["a"]], {task: ["X"] for task in CLASSES})
+    encoded = EncodedSentences([Data(words=["a"], tags={"books": ["X"]})], sentences)
+    with pytest.raises(ValueError, match="reads EncodedTexts, got EncodedSentences for 'test'"):
+        evaluate(model(), MultiTaskDataModule(None, None, encoded), accelerator="cpu")
+
+
+def test_tags_that_a_scheme_does_not_allow_are_named(tmp_path: Path) -> None:
+    tags = {"pos": ["X"], "ner": ["O", "B-PER", "I-PER"]}
+    encoder = SentenceEncoder.build([["a"]], tags)
+    good = Data(words=["a", "a"], tags={"pos": ["X", "X"], "ner": ["B-PER", "I-PER"]})
+    bad = Data(words=["a", "a"], tags={"ner": ["O", "I-PER"]})
+    parts = [EncodedSentences(items, encoder) for items in ([good, good], [good, bad])]
+    net = TaggingModel(
+        encoder, "shared", hidden_size=2, embedding_size=2, crf=True, schemes={"ner": "IOB2"}
+    )
+    with pytest.raises(ValueError, match="sentence 1 for 'dev' .* 'ner' .*at word 1 of .'O', 'I-P"):
+        train(net, tmp_path, data=MultiTaskDataModule(*parts))
+    softmax = TaggingModel(encoder, "shared", hidden_size=2, embedding_size=2)
+    assert train(softmax, tmp_path, data=MultiTaskDataModule(*parts), max_epochs=1).epochs == 1
+
+
+def test_parts_of_encoded_texts_can_be_trained_on(tmp_path: Path) -> None:
+    encoded = EncodedTexts(texts(61, 1), VOCABULARY)
+    halves = torch.utils.data.random_split(encoded, [40, 21])
+    first, second = model(), model()
+    train(first, tmp_path / "parts", data=MultiTaskDataModule(*halves, batch_size=8))
+    chosen = [[texts(61, 1)[number] for number in half.indices] for half in halves]
+    plain = MultiTaskDataModule(*chosen, vocabulary=VOCABULARY, batch_size=8)
+    train(second, tmp_path / "texts", data=plain)
+    for own, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_dev_and_test_have_batches_of_their_own_size() -> None:
+    loader = MultiTaskDataModule(*[texts(20, 1)] * 3, VOCABULARY, 4, eval_batch_size=16)
+    sizes = {p: [len(b) for b in loader.loader(p)] for p in ("train", "dev", "test")}
+    assert sizes == {"train": [4] * 5, "dev": [16, 4], "test": [16, 4]}
+    with pytest.raises(ValueError, match="at least 1, got 4 and 0"):
+        MultiTaskDataModule(None, None, None, VOCABULARY, 4, eval_batch_size=0)

@@ -123,7 +123,8 @@ def test_resume_is_exact(tmp_path: Path) -> None:
     )
     other = SentenceEncoder.build([["a"]], CLASSES)
     with pytest.raises(ValueError, match="same sentences"):
-        train(TaggingModel(other), tmp_path, max_epochs=4, resume=path)
+        others = MultiTaskDataModule(*[EncodedSentences(sentences(9, 1), other)] * 2)
+        train(TaggingModel(other), tmp_path, max_epochs=4, resume=path, data=others)
     text = MultiTaskModel(ENCODER.words, CLASSES)
     with pytest.raises(ValueError, match="reads EncodedTexts"):
         train(text, tmp_path, max_epochs=4, resume=path)

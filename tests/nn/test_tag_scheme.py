@@ -7,7 +7,7 @@ import torch
 
 from mtgnn.data import Span, write_tags
 from mtgnn.nn import allowed_transitions
-from mtgnn.nn.tag_scheme import AllowedTransitions
+from mtgnn.nn.tag_scheme import AllowedTransitions, first_not_allowed
 
 TAGS = {
     "IOB1": ["I-X", "O", "B-Y", "B-X", "I-Y"],
@@ -52,6 +52,30 @@ def test_allows_what_spells_spans_and_nothing_else(scheme: str) -> None:
         found = {tuple(tags[i] for i in path) for path in paths if allows(allowed, path)}
         expected = spellings(length, scheme, ["X", "" if scheme == "BILOU" else "Y"])
         assert found == expected and len(expected) > 2
+
+
+@pytest.mark.parametrize("scheme", TAGS)
+def test_finds_the_first_label_that_is_not_allowed(scheme: str) -> None:
+    """Among all sequences of up to three labels or none, −100."""
+    tags, allowed = TAGS[scheme], allowed_transitions(TAGS[scheme], scheme)
+    labels = [-100, *range(len(tags))]
+    paths = [p for n in (1, 2, 3) for p in itertools.product(labels, repeat=n)]
+    good, bad = [], []
+    for path in paths:
+        places = []
+        for t, label in enumerate(path):
+            if label < 0:
+                continue
+            before = None if t == 0 else path[t - 1]
+            fits = allowed.start[label] if before is None else True
+            fits = fits and (before is None or before < 0 or allowed.between[before, label])
+            if not (fits and (t + 1 < len(path) or allowed.end[label])):
+                places.append(t)
+        (bad if places else good).append((torch.tensor(path), *places[:1]))
+    fine = [row for row, *_ in good]
+    assert len(good) > 9 and len(bad) > 9 and first_not_allowed(allowed, fine) is None
+    for row, place in bad[:: max(1, len(bad) // 40)]:
+        assert first_not_allowed(allowed, [*fine[-5:], row, *fine[:5]]) == (5, place)
 
 
 def test_a_type_may_hold_a_line() -> None:
