@@ -74,7 +74,7 @@ class EpochCost:
         key = run.setting, run.model
         if key not in self._known:
             alike = SETTINGS[run.setting]
-            if run.model in self._given and not (alike.options or alike.encoder or alike.match):
+            if run.model in self._given and not (alike.options or alike.encoder or alike.matched):
                 share = fraction(run.setting, self.study.data)
                 self._known[key] = self._given[run.model] * share
             else:

@@ -13,10 +13,11 @@ from _settings import (
     BESIDE_ABLATIONS,
     GRAPHS,
     MODELS,
+    PLAIN,
     PROTOCOLS,
     SETTINGS,
     base,
-    fraction,
+    plain,
     than,
 )
 from _significance import half_width, holm, wilcoxon_p
@@ -31,6 +32,8 @@ BOOTSTRAP = (
 )
 
 Table = tuple[list[str], list[list[str]]]
+# The record has a hundredth of a point; one review more of a task, in one seed of five, is 0.05.
+ROUNDED = 0.02
 
 
 def score_table(rows: Sequence[Row]) -> Table:
@@ -52,6 +55,26 @@ def score_table(rows: Sequence[Row]) -> Table:
         line += [f"{max(sizes):,}", spread([*by_seed(first, "seconds").values()], ".0f")]
         lines.append([*line, spread([*by_seed(first, "epochs").values()], ".1f")])
     return header, lines
+
+
+def ablation_table(rows: Sequence[Row], data: str) -> Table:
+    """A line a change and model: its scores, and dev beside the model without the change, over the
+    seeds that both have. By dev what a layer does unless it is told otherwise is chosen."""
+    header: list[str] = []
+    lines = []
+    for setting in (name for name, entry in SETTINGS.items() if entry.ablation):
+        own = select(rows, setting=setting)
+        if not own:
+            continue
+        header, scores = score_table(own)
+        for line in scores:
+            alike = {"model": line[0], "reviews": own[0]["reviews"]}
+            changed = by_seed(select(own, **alike), "dev")
+            usual = by_seed(select(rows, setting=than(setting, data), **alike), "dev")
+            both = [100 * (changed[seed] - usual[seed]) for seed in changed if seed in usual]
+            ahead = with_interval(statistics.mean(both), both) if both else "–"
+            lines.append([line[0], SETTINGS[setting].about, *line[1:], ahead])
+    return [*header[:1], "change", *header[1:], "dev, minus without"], lines
 
 
 def points(values: dict[str, float]) -> str:
@@ -76,7 +99,8 @@ def task_differences(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, fl
         means.append({task: statistics.mean(own) for task, own in values.items()})
     if means[0].keys() != means[1].keys():
         raise ValueError(f"expected the same tasks, got {list(means[0])} and {list(means[1])}")
-    return {task: value - means[1][task] for task, value in means[0].items()}
+    changes = {task: value - means[1][task] for task, value in means[0].items()}
+    return {task: 0.0 if abs(value) < ROUNDED else value for task, value in changes.items()}
 
 
 class Pair(NamedTuple):
@@ -112,8 +136,8 @@ class Pair(NamedTuple):
 def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     """Families of comparisons.
 
-    One family a setting and graph: against every baseline that was run. One a graph in the base
-    setting: against baselines that were given more. One a model for all its ablations, against the
+    One family a setting and graph: against every baseline that was run. One a plain setting and
+    graph: against baselines that were given more. One a model for all its ablations, against the
     same model without the change, and for a graph a second one, against the models that tell what
     is left of its lead. What shares no seed is left out.
     """
@@ -131,22 +155,21 @@ def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:
     for setting, entry in SETTINGS.items():
         for model in GRAPHS if not entry.ablation else ():
             yield family([(setting, model, name, (setting, name)) for name in BASELINES])
+    for first, model in itertools.product(PLAIN, GRAPHS):
+        rivals = [name for name, entry in SETTINGS.items() if entry.rival]
+        own = [name for name in rivals if plain(name, data) == first]
+        yield family(
+            [
+                (first, model, f"{baseline}, {SETTINGS[name].about}", (name, baseline))
+                for name, baseline in itertools.product(own, BASELINES)
+            ]
+        )
     first = PROTOCOLS[data].base
-    rivals = [
-        (name, baseline)
-        for name, entry in SETTINGS.items()
-        if entry.rival and fraction(name, data) == fraction(first, data)
-        for baseline in BASELINES
-    ]
-    for model in GRAPHS:
-        told = [(side, f"{side[1]}, {SETTINGS[side[0]].about}") for side in rivals]
-        yield family([(first, model, against, side) for side, against in told])
     for model in MODELS:
         usual = {name: than(name, data) for name in ablations}
         yield family([(name, model, other, (other, model)) for name, other in usual.items()])
         others = BESIDE_ABLATIONS if model in GRAPHS else ()
-        plain = {name: base(name, data) for name in ablations}
-        left = [(name, c, (first, c)) for name, first in plain.items() for c in others]
+        left = [(name, c, (first, c)) for name in ablations for c in others]
         yield family([(name, model, c, side) for name, c, side in left])
 
 
@@ -166,64 +189,84 @@ def seeds_differ(rows: Sequence[Row]) -> tuple[int, int]:
     return sum(value < 0.05 for value in p), len(p)
 
 
-HEADER = ["seeds", "points", "by seed, 95 %", "better on", "p", "p (Holm)", "reviews, 95 %"]
+HEADER = ["points (by seed, 95 %)", "better on", "p", "by review, 95 %"]
 
 
 def comparisons(
-    rows: Sequence[Row], data: str, bootstrap: Sequence[Row], reviews: str
+    rows: Sequence[Row], data: str, bootstrap: Sequence[Row]
 ) -> tuple[dict[str, Table], Table]:
     """Tables of comparisons, by setting, and that of all ablations.
 
-    A line: number of seeds, difference in points with a 95 % interval over seeds, tasks that are
-    better, Wilcoxon's p over tasks, the same after Holm's correction in the line's family, and the
-    interval of the bootstrap over reviews, if it is known for these seeds. One seed alone has
-    neither p nor interval: how much seeds differ is not known.
+    A line: number of seeds and, for each kind of reviews, the difference in points with a 95 %
+    interval over seeds, tasks that are better, Wilcoxon's p over tasks after Holm's correction in
+    the line's family, and the interval of the bootstrap over reviews, if it is known for these
+    seeds. One seed alone has neither p nor interval: how much seeds differ is not known.
     """
+    rows = select(rows, dataset=data)
+    kinds = list(dict.fromkeys(row["reviews"] for row in rows))
+    header = ["seeds", *(f"{kind}: {name}" for kind in kinds for name in HEADER)]
     by_setting: dict[str, Table] = {}
     ablations: list[list[str]] = []
-    known = select(bootstrap, dataset=data, reviews=reviews)
-    for family in pairs(select(rows, reviews=reviews), data):
-        for pair, p in zip(family, p_values(family), strict=True):
-            line = compare(pair, p, known)
+    for families in zip(*(pairs(select(rows, reviews=k), data) for k in kinds), strict=True):
+        told = [
+            [compare(pair, p, select(bootstrap, dataset=data, reviews=kind)) for pair, p in both]
+            for kind, both in zip(kinds, map(with_p, families), strict=True)
+        ]
+        for pair, *parts in zip(families[0], *told, strict=True):
+            line = [str(len(pair.seeds)), *(cell for part in parts for cell in part)]
             if SETTINGS[pair.setting].ablation:
                 about = SETTINGS[pair.setting].about
-                against = "without the change"
-                if pair.side[1] != pair.model:
-                    against = pair.against
-                elif pair.side[0] != base(pair.setting, data):
-                    against = SETTINGS[pair.side[0]].about
-                ablations.append([pair.model, about, against, *line])
+                ablations.append([pair.model, about, what_without(pair, data), *line])
             else:
-                table = by_setting.setdefault(pair.setting, (["model", "against", *HEADER], []))
+                table = by_setting.setdefault(pair.setting, (["model", "against", *header], []))
                 table[1].append([pair.model, pair.against, *line])
     order = list(dict.fromkeys(tuple(line[:2]) for line in ablations))
     ablations.sort(key=lambda line: order.index((line[0], line[1])))
-    return by_setting, (["model", "change", "against", *HEADER], ablations)
+    return by_setting, (["model", "change", "against", *header], ablations)
 
 
-def p_values(family: Sequence[Pair]) -> list[tuple[float, float] | None]:
-    """Wilcoxon's p over tasks of each pair, also after Holm's correction in the family; ``None`` of
-    one seed alone."""
+def what_without(pair: Pair, data: str) -> str:
+    """What an ablation is compared with, in words."""
+    if pair.side[1] != pair.model:
+        return pair.against
+    if pair.side[0] != base(pair.setting, data):
+        return SETTINGS[pair.side[0]].about
+    return "without the change"
+
+
+def with_p(family: Sequence[Pair]) -> list[tuple[Pair, float | None]]:
+    """The pairs of a family, and p of each."""
+    return list(zip(family, p_values(family), strict=True))
+
+
+def p_values(family: Sequence[Pair]) -> list[float | None]:
+    """Wilcoxon's p over tasks of each pair, after Holm's correction in the family; ``None`` of one
+    seed alone."""
     several = [pair for pair in family if len(pair.seeds) > 1]
     raw = [wilcoxon_p([*task_differences(pair.own, pair.other).values()]) for pair in several]
-    both = zip(raw, holm(raw), strict=True)
-    return [next(both) if len(pair.seeds) > 1 else None for pair in family]
+    corrected = iter(holm(raw))
+    return [next(corrected) if len(pair.seeds) > 1 else None for pair in family]
 
 
-def compare(pair: Pair, p: Sequence[float] | None, bootstrap: Sequence[Row]) -> list[str]:
-    """The line of a comparison, as ``HEADER`` says."""
+def compare(pair: Pair, p: float | None, bootstrap: Sequence[Row]) -> list[str]:
+    """The cells of a comparison on one kind of reviews, as ``HEADER`` says."""
     values, by_seeds = task_differences(pair.own, pair.other).values(), pair.by_seed()
-    mean, half = statistics.mean(values), half_width(by_seeds)
-    over_seeds = f"{mean - half:+.1f} to {mean + half:+.1f}" if len(by_seeds) > 2 else "–"
+    mean = statistics.mean(values)
     named = {"setting": pair.setting, "model": pair.model, "against": pair.against}
-    known = select(bootstrap, **named, seeds=" ".join(pair.seeds)) if p else []
+    known = select(bootstrap, **named, seeds=" ".join(pair.seeds)) if p is not None else []
     # Of runs that were made again without their texts here, it would be that of the old ones.
     known = [row for row in known if abs(float(row["difference"]) - mean) < 0.02]
     return [
-        str(len(pair.seeds)),
-        f"{mean:+.1f}",
-        over_seeds,
+        with_interval(mean, by_seeds),
         f"{sum(d > 1e-9 for d in values)} of {len(values)}",
-        *(["–", "–"] if p is None else ["< 0.0001" if v < 5e-5 else f"{v:.4f}" for v in p]),
+        "–" if p is None else "< 0.0001" if p < 5e-5 else f"{p:.4f}",
         f"{known[0]['low']} to {known[0]['high']}" if known else "–",
     ]
+
+
+def with_interval(mean: float, by_seeds: Sequence[float]) -> str:
+    """A difference and, of three seeds or more, its 95 % interval over these."""
+    if len(by_seeds) < 3:
+        return f"{mean:+.1f}"
+    half = half_width(by_seeds)
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"

@@ -55,11 +55,12 @@ def append_new(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Seq
 def replace(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequence[str]) -> None:
     """Put rows in the place of those with the same values of ``key``, or at the end."""
     new = {tuple(row[name] for name in key) for row in rows}
-    kept = [row for row in read(path) if tuple(row[name] for name in key) not in new]
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    append(part, columns, [*kept, *rows])
-    part.replace(path)
+    with locked(path):
+        kept = [row for row in read(path) if tuple(row[name] for name in key) not in new]
+        part = path.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        append(part, columns, [*kept, *rows])
+        part.replace(path)
 
 
 def select(rows: Sequence[Row], **wanted: str) -> list[Row]:

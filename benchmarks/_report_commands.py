@@ -5,7 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "planted": "benchmarks/planted.py --csv benchmarks/results/planted.csv",
     "accuracy": "benchmarks/accuracy.py --data planted --results benchmarks/results",
-    "fdu_mtl": "examples/text_classification.py --data fdu-mtl --root PLACE",
+    "claims": "benchmarks/accuracy.py --data fdu-mtl --root PLACE --results benchmarks/results",
     "transfer": "benchmarks/transfer.py --data fdu-mtl --root PLACE "
     "--csv benchmarks/results/transfer.csv",
     "transfer_planted": "benchmarks/transfer.py --csv benchmarks/results/transfer_planted.csv",

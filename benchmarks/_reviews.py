@@ -80,7 +80,7 @@ def interval(
     parts: list[tuple[np.ndarray, ...]] = []
     for seed, pair in zip(seeds, found, strict=True):
         texts = reviews(int(seed))
-        for *_, row in pair:  # what was cut off after this was written, was made again
+        for *_, row in pair:
             if row["texts"] != texts.name:
                 run = ", ".join(row[key] for key in COLUMNS[:4])
                 raise SystemExit(f"{run}: expected a run on {texts.name}, got {row['texts']}")

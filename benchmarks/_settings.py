@@ -13,15 +13,13 @@ from _examples import DEFAULTS, PLANTED
 
 # The last two are no published models. One is the star without its tasks' nodes, and tells what
 # these bring beside the mailbox; the other is nodes alone, and tells what the messages bring.
-BASELINES = (
-    *("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture"),
-    "shared_mailbox",
-    "no_messages",
-)
+PUBLISHED = ("single", "shared", "shared_private", "adversarial", "cross_stitch", "mixture")
+BASELINES = (*PUBLISHED, "shared_mailbox", "no_messages")
 GRAPHS = ("complete", "star")
 # What changes of a graph are compared with, too: what is left of its lead?
 BESIDE_ABLATIONS = ("shared_mailbox", "no_messages", "adversarial")
 MODELS = BASELINES + GRAPHS
+PLAIN = ("headline", "quarter", "tenth")
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,12 @@ class Setting:
             the number of updates stays about the same.
         options: Changes of the options of ``examples/text_classification.py``.
         encoder: Further options of the encoder's class.
-        match: Model whose number of parameters in the encoder all others get, by their hidden
-            size.
+        matched: Whether every encoder gets as many parameters as the star's, by its hidden size.
         tuned: The setting on which the learning rates were chosen; by default the protocol's.
         ablation: Whether it is compared with the same model without the change: on three seeds,
             and on the part of the texts that the data set's protocol says.
         than: Another ablation that it is compared with instead, which it changes further.
-        rival: Whether baselines in it stand against graphs in the base setting.
+        rival: Whether baselines in it stand against graphs in the plain setting of its texts.
         equal: Whether the numbers that weigh edges stay as they start: all senders weigh the same.
     """
 
@@ -50,7 +47,7 @@ class Setting:
     fraction: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
-    match: str | None = None
+    matched: bool = False
     tuned: str | None = None
     ablation: bool = False
     than: str | None = None
@@ -70,9 +67,13 @@ SETTINGS: dict[str, Setting] = {
     "quarter": Setting("25 % of the training texts", fraction=0.25),
     "tenth": Setting("10 % of the training texts", fraction=0.1, tuned="tenth"),
     "matched": Setting(
-        "as many parameters in every encoder", match="star", tuned="quarter-matched"
+        "as many parameters in every encoder",
+        BASELINES,
+        matched=True,
+        tuned="quarter-matched",
+        rival=True,
     ),
-    "bidirectional": Setting("both directions", encoder={"bidirectional": True}),
+    "bidirectional": Setting("both directions", encoder={"bidirectional": True}, rival=True),
     # The star's mailbox knows the whole text; here the baselines do, too.
     "quarter-bidirectional": Setting(
         "25 % of the training texts, both directions",
@@ -82,8 +83,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "quarter-matched": Setting(
         "25 % of the training texts, as many parameters in every encoder",
+        BASELINES,
         fraction=0.25,
-        match="star",
+        matched=True,
         tuned="quarter-matched",
         rival=True,
     ),
@@ -167,6 +169,11 @@ SMALLEST_BATCH = 8
 def base(setting: str, data: str) -> str:
     """The setting that an ablation changes, else the setting itself."""
     return PROTOCOLS[data].base if SETTINGS[setting].ablation else setting
+
+
+def plain(setting: str, data: str) -> str:
+    """Of the plain settings, which differ in nothing but texts, that of a setting's texts."""
+    return next(name for name in PLAIN if SETTINGS[name].fraction == fraction(setting, data))
 
 
 def than(setting: str, data: str) -> str:

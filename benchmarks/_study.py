@@ -22,7 +22,7 @@ from _examples import (
 )
 from _reviews import Reviews
 from _settings import PROTOCOLS, SETTINGS, SMALLEST_BATCH, fraction
-from _training import train
+from _training import EVAL_BATCH, train
 from _word_vectors import kept_vectors
 from torch import Tensor
 
@@ -59,7 +59,7 @@ class Study:
         if quick:
             self.options |= TINY
         self.texts = lru_cache(maxsize=1)(self._texts)
-        self.reviews = lru_cache(maxsize=1)(self._reviews)
+        self._tested = lru_cache(maxsize=1)(self._reviews)
         self.vocabulary = lru_cache(maxsize=1)(self._vocabulary)
 
     def _texts(self, seed: int) -> Texts:
@@ -78,8 +78,11 @@ class Study:
         """Whether the texts can be read without fetching them first."""
         return self.data == "planted" or Path(self.options["root"]).is_dir()
 
-    def _reviews(self, seed: int) -> Reviews:
+    def reviews(self, seed: int) -> Reviews:
         """The test texts of a seed."""
+        return self._tested(seed if self.data == "planted" else 0)
+
+    def _reviews(self, seed: int) -> Reviews:
         texts = self.of(seed).test
         numbers = torch.tensor([number_of(text) for text in texts.text])
         return Reviews(numbers, torch.as_tensor(texts.task).flatten(), kinds(texts))
@@ -99,8 +102,8 @@ class Study:
         options = {**self.options, **setting.options, "seed": run.seed}
         smaller = round(options["batch_size"] * fraction(run.setting, self.data))
         options["batch_size"] = max(smaller, min(SMALLEST_BATCH, options["batch_size"]))
-        if setting.match is not None:
-            options["hidden_size"] = self._matched_size(run, setting.match)
+        if setting.matched:
+            options["hidden_size"] = self._matched_size(run)
         return options
 
     def build(self, run: Run, with_vectors: bool = True) -> MultiTaskModel:
@@ -116,9 +119,10 @@ class Study:
             freeze(model, [logits])
         return model
 
-    def _matched_size(self, run: Run, model: str) -> int:
-        """The hidden size whose encoder is nearest in parameters to ``model``'s as it is."""
-        wanted = self._encoder_size(Run(run.setting, model, run.seed), self.options["hidden_size"])
+    def _matched_size(self, run: Run) -> int:
+        """The hidden size whose encoder is nearest in parameters to the star's as it is."""
+        star = Run(run.setting, "star", run.seed)
+        wanted = self._encoder_size(star, self.options["hidden_size"])
         # All numbers of parameters are polynomials of second degree in the hidden size.
         a, b, c = (self._encoder_size(run, size) for size in (1, 2, 3))
 
@@ -161,7 +165,8 @@ class Study:
         """Which test texts the model has right, ``[n]``."""
         options, texts = self.run_options(run), self.of(run.seed).test
         encoded = EncodedTexts(texts, model.vocabulary, options["max_length"])
-        return is_right(model, encoded, options["batch_size"], options["accelerator"])
+        size = max(options["batch_size"], EVAL_BATCH)
+        return is_right(model, encoded, size, options["accelerator"])
 
 
 def stratified(task: Tensor, y: Tensor, share: float, seed: int) -> list[int]:

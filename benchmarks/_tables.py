@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from _comparison import Table, points, score_table
+from _comparison import Table, points
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from _significance import half_width
@@ -20,6 +20,17 @@ RECOVERY = ("auroc", "average_precision", "accuracy")
 def unique(rows: Sequence[Row], column: str) -> list[str]:
     """The values of a column in the order in which they come."""
     return list(dict.fromkeys(row[column] for row in rows))
+
+
+def task_table(rows: Sequence[Row]) -> Table:
+    """Of one setting and kind of reviews: a line a task, a column a model, means over seeds."""
+    models = unique(rows, "model")
+    lines = []
+    for task in [*unique(rows, "task"), "mean"]:
+        own = rows if task == "mean" else select(rows, task=task)
+        means = (by_seed(select(own, model=model)).values() for model in models)
+        lines.append([task, *(f"{100 * statistics.mean(values):.1f}" for values in means)])
+    return ["task", *models], lines
 
 
 def planted_gaps(rows: Sequence[Row]) -> dict[str, list[float]]:
@@ -58,11 +69,6 @@ def rate_table(choices: dict[str, Any], data: str) -> Table:
         for model in models
     ]
     return ["model", *settings], lines
-
-
-def fdu_table(rows: Sequence[Row]) -> Table:
-    """The first runs on FDU-MTL."""
-    return score_table([row for row in rows if row["task"] != "mean"])
 
 
 def crf_table(rows: Sequence[Row]) -> Table:

@@ -13,6 +13,8 @@ from torch_geometric.data import Data
 from mtgnn.lightning import FitResult, fit
 from mtgnn.nn import MultiTaskModel
 
+EVAL_BATCH = 64  # texts at least: those of dev need no small batches
+
 
 def train(
     model: MultiTaskModel,
@@ -33,6 +35,7 @@ def train(
         None,
         model.vocabulary,
         batch_size=size,
+        eval_batch_size=max(size, EVAL_BATCH),
         max_length=options["max_length"],
         seed=options["seed"],
     )

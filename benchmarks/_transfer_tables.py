@@ -30,8 +30,8 @@ def transfer_against_table(rows: Sequence[Row], method: str = "star") -> Table:
     """A line a number of labels, kind of reviews and other method: how far ``method`` is ahead.
 
     Over the seeds that both have of all tasks: points with a 95 % interval over seeds, tasks that
-    are better and, of several seeds, Wilcoxon's p over tasks, also after Holm's correction over the
-    other methods. (Tasks that were left out together share what was trained before.)
+    are better and, of several seeds, Wilcoxon's p over tasks after Holm's correction over the other
+    methods. (Tasks that were left out together share what was trained before.)
     """
     tasks, lines = {row["task"] for row in rows}, []
     for labels, kind in itertools.product(unique(rows, "labels"), unique(rows, "reviews")):
@@ -47,10 +47,10 @@ def transfer_against_table(rows: Sequence[Row], method: str = "star") -> Table:
             half = f" ± {half_width(by_seeds):.1f}" if len(by_seeds) > 2 else ""
             said = [str(len(by_seeds)), f"{statistics.mean(values):+.1f}{half}"]
             said.append(f"{sum(d > 1e-9 for d in values)} of {len(values)}")
-            said += ["–", "–"] if p is None else [f"{value:.4f}" for value in p]
+            said.append("–" if p is None else f"{p:.4f}")
             lines.append([labels, kind, pair.against, *said])
     header = ["labels", "reviews", f"{method} against", "seeds", "points, by seed 95 %"]
-    return [*header, "better on", "p", "p (Holm)"], lines
+    return [*header, "better on", "p"], lines
 
 
 def complete_seeds(rows: Sequence[Row], tasks: set[str]) -> list[Row]:

@@ -36,9 +36,9 @@ from pathlib import Path
 
 import _reviews
 from _budget import EpochCost, budget
-from _comparison import ACCURACY, BOOTSTRAP, comparisons, pairs, score_table
+from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
 from _examples import table
-from _record import Row, append, append_new, read, replace, select
+from _record import Row, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -118,6 +118,8 @@ class Accuracy:
         """Make the tries that are missing."""
         while tries := self.tries():  # what they find may ask for more
             for run, rate in tries:
+                if (run, rate) not in self.tries():  # another process has made it
+                    continue
                 title = f"tune {run.setting} {run.model} {rate} {run.seed}"
                 _, done = self.study.train(run, rate, progress=title)
                 tried = {"learning_rate": rate, "seed": run.seed}
@@ -147,7 +149,6 @@ class Accuracy:
             named = {"dataset": self.data, "setting": run.setting, "model": run.model}
             named["seed"] = str(run.seed)
             bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
-            append(self.single, _reviews.COLUMNS, [bits])
             named |= {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
             named |= {"parameters": str(sum(p.numel() for p in model.parameters()))}
             new = [
@@ -162,6 +163,7 @@ class Accuracy:
                 for task, score in scores.items()
             ]
             if append_new(self.record, ACCURACY, new, ACCURACY[:4]):
+                replace(self.single, _reviews.COLUMNS, [bits], ACCURACY[:4])
                 print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
 
     def summary(self) -> None:
@@ -172,12 +174,12 @@ class Accuracy:
             own = select(rows, setting=name)
             if own:
                 print(f"\n{name}: {SETTINGS[name].about}\n\n{table(*score_table(own))}")
-        for kind in dict.fromkeys(row["reviews"] for row in rows):
-            by_setting, ablations = comparisons(rows, self.data, intervals, kind)
-            for name, (header, lines) in by_setting.items():
-                print(f"\n{name}, {kind} reviews\n\n{table(header, lines)}")
-            if ablations[1]:
-                print(f"\nablations, {kind} reviews\n\n{table(*ablations)}")
+        by_setting, ablations = comparisons(rows, self.data, intervals)
+        for name, (header, lines) in by_setting.items():
+            print(f"\n{name}\n\n{table(header, lines)}")
+        if ablations[1]:
+            print(f"\nablations\n\n{table(*ablation_table(rows, self.data))}")
+            print(f"\n{table(*ablations)}")
 
     def intervals(self, rows: list[Row]) -> list[Row]:
         """The bootstrap of every comparison whose single reviews and texts are here, else as
@@ -188,6 +190,8 @@ class Accuracy:
         for kind in dict.fromkeys(row["reviews"] for row in rows):
             for family in pairs(select(rows, reviews=kind), self.data):
                 for pair in family:
+                    if len(pair.seeds) < 2:
+                        continue  # of one seed none is shown
                     places = (pair.setting, pair.model), pair.side
                     sides = tuple(dict(zip(("setting", "model"), at, strict=True)) for at in places)
                     found = _reviews.interval(single, sides, pair.seeds, kind, self.study.reviews)

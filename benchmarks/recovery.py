@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _comparisons import COMPARISONS, comparisons
+from _affinity import COMPARISONS, comparisons
 from _planted_training import Texts, accuracy, batches, read_texts, train
 from _record import Row, append, read, select
 from _tables import interval

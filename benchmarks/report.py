@@ -1,10 +1,10 @@
-"""Write ``docs/results.md`` and its pictures from the committed records and the text between them.
+"""Write ``docs/results*.md`` and their pictures from the committed records and the text between.
 
     python benchmarks/report.py
-    python benchmarks/report.py --check     # changes nothing; fails if the page is not up to date
+    python benchmarks/report.py --check     # changes nothing; fails if a page is not up to date
 
-A line ``{{NAME}}`` of ``benchmarks/results/template.md`` becomes the tables and pictures of that
-record, or, while there is none, the command that makes it.
+Each text of ``benchmarks/results/pages/`` is a page of ``docs/``: a line ``{{NAME}}`` of it becomes
+the tables and pictures of that record, or, while there is none, the command that makes it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pathlib import Path
 import _plots as plots
 import _tables as tables
 import _tagging_tables as tagging
-from _comparison import Table, comparisons, score_table, seeds_differ
+from _accuracy_page import accuracy_pieces, claims_table
 from _graphs import by_readout, mean_graph, words_in_common
+from _markdown import markdown
 from _record import Row, by_seed, read, select
 from _report_commands import COMMANDS
 from _settings import GRAPHS, SETTINGS
@@ -31,44 +32,40 @@ from _tuning import Choices
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "results.md"
-
-
-def markdown(table: Table) -> str:
-    """A table: names to the left, numbers to the right."""
-    header, rows = table
-    numbers = [all(re.match(r"[-+–<\d]", row[i]) for row in rows) for i in range(len(header))]
-    rule = [" ---: " if right and i else " --- " for i, right in enumerate(numbers)]
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(rule) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+DOCS = ROOT / "docs"
+RECORDS = {"claims": "accuracy"}  # parts that are of a record of another name
 
 
 class Report:
-    """The page.
+    """The pages.
 
     Args:
-        results: Folder of the records and the template.
-        page: The page; pictures go into ``images/`` beside it.
-        draw: Draw the pictures; else they are only named in the page.
+        results: Folder of the records and, in ``pages/``, of the texts.
+        docs: Folder of the pages; pictures go into ``images/`` in it.
+        draw: Draw the pictures; else they are only named in the pages.
     """
 
-    def __init__(self, results: Path, page: Path, draw: bool = True) -> None:
-        self.results, self.page, self.draws = results, page, draw
+    def __init__(self, results: Path, docs: Path, draw: bool = True) -> None:
+        self.results, self.docs, self.draws = results, docs, draw
 
-    def text(self) -> str:
-        """The page's text.
+    def pages(self) -> dict[Path, str]:
+        """Each page's text.
 
         Raises:
-            ValueError: If the template names an unknown record.
+            ValueError: If a text names an unknown record.
         """
-        template = (self.results / "template.md").read_text(encoding="utf-8")
+        texts = sorted((self.results / "pages").glob("*.md"))
+        return {self.docs / path.name: self.text(path.read_text("utf-8")) for path in texts}
+
+    def text(self, template: str) -> str:
+        """A text with the tables and pictures that it names."""
         return re.sub(r"^\{\{(.*)\}\}$", lambda m: self.part(m[1]), template, flags=re.MULTILINE)
 
     def part(self, name: str) -> str:
         """What stands in the place of ``{{NAME}}``."""
         if name not in COMMANDS:
             raise ValueError(f"expected a record among {list(COMMANDS)}, got {name!r}")
-        rows = read(self.results / f"{name}.csv")
+        rows = read(self.results / f"{RECORDS.get(name, name)}.csv")
         if not rows:
             return f"*Not run yet:* `python {COMMANDS[name]}`"
         pieces: list[str] = getattr(self, name)(rows)
@@ -76,7 +73,7 @@ class Report:
 
     def picture(self, name: str, title: str, draw: Callable[[Path], bool | None]) -> list[str]:
         """A picture's line, or nothing where there is nothing to draw."""
-        path = self.page.parent / "images" / f"{name}.png"
+        path = self.docs / "images" / f"{name}.png"
         if self.draws and draw(path) is False:
             return []
         return [f"![{title}](images/{name}.png)"] if path.exists() else []
@@ -90,51 +87,13 @@ class Report:
         )
         return [markdown(tables.planted_table(rows)), *picture]
 
-    def fdu_mtl(self, rows: Sequence[Row]) -> list[str]:
-        return [markdown(tables.fdu_table(rows))]
-
     def accuracy(self, rows: Sequence[Row]) -> list[str]:
-        pieces = []
-        for data in tables.unique(rows, "dataset"):
-            pieces += [f"### {data}", *self.data_set(select(rows, dataset=data), data)]
-        return pieces
-
-    def data_set(self, rows: Sequence[Row], data: str) -> list[str]:
-        """Tables and pictures of one data set of ``accuracy.csv``."""
         bootstrap = read(self.results / "accuracy_bootstrap.csv")
-        kinds = tables.unique(rows, "reviews")
-        compared = {kind: comparisons(rows, data, bootstrap, kind) for kind in kinds}
-        pieces = []
-        for setting in (name for name in SETTINGS if select(rows, setting=name)):
-            own = select(rows, setting=setting)
-            if not SETTINGS[setting].ablation:
-                pieces += [f"**{setting}**: {SETTINGS[setting].about}", markdown(score_table(own))]
-                for kind, (by_setting, _) in compared.items():
-                    if setting in by_setting:
-                        pieces += [f"Compared on {kind} reviews:", markdown(by_setting[setting])]
-                        few, every = seeds_differ(select(own, reviews=kind))
-                        pieces.append(
-                            f"Two seeds of one model have p below 0.05 in {few} of {every} pairs."
-                        )
-            if setting == "headline":
-                pieces += self.headline_pictures(select(own, reviews="all"), data)
-        for kind, (_, ablations) in compared.items():
-            if ablations[1]:
-                pieces += [f"**Ablations**, {kind} reviews:", markdown(ablations)]
-        every = select(rows, reviews="all")
-        title = f"{data}: accuracy by the number of texts"
-        pieces += self.picture(f"{data}-shares", title, lambda path: plots.share_lines(every, path))
-        rates = tables.rate_table(Choices(self.results / "accuracy_choices.json").content, data)
-        return [*pieces, "Learning rates that dev chose:", markdown(rates)] if rates[1] else pieces
+        choices = Choices(self.results / "accuracy_choices.json").content
+        return accuracy_pieces(rows, bootstrap, choices, self.picture)
 
-    def headline_pictures(self, rows: Sequence[Row], data: str) -> list[str]:
-        """Accuracy by seed, and differences by task."""
-        return [
-            *self.picture(f"{data}-models", data, lambda path: plots.score_dots(rows, path)),
-            *self.picture(
-                f"{data}-tasks", f"{data} by task", lambda path: plots.task_bars(rows, path)
-            ),
-        ]
+    def claims(self, rows: Sequence[Row]) -> list[str]:
+        return [markdown(claims_table(rows))]
 
     def transfer(self, rows: Sequence[Row]) -> list[str]:
         return self.transferred(rows, "transfer")
@@ -277,15 +236,15 @@ class Report:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
+    parser.add_argument("--docs", type=Path, default=DOCS)
+    parser.add_argument("--check", action="store_true", help="fail if a page is not up to date")
     options = parser.parse_args()
-    text = Report(options.results, options.page, draw=not options.check).text()
-    if not options.check:
-        options.page.parent.mkdir(parents=True, exist_ok=True)
-        options.page.write_text(text, encoding="utf-8")
-    elif not options.page.exists() or options.page.read_text(encoding="utf-8") != text:
-        raise SystemExit(f"{options.page} is not up to date: python benchmarks/report.py")
+    for page, text in Report(options.results, options.docs, draw=not options.check).pages().items():
+        if not options.check:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+        elif not page.exists() or page.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{page} is not up to date: python benchmarks/report.py")
 
 
 if __name__ == "__main__":

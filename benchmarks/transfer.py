@@ -49,11 +49,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from _record import Row, append_new, by_seed, read, select, spread
+from _examples import table
+from _record import append_new, read, select
 from _settings_file import keep_settings
 from _transfer import Run, rates, settings_of
 from _transfer_methods import METHODS, missing
-from _transfer_tables import complete_seeds
+from _transfer_tables import transfer_table
 from _tuning import Choices
 
 from mtgnn.ops import keep_memory
@@ -100,28 +101,6 @@ DEFAULTS = {
         "min_count": 2,
     },
 }
-
-
-def summary(rows: list[Row], labels: Sequence[str]) -> str:
-    """Mean test accuracy over tasks of each method, ± over seeds; all reviews, then unleaked."""
-    lines, tasks = [], {row["task"] for row in rows}
-    for reviews in dict.fromkeys(row["reviews"] for row in rows):
-        lines.append(f"{reviews + ' reviews':18}" + "".join(f"{n:>15}" for n in labels))
-        for method in dict.fromkeys(row["method"] for row in rows):
-            cells = [cell(rows, tasks, reviews=reviews, method=method, labels=n) for n in labels]
-            lines.append(f"{method:18}" + "".join(f"{text:>15}" for text in cells))
-    return "\n".join(lines)
-
-
-def cell(rows: list[Row], tasks: set[str], **wanted: str) -> str:
-    """Mean over tasks, then mean ± deviation over the seeds that have all tasks, in per cent."""
-    chosen = select(rows, **wanted)
-    if not chosen:
-        return "–"
-    done = complete_seeds(chosen, tasks)
-    if not done:
-        return "unfinished"
-    return spread([100 * mean for mean in by_seed(done).values()])
 
 
 def labels(text: str) -> str:
@@ -271,7 +250,7 @@ def main() -> None:
     chosen = tune(run, Choices(beside(options.csv, "choices.json")))
     for seed in options.seeds:
         adapt_all(Run(options, seed, found), chosen)
-    print(summary(read(options.csv), options.labels))
+    print(table(*transfer_table(read(options.csv))))
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ def test_entropy_is_that_of_the_weights(program: Program, options: argparse.Name
     assert training.static_entropy(flat) > training.static_entropy(plain)
 
 
-def test_comparisons(program: Program, options: argparse.Namespace) -> None:
-    training, comparisons = program("_planted_training"), program("_comparisons")
+def test_affinity(program: Program, options: argparse.Namespace) -> None:
+    training, comparisons = program("_planted_training"), program("_affinity")
     texts = training.read_texts(options, "groups", 1.0, 100)
     shared = training.train(texts, options, 100, "shared")
     before = [parameter.clone() for parameter in shared.parameters()]

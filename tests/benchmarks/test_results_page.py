@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -53,9 +55,7 @@ def write(program: Program, path: Path, rows: list[dict[str, str]]) -> None:
 def results(program: Program, tmp_path: Path) -> Path:
     """Every record, small, and the committed text."""
     folder = tmp_path / "results"
-    text = (ROOT / "benchmarks" / "results" / "template.md").read_text(encoding="utf-8")
-    folder.mkdir()
-    (folder / "template.md").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "benchmarks" / "results" / "pages", folder / "pages")
     rows = accuracy_rows("headline", ["single", "shared", "star"])
     rows += accuracy_rows("quarter", ["shared", "star"], lift=-0.05)
     rows += accuracy_rows("score-dot", ["star"], lift=-0.06)
@@ -180,24 +180,30 @@ def results(program: Program, tmp_path: Path) -> Path:
 def test_every_record_has_its_tables_and_pictures(
     program: Program, results: Path, tmp_path: Path
 ) -> None:
-    page = tmp_path / "docs" / "results.md"
-    text = program("report").Report(results, page).text()
+    docs = tmp_path / "docs"
+    pages = program("report").Report(results, docs).pages()
+    assert docs / "results.md" in pages and len(pages) > 1
+    text = "\n".join(pages.values())
     for line in (
         "| star | 90.0 ± 0.0 | 0.50 ± 0.00 | 80.0 ± 0.0 | 2 | 99 |",  # planted
         "| star | 87.0 ± 2.0 | 77.0 ± 2.0 | 90.0 ± 0.0 | 3 | 1,234,567 | 100 ± 0 | 4.0 ± 0.0 |",
         # Five differences of one sign: p = 2/2⁵; two baselines: twice as much.
-        "| star | single | 3 | +13.0 | +13.0 to +13.0 | 5 of 5 | 0.0625 | 0.1250 | – |",
-        "| star | shared | 3 | +3.0 | +3.0 to +3.0 | 5 of 5 | 0.0625 | 0.1250 | +1.23 to +4.56 |",
+        "| star | single | 3 | +13.0 (+13.0 to +13.0) | 5 of 5 | 0.1250 | – | +13.0 (",
+        "| star | shared | 3 | +3.0 (+3.0 to +3.0) | 5 of 5 | 0.1250 | +1.23 to +4.56 | +3.0 (",
         # Against the quarter.
-        "| star | score: dot | without the change | 3 | -1.0 | -1.0 to -1.0 | 0 of 5 | 0.0625 |",
-        "Two seeds of one model have p below 0.05 in 0 of 9 pairs.",
+        "| star | score: dot | without the change | 3 | -1.0 (-1.0 to -1.0) | 0 of 5 | 0.0625 |",
+        "p below 0.05 in 0 of 9 pairs (all reviews) and 0 of 9 pairs (unleaked reviews).",
+        "| star | score: dot | 81.0 ± 2.0 | 71.0 ± 2.0 | 90.0 ± 0.0 | 3 |",
+        "| fdu-mtl, all training texts | star | shared: the best published one of 2 | 3 | +3.0 (",
+        # Mean over seeds 0 to 2, each 2 points above the one before.
+        "| MR | 76.0 | 86.0 | 91.0 |\n| mean | 74.0 | 84.0 | 87.0 |",
         "| model | headline |\n| --- | ---: |\n| star | 0.002 |",
         "| scratch | 62.5 ± 0.0 | 62.5 ± 0.0 |",
         "| star | 62.5 ± 0.0 | unfinished |",
         # One seed has no p; of one that was cut off nothing is said.
-        "| 20 | all | scratch | 1 | +0.0 | 0 of 2 | – | – |",
+        "| 20 | all | scratch | 1 | +0.0 | 0 of 2 | – |",
         # Mean +1, +2, +3 by seed: t = 4.303. Four tasks up by 3 to 6, one down by 3: exact p.
-        "| 20 | all | shared | 3 | +3.0 ± 2.5 | 4 of 5 | 0.1875 | 0.3750 |",
+        "| 20 | all | shared | 3 | +3.0 ± 2.5 | 4 of 5 | 0.3750 |",
         "| conll2000 | chunk | star | crf | 93.21 | single is missing | – | 93.00 | 1 | 12,345 |",
         "| conll2000 | chunk | star | crf | +0.21 (counts are missing); 1 seed |",  # minus shared
         "| conll2000 | chunk | star | crf | 93.21 | +1.21 (counts are missing); 1 seed |",  # few
@@ -223,9 +229,9 @@ def test_every_record_has_its_tables_and_pictures(
         assert line in text
     assert "*Not run yet:* `python benchmarks/speed.py" in text
     assert "{{" not in text
-    images = {path.name for path in (page.parent / "images").iterdir()}
+    images = {path.name for path in (docs / "images").iterdir()}
     recovered = {f"recovery-groups-{strength}.png" for strength in ("0.5", "1.0")}
-    accuracy = {"fdu-mtl-models.png", "fdu-mtl-tasks.png", "fdu-mtl-shares.png"}
+    accuracy = {f"fdu-mtl-{name}.png" for name in ("headline-models", "headline-tasks", "shares")}
     graphs = {"graphs-fdu-mtl-score-additive.png", "tagging-graphs.png"}
     assert (
         images
@@ -233,7 +239,7 @@ def test_every_record_has_its_tables_and_pictures(
     )
     for name in images:
         assert f"](images/{name})" in text
-        assert (page.parent / "images" / name).read_bytes().startswith(b"\x89PNG")
+        assert (docs / "images" / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_models_without_a_common_seed_are_not_compared(program: Program) -> None:
@@ -242,10 +248,10 @@ def test_models_without_a_common_seed_are_not_compared(program: Program) -> None
         for row in accuracy_rows("headline", ["single", "shared", "star"], seeds=(0, 1))
         if (row["model"], row["seed"]) not in {("single", "0"), ("star", "1")}
     ]
-    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
+    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [])
     [line] = tables["headline"][1]
     # One seed alone: nobody knows by how much seeds differ.
-    assert line == ["star", "shared", "1", "+3.0", "–", "5 of 5", "–", "–", "–"]
+    assert line == ["star", "shared", "1", *["+3.0", "5 of 5", "–", "–"] * 2]
     assert ablations[1] == []
 
 
@@ -260,8 +266,8 @@ def test_rivals_and_changes_of_changes_are_compared(
         *accuracy_rows("exchange-read", ["complete"], lift=-0.02),
         *accuracy_rows("score-additive", ["complete"], lift=-0.05),
     ]
-    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [], "all")
-    told = {tuple(line[:2]): line[3] for line in tables["quarter"][1]}
+    tables, ablations = program("_comparison").comparisons(rows, "fdu-mtl", [])
+    told = {tuple(line[:2]): line[3].split(" (")[0] for line in tables["quarter"][1]}
     settings = program("_settings").SETTINGS
     assert told == {
         ("complete", "shared"): "+0.0",
@@ -271,7 +277,7 @@ def test_rivals_and_changes_of_changes_are_compared(
         ("complete", f"shared, {settings['quarter-matched'].about}"): "-2.0",
         ("star", f"shared, {settings['quarter-matched'].about}"): "+1.0",
     }
-    changed = {tuple(line[:3]): line[4] for line in ablations[1]}
+    changed = {tuple(line[:3]): line[4].split(" (")[0] for line in ablations[1]}
     word_by_word = settings["exchange-read"].about
     assert changed == {
         ("shared", "states of 200", "without the change"): "+1.0",
@@ -292,24 +298,40 @@ def test_an_interval_of_other_seeds_is_not_shown(program: Program) -> None:
         ("0 1 2", "+2.9", "–"),
     ):
         known = [{**interval, "seeds": seeds, "difference": mean}]
-        tables, _ = program("_comparison").comparisons(rows, "fdu-mtl", known, "all")
-        assert tables["headline"][1][0][-1] == shown
+        tables, _ = program("_comparison").comparisons(rows, "fdu-mtl", known)
+        assert tables["headline"][1][0][6] == shown
 
 
 def test_text_is_kept(program: Program, tmp_path: Path) -> None:
-    (tmp_path / "template.md").write_text("# Mine\n\nWhat I think.\n\n{{recovery}}\n\nEnd.\n")
-    report = program("report").Report(tmp_path, tmp_path / "results.md")
+    report = program("report").Report(tmp_path, tmp_path)
     command = "python benchmarks/recovery.py --csv benchmarks/results/recovery.csv"
-    assert report.text() == f"# Mine\n\nWhat I think.\n\n*Not run yet:* `{command}`\n\nEnd.\n"
-    (tmp_path / "template.md").write_text("{{weather}}\n")
+    template = "# Mine\n\nWhat I think.\n\n{{recovery}}\n\nEnd.\n"
+    expected = f"# Mine\n\nWhat I think.\n\n*Not run yet:* `{command}`\n\nEnd.\n"
+    assert report.text(template) == expected
     with pytest.raises(ValueError, match="expected a record among .*'weather'"):
-        report.text()
+        report.text("{{weather}}\n")
 
 
-def test_committed_page_is_up_to_date(program: Program) -> None:
+def test_every_record_stands_on_one_page(program: Program) -> None:
     report = program("report")
-    text = report.Report(report.RESULTS, report.PAGE, draw=False).text()
-    assert report.PAGE.read_text(encoding="utf-8") == text, "run: python benchmarks/report.py"
+    texts = [path.read_text("utf-8") for path in (report.RESULTS / "pages").glob("*.md")]
+    named = [name for text in texts for name in re.findall(r"^\{\{(.*)\}\}$", text, re.MULTILINE)]
+    assert sorted(named) == sorted(report.COMMANDS)
+
+
+def test_committed_pages_are_up_to_date(program: Program) -> None:
+    report = program("report")
+    for page, text in report.Report(report.RESULTS, report.DOCS, draw=False).pages().items():
+        assert page.read_text(encoding="utf-8") == text, "run: python benchmarks/report.py"
+
+
+def test_what_rounding_leaves_is_no_difference(program: Program) -> None:
+    """Two and one of three, rounded, over three seeds: the same number of right reviews."""
+    rows = [
+        [{"task": "a", "seed": str(n), "test": test} for n, test in enumerate(tests)]
+        for tests in (("0.3333", "0.3333", "0.6667"), ("0.6667", "0.6667", "0.0000"))
+    ]
+    assert program("_comparison").task_differences(*rows) == {"a": 0.0}
 
 
 def test_share_of_the_gap(program: Program, results: Path) -> None:
