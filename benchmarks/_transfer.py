@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from _by_task import PARTS, TextsByTask, draw
-from _examples import is_right, kinds
+from _examples import CONTROLS, DEFAULTS, build_model, is_right, kinds
 from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
 from _training import train as fit_to_dev
@@ -114,30 +114,37 @@ class Run:
             return self.build(method, [task])
         model = self.pretrained(method, task)
         torch.manual_seed(self.seed)
-        model = add_task(model, task, self.classes[task])
+        model = self.extended(method, model, task)
         freeze_for(model, task, method.trained)
         return model
 
+    def extended(self, method: Method, model: MultiTaskModel, task: str) -> MultiTaskModel:
+        """A model with one task more."""
+        if method.encoder not in CONTROLS:
+            return add_task(model, task, self.classes[task])
+        # All tasks are one to its encoder: but for a head it is the same model.
+        new = self.build(method, [*model.tasks, task])
+        lacking = new.load_state_dict(model.state_dict(), strict=False)
+        assert not lacking.unexpected_keys
+        assert all(name.startswith(f"heads.heads.{task}.") for name in lacking.missing_keys)
+        return new
+
     def build(self, method: Method, tasks: Sequence[str]) -> MultiTaskModel:
-        """A fresh model."""
-        torch.manual_seed(self.seed)
-        classes = {task: self.classes[task] for task in tasks}
-        size = self.options.embedding_size if self.vectors is None else self.vectors.size(1)
-        return MultiTaskModel(
-            self.vocabulary,
-            classes,
-            method.encoder,
-            embedding_size=size,
-            hidden_size=self.options.hidden_size,
-            dropout=self.options.dropout,
-            encoder_options=method.options,
-            vectors=self.vectors,
+        """A fresh model, as ``accuracy.py`` has it."""
+        options = {**DEFAULTS, **vars(self.options), **method.options, "seed": self.seed}
+        if self.vectors is not None:
+            options["embedding_size"] = self.vectors.size(1)
+        texts = argparse.Namespace(
+            classes={task: self.classes[task] for task in tasks},
+            train=argparse.Namespace(tasks=list(tasks)),
         )
+        parts = options, texts, self.vocabulary, self.vectors
+        return build_model(method.encoder, *parts, **method.further)
 
     def pretrained(self, method: Method, task: str) -> MultiTaskModel:
         """A model of all tasks but those that are left out, from the file if it is there."""
         others, rate = self.others(task), self.rates[method.encoder]
-        told = [f"{key}={value}" for key, value in method.options.items()]
+        told = [f"{k}={value}" for k, value in {**method.options, **method.further}.items()]
         name = "-".join([method.encoder, *told, f"rate={rate}"])
         left_out = "+".join(name for name in self.tasks if name not in others)
         path = self.options.out / self.settings / f"{name}-without-{left_out}-{self.seed}.pt"
@@ -154,7 +161,8 @@ class Run:
             part = path.with_suffix(f".{os.getpid()}")  # another process may be at it too
             model.cpu().save(part)
             part.replace(path)
-        return MultiTaskModel.load(path).train()
+        known = self.build(method, others).encoder if method.encoder in CONTROLS else None
+        return MultiTaskModel.load(path, known).train()
 
     def known(self, part: str, task: str, number: int) -> list[Data]:
         """The texts of a task that is not left out: of those for training, a share."""

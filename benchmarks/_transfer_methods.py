@@ -8,7 +8,6 @@ import torch
 
 from mtgnn.nn import (
     MultiTaskModel,
-    build_encoder,
     edge_logit_group,
     freeze,
     freeze_except_task,
@@ -21,7 +20,8 @@ class Method(NamedTuple):
 
     Attributes:
         encoder: Name of the encoder.
-        options: Its options.
+        options: Options of ``examples/text_classification.py`` that the encoder depends on.
+        further: Further ones, of the encoder's class.
         trained: What learns from the new task: ``"own"``, its node and head and the scores of
             edges into it; ``"head"``; ``"head-of-shared"``, a head that its own part says nothing
             to; or ``"all"``.
@@ -32,27 +32,31 @@ class Method(NamedTuple):
     options: dict[str, Any] = {}
     trained: str = "own"
     pretrained: bool = True
+    further: dict[str, Any] = {}
 
 
-GRAPH: dict[str, Any] = {"common": True, "concat_messages": True}
-COMPLETE: dict[str, Any] = {**GRAPH, "score": "static"}
-MAILBOX: dict[str, Any] = {**GRAPH, "memory": "all"}
+WORDS: dict[str, Any] = {"exchange": "read"}
 METHODS: dict[str, Method] = {
     "scratch": Method("single", trained="all", pretrained=False),
-    "star-scratch": Method("star", GRAPH, trained="all", pretrained=False),
+    "star-scratch": Method("star", trained="all", pretrained=False),
     "shared": Method("shared"),
     "shared-tuned": Method("shared", trained="all"),
     "shared_private": Method("shared_private"),
     "shared_private-head": Method("shared_private", trained="head-of-shared"),
+    "shared_private-tuned": Method("shared_private", trained="all"),
     "adversarial": Method("adversarial"),
     "adversarial-head": Method("adversarial", trained="head-of-shared"),
-    "star": Method("star", GRAPH),
-    "star-head": Method("star", GRAPH, trained="head"),
-    "star-tuned": Method("star", GRAPH, trained="all"),
-    "complete-mailbox": Method("complete", MAILBOX),
-    "complete": Method("complete", COMPLETE),
-    "complete-own": Method("complete", {**GRAPH, "score_owner": "receiver"}),
-    "complete-tuned": Method("complete", COMPLETE, trained="all"),
+    "shared_mailbox": Method("shared_mailbox", trained="head"),
+    "shared_mailbox-tuned": Method("shared_mailbox", trained="all"),
+    "star": Method("star"),
+    "star-head": Method("star", trained="head"),
+    "star-tuned": Method("star", trained="all"),
+    "complete-mailbox": Method("complete", {"exchange": "mailbox"}),
+    "complete": Method("complete", WORDS),
+    "complete-own": Method(
+        "complete", {**WORDS, "score": "additive"}, further={"score_owner": "receiver"}
+    ),
+    "complete-tuned": Method("complete", WORDS, trained="all"),
 }
 
 
@@ -82,12 +86,3 @@ def silence(model: MultiTaskModel, task: str) -> None:
     for name, parameter in model.named_parameters():
         if f".nodes.{task}." in name:
             parameter.zero_()
-
-
-def missing(method: str) -> str | None:
-    """Why a method cannot be run here; ``None`` if it can."""
-    try:
-        build_encoder(METHODS[method].encoder, 2, 2, 2, **METHODS[method].options)
-    except ValueError as error:
-        return str(error)
-    return None

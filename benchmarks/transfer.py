@@ -12,8 +12,11 @@ Methods, each at every number of labels:
   new node learn too. ``complete-own``: weights depend on the word; every task has score parameters
   of its own, and those of the new one are trained.
 - ``shared_private``, ``adversarial``: the literature's transfer: the shared extractor is frozen, a
-  new private LSTM and head are trained; ``-head``: a new head alone, on what is shared alone.
-  ``shared``: a frozen LSTM that all share, and a new head; ``shared-tuned``: nothing is frozen.
+  new private LSTM and head are trained; ``-head``: a new head alone, on what is shared alone;
+  ``shared_private-tuned``: nothing is frozen.
+- ``shared``: a frozen LSTM that all share, and a new head; ``shared_mailbox``: a frozen star with
+  one node for all tasks, and a new head, which tells what reading whole texts brings by itself;
+  ``-tuned``: nothing is frozen.
 
 ``--leave-out`` is how many tasks are left out at a time, ``--share`` the share of the other tasks'
 training texts that is learned from: four at a time and a quarter for FDU-MTL, so that a seed takes
@@ -45,7 +48,6 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,7 +55,7 @@ from _examples import table
 from _record import append_new, read, select
 from _settings_file import keep_settings
 from _transfer import Run, rates, settings_of
-from _transfer_methods import METHODS, missing
+from _transfer_methods import METHODS
 from _transfer_tables import transfer_table
 from _tuning import Choices
 
@@ -161,15 +163,6 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def possible(methods: Sequence[str]) -> list[str]:
-    """The methods that can be run here; of others it is said why not."""
-    reasons = {method: missing(method) for method in methods}
-    for method, reason in reasons.items():
-        if reason:
-            print(f"{method} is skipped: {reason}")
-    return [method for method, reason in reasons.items() if not reason]
-
-
 def beside(record: Path, what: str) -> Path:
     """A file beside the record."""
     return record.with_name(f"{record.stem}_{what}")
@@ -237,7 +230,6 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    options.methods = possible(options.methods)
     keep_settings(options.csv, settings_of(options))
     found = rates(options)
     check_rates(options, found)

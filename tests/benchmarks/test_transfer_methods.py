@@ -16,7 +16,9 @@ from torch_geometric.data import Data
 Program = Callable[[str], ModuleType]
 
 
-RATES = dict.fromkeys(("complete", "star", "shared", "shared_private", "adversarial"), 0.01)
+RATES = dict.fromkeys(
+    ("complete", "star", "shared", "shared_private", "adversarial", "shared_mailbox"), 0.01
+)
 
 
 @pytest.fixture
@@ -82,7 +84,9 @@ def test_what_others_know_stays(program: Program, run: Any, name: str) -> None:
         assert model.state_dict()[one][:-senders].equal(before[one][:-senders])
 
 
-@pytest.mark.parametrize("name", ["star-tuned", "shared-tuned", "star-scratch", "scratch"])
+@pytest.mark.parametrize(
+    "name", ["star-tuned", "shared-tuned", "shared_private-tuned", "star-scratch", "scratch"]
+)
 def test_where_nothing_is_frozen_all_learns(program: Program, run: Any, name: str) -> None:
     model, before = adapted(program, run, name)
     unchanged = {n for n, value in model.state_dict().items() if value.equal(before[n])}
@@ -102,6 +106,16 @@ def test_a_head_of_what_is_shared_hears_nothing_else(
     out, _ = model.encoder(model.embedding(tokens), torch.tensor([3]), task)
     shared, own = model.encoder.split(out)
     assert shared.all() and not own.any()
+
+
+def test_a_control_of_one_node_has_a_head_more(program: Program, run: Any) -> None:
+    model, before = adapted(program, run, "shared_mailbox")
+    changed = {n for n, value in model.state_dict().items() if not value.equal(before[n])}
+    assert changed and all(n.startswith("heads.heads.b1.") for n in changed)
+    others = run.pretrained(program("_transfer_methods").METHODS["shared_mailbox"], "b1").eval()
+    batch = torch.tensor([[3, 4, 5], [4, 3, 0]]), torch.tensor([3, 2]), torch.tensor([0, 4])
+    assert others.tasks == model.tasks[:-1]
+    torch.testing.assert_close(others(*batch), model.eval()(*batch))
 
 
 def test_few_texts_are_read_several_times_an_epoch(program: Program, run: Any) -> None:
