@@ -14,6 +14,7 @@ from _comparison import (
     ablation_table,
     common_seeds,
     comparisons,
+    points,
     score_table,
     seeds_differ,
     with_interval,
@@ -77,6 +78,23 @@ def _seeds_said(rows: Sequence[Row]) -> str:
         few, every = seeds_differ(select(rows, reviews=kind))
         told.append(f"{few} of {every} pairs ({kind} reviews)")
     return f"Two seeds of one model have p below 0.05 in {' and '.join(told)}."
+
+
+def short_table(rows: Sequence[Row]) -> Table:
+    """Of one setting, a column a model: scores, size and time."""
+    models = unique(rows, "model")
+    of = {model: select(rows, model=model) for model in models}
+    lines = [
+        [f"{kind} test reviews", *(points(by_seed(select(of[m], reviews=kind))) for m in models)]
+        for kind in unique(rows, "reviews")
+    ]
+    for about, column, unit in (
+        ("parameters, millions", "parameters", 1e6),
+        ("minutes a training, one thread", "seconds", 60),
+    ):
+        values = ([float(row[column]) / unit for row in of[model]] for model in models)
+        lines.append([about, *(f"{statistics.mean(value):.2f}" for value in values)])
+    return ["", *models], lines
 
 
 def claims_table(rows: Sequence[Row]) -> Table:

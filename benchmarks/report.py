@@ -1,4 +1,4 @@
-"""Write ``docs/results*.md`` and their pictures from the committed records and the text between.
+"""Write ``docs/results*.md``, their pictures and tables of ``README.md`` from committed records.
 
     python benchmarks/report.py
     python benchmarks/report.py --check     # changes nothing; fails if a page is not up to date
@@ -19,7 +19,7 @@ from pathlib import Path
 import _plots as plots
 import _tables as tables
 import _tagging_tables as tagging
-from _accuracy_page import accuracy_pieces, claims_table
+from _accuracy_page import accuracy_pieces, claims_table, short_table
 from _graphs import by_readout, mean_graph, words_in_common
 from _markdown import markdown
 from _record import Row, by_seed, read, select
@@ -33,6 +33,8 @@ from _tuning import Choices
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- results: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 RECORDS = {"claims": "accuracy"}  # parts that are of a record of another name
 
 
@@ -56,6 +58,13 @@ class Report:
         """
         texts = sorted((self.results / "pages").glob("*.md"))
         return {self.docs / path.name: self.text(path.read_text("utf-8")) for path in texts}
+
+    def readme(self, text: str) -> str:
+        """The README with its tables of ``accuracy.csv``, which stand between two comments."""
+        rows = select(read(self.results / "accuracy.csv"), dataset="fdu-mtl")
+        return BLOCK.sub(
+            lambda m: m[1] + markdown(short_table(select(rows, setting=m[2]))) + m[3], text
+        )
 
     def text(self, template: str) -> str:
         """A text with the tables and pictures that it names."""
@@ -239,7 +248,9 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=DOCS)
     parser.add_argument("--check", action="store_true", help="fail if a page is not up to date")
     options = parser.parse_args()
-    for page, text in Report(options.results, options.docs, draw=not options.check).pages().items():
+    report = Report(options.results, options.docs, draw=not options.check)
+    pages = {**report.pages(), README: report.readme(README.read_text(encoding="utf-8"))}
+    for page, text in pages.items():
         if not options.check:
             page.parent.mkdir(parents=True, exist_ok=True)
             page.write_text(text, encoding="utf-8")

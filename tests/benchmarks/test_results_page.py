@@ -323,6 +323,9 @@ def test_committed_pages_are_up_to_date(program: Program) -> None:
     report = program("report")
     for page, text in report.Report(report.RESULTS, report.DOCS, draw=False).pages().items():
         assert page.read_text(encoding="utf-8") == text, "run: python benchmarks/report.py"
+    readme = report.README.read_text(encoding="utf-8")
+    made = report.Report(report.RESULTS, report.DOCS, draw=False).readme(readme)
+    assert readme == made and "| all test reviews | " in made
 
 
 def test_what_rounding_leaves_is_no_difference(program: Program) -> None:
