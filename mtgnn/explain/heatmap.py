@@ -14,11 +14,14 @@ def plot_sentence(sentence: SentenceWeights, path: str | PathLike[str]) -> None:
 
     Raises:
         ImportError: If matplotlib is not installed (extra ``plot``).
+        ValueError: If the task listens to nobody.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "mtgnn[plot]"') from error
+    if not sentence.senders:
+        raise ValueError(f"task {sentence.task!r} listens to nobody")
     rows, columns = len(sentence.senders), len(sentence.words)
     size = (2.2 + 0.42 * columns, 1.6 + 0.32 * rows)
     figure = Figure(figsize=size, layout="constrained")

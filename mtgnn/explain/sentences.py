@@ -22,7 +22,8 @@ class SentenceWeights:
     Attributes:
         task: Name of its task.
         words: Its T words.
-        senders: Names of those that the task listens to; in a mailbox the words once more.
+        senders: Names of those that the task listens to; in a mailbox the words once more. None
+            where it listens to nobody.
         weights: ``[len(senders), T]``: how much it listens to each at each word.
         label: The number of its label, or ``None``; of a tagged sentence those of its words, each
             perhaps ``None``.
@@ -37,7 +38,10 @@ class SentenceWeights:
     arguments: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
     def strongest(self) -> list[tuple[str, float]]:
-        """For each word who sent the strongest message, and its weight."""
+        """For each word who sent the strongest message, and its weight; empty where the task
+        listens to nobody."""
+        if not self.senders:
+            return []
         best = self.weights.max(0)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [(self.senders[place], weight) for place, weight in pairs]
@@ -99,11 +103,11 @@ class SentenceSample:
             check_edges(weights, self.graph)
         steps = int(batch.lengths[row])
         words = self._words(batch, row, steps)
-        own = weights[row, :steps].cpu()
+        own, edges = weights[row, :steps].cpu(), self.graph.incoming(task)
         if self.reads == MAILBOX:
-            senders, own = words, own[:, :steps]
+            senders = words if edges else []
+            own = own[:, : len(senders)]
         else:
-            edges = self.graph.incoming(task)
             senders = [self.graph.nodes[sender] for _, sender in edges]
             own = own[:, [edge for edge, _ in edges]]
         name, given = self.graph.tasks[task], own.t().clone()

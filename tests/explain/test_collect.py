@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from mtgnn.explain import (
     average_attention,
     collect_attention,
     mean_weights,
+    plot_sentence,
 )
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, TaggingModel
 from mtgnn.testing import randomise
@@ -195,6 +197,20 @@ def test_sentences_hold_the_weights_of_their_words(mailbox: bool) -> None:
             assert s.senders == [graph.nodes[sender] for _, sender in edges]
             own = own[:, [edge for edge, _ in edges]]
         torch.testing.assert_close(s.weights, own.t())
+
+
+@pytest.mark.parametrize("memory", ["current", "all"])
+def test_a_task_that_listens_to_nobody_has_no_weights(memory: str, tmp_path: Path) -> None:
+    graph = TaskGraph.from_edges([("a", "b"), ("c", "b")], TASKS)
+    model = reader(GraphLSTM(4, 3, graph, "read", memory=memory))
+    sample = SentenceSample(graph, WORDS, 1, mailbox=memory == "all")
+    [[first, second, third]] = collect_attention(model, make_batches(3), [sample])
+    for alone in (first, third):
+        assert alone.senders == [] and alone.weights.shape == (0, len(alone.words))
+        assert alone.strongest() == []
+        with pytest.raises(ValueError, match="listens to nobody"):
+            plot_sentence(alone, tmp_path / "no.png")
+    assert len(second.strongest()) == len(second.words)
 
 
 def test_sampling_is_fair_and_small() -> None:

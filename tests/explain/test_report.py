@@ -47,6 +47,11 @@ GRAPH = TaskGraph.from_edges(
     TASKS,
     ("shared",),
 )
+# Two tasks hear nobody, one hears a single other task.
+HIERARCHY = TaskGraph.from_edges(
+    [(TASKS[0], TASKS[2]), *[(sender, receiver) for receiver in TASKS[3:] for sender in TASKS[:3]]],
+    TASKS,
+)
 
 
 class Texts(EncodedTexts):
@@ -70,6 +75,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "past": ("star", {"memory": "past"}),
     "current": ("star", {"memory": "current"}),
     "several": ("complete", {"memory": "all"}),
+    "hierarchy": ("graph", {"graph": HIERARCHY, "exchange": "cascade"}),
+    "whole": ("graph", {"graph": HIERARCHY, "exchange": "read", "memory": "all"}),
 }
 
 
@@ -209,11 +216,14 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
         [prediction] = model.predict([" ".join(s["words"])], s["task"])
         assert s["prediction"] == prediction.label
         assert s["label"] in model.classes[s["task"]]
+        if not model.graph.incoming(TASKS.index(s["task"])):
+            assert s["weights"] == [] and not s["senders"]
+            continue
         senders = s["words"] if s["senders"] is None else s["senders"]
         assert [len(row) for row in s["weights"]] == [len(s["words"])] * len(senders)
         sums = torch.tensor(s["weights"]).sum(0)
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=5e-3)
-    assert (told["kind"] == "mailbox") == (name in ("star", "past", "several"))
+    assert (told["kind"] == "mailbox") == (name in ("star", "past", "several", "whole"))
     # Without a score of words, they would all have the same weight.
     assert told["words"] is None if name == "uniform" else any(told["words"])
 
@@ -279,6 +289,7 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     assert keys["complete"] == ["attention", "ablation", "gradient", "profile", "truth"]
     assert keys["uniform"] == ["attention", "ablation", "profile"]
     assert keys["star"] == keys["past"] == ["ablation"]
+    assert keys["hierarchy"] == keys["whole"] == ["attention", "ablation", "gradient"]
     assert keys["several"] == ["attention", "ablation", "gradient", "profile", "truth"]
     about = content(pages["several"])["readouts"][0]["about"]
     assert about.startswith("The share of each sender") and "A true edge weighs more" in about

@@ -9,6 +9,9 @@ function step(by) {
   choose({ word: Math.min(Math.max(chosen.word + by, 0), last) });
 }
 
+// Whether its task listens to nobody, as the first ones of a hierarchy do: then there is nothing to draw.
+const hearsNobody = (sentence) => sentence.weights.length === 0;
+
 // Of a label that is given: whether the model's tag of a word is another.
 const missed = (sentence, t) => sentence.labels[t] !== null && sentence.labels[t] !== sentence.tags[t];
 
@@ -27,7 +30,7 @@ function verdict(sentence) {
 
 // The words, over the tags that the model gives; in a mailbox they are shaded by how much the step reads them.
 function wordLine(sentence) {
-  const reads = sentence.senders === null;
+  const reads = sentence.senders === null && !hearsNobody(sentence);
   const most = reads ? Math.max(1e-9, ...sentence.weights.map((row) => row[chosen.word])) : 1;
   return html("p", { class: sentence.tags ? "sentence tagged" : "sentence" }, sentence.words.map((word, t) => {
     const share = reads ? sentence.weights[t][chosen.word] / most : 0;
@@ -40,6 +43,7 @@ function wordLine(sentence) {
 }
 
 function heatMap(sentence) {
+  if (hearsNobody(sentence)) return [];
   const rows = sentence.senders || sentence.words, cell = 25, high = 20;
   const left = 16 + 8.2 * Math.max(...rows.map((name) => name.length));
   const longest = Math.max(...sentence.words.map((word) => word.length)), top = 16 + 6.5 * longest;
@@ -64,7 +68,7 @@ function heatMap(sentence) {
 // To whom the task listens at the chosen word.
 function bars(sentence) {
   const names = sentence.senders;
-  if (names === null) return null;
+  if (names === null || hearsNobody(sentence)) return null;
   const weights = names.map((_, i) => sentence.weights[i][chosen.word]);
   const most = Math.max(1e-9, ...sentence.weights.flat()), left = 16 + 8.2 * Math.max(...names.map((n) => n.length));
   const lines = names.map((name, i) => [
@@ -86,12 +90,13 @@ function sentenceSection() {
     const sentence = data.sentences[chosen.sentence];
     place.textContent = `sentence ${chosen.sentence + 1} of ${data.sentences.length}`;
     said.textContent = verdict(sentence);
-    const subject = sentence.senders === null ? `${sentence.task} reads at` : `${sentence.task} listens at`;
-    at.textContent = `${subject} “${sentence.words[chosen.word]}” (word ${chosen.word + 1} of ${sentence.words.length})`;
+    const does = hearsNobody(sentence) ? "listens to nobody:" : sentence.senders === null ? "reads at" : "listens at";
+    at.textContent = `${sentence.task} ${does} “${sentence.words[chosen.word]}” (word ${chosen.word + 1} of ${sentence.words.length})`;
     words.replaceChildren(wordLine(sentence));
     map.replaceChildren(...heatMap(sentence));
-    side.hidden = sentence.senders === null;
-    side.replaceChildren(...[bars(sentence)].filter(Boolean));
+    const beside = bars(sentence);
+    side.hidden = beside === null;
+    side.replaceChildren(...[beside].filter(Boolean));
   });
   document.addEventListener("keydown", (event) => {
     const moves = { ArrowRight: () => step(1), ArrowLeft: () => step(-1), n: () => move(1), p: () => move(-1) };

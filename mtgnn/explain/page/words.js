@@ -8,6 +8,9 @@ function wordList(title, dot, entries, most) {
 }
 
 function wordCards() {
+  if (!data.edges.some(([, receiver]) => receiver === chosen.task)) {
+    return [html("span", { class: "soft" }, `${data.tasks[chosen.task]} listens to nobody`)];
+  }
   if (data.kind === "mailbox") {
     const entries = data.words[chosen.task];
     return [wordList(data.tasks[chosen.task], null, entries, Math.max(...entries.map((x) => x[1]), 1e-9))];
