@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cut import cut_edges
 from ..nn import GraphLSTM
+from ..nn.modes import evaluating
 
 
 class AttentionStep(nn.Module):
@@ -16,7 +18,8 @@ class AttentionStep(nn.Module):
     For :class:`torch_geometric.explain.Explainer`: ``x`` are the states ``[N, H]`` that the nodes
     hold at that step, and the result is what they receive, ``[N, P·H]``. Edges and their numbers
     are those of the task graph. What counts is what the sentence's own task receives; hand its
-    number to the explainer as ``index``.
+    number to the explainer as ``index``. The states are those of evaluation mode, in which PyG's
+    explainers run a model, too.
 
     Args:
         layer: A layer with one direction, over its own attention edges.
@@ -31,8 +34,8 @@ class AttentionStep(nn.Module):
         edge_index: ``[2, num_edges]``, the task graph's.
 
     Raises:
-        ValueError: For a layer with several layers, two directions, a mailbox, another conv or
-            the exchange ``"cascade"``; or a step or task out of range.
+        ValueError: For a layer with several layers, two directions, a mailbox, another conv,
+            the exchange ``"cascade"`` or edges that are cut; or a step or task out of range.
 
     Example:
         >>> from torch_geometric.explain import AttentionExplainer, Explainer
@@ -53,7 +56,8 @@ class AttentionStep(nn.Module):
         convs: Any = layer.convs["l0"]
         self.conv = convs[name]
         self.word = x[step].detach() if self.conv.lin_context is not None else None
-        self.states = _states(layer, x, task, step)
+        with evaluating(layer):
+            self.states = _states(layer, x, task, step)
         self.edge_index = layer.graph.edge_index.to(x.device)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -86,6 +90,7 @@ def _check(layer: GraphLSTM, x: Tensor, task: int, step: int) -> None:
         "a mailbox": getattr(layer, "memory", "current") != "current",
         "a conv of its own": layer.foreign,
         'exchange="cascade"': layer.exchange == "cascade",
+        "edges that are cut": bool(cut_edges(layer.graph)),  # the conv would weigh them
     }
     for reason, holds in reasons.items():
         if holds:

@@ -14,7 +14,7 @@ from torch_geometric.explain import (
 from torch_geometric.testing import withPackage
 
 from mtgnn import TaskGraph
-from mtgnn.explain import AttentionStep
+from mtgnn.explain import AttentionStep, without_edges
 from mtgnn.nn import GraphLSTM, StarGraphLSTM, TaskAttentionConv
 from mtgnn.testing import random_batch, randomise
 
@@ -59,6 +59,23 @@ def test_importances_are_the_attention_of_the_step(exchange: str, options: dict)
         importance = explain(step, AttentionExplainer(), step)
         assert importance.numel() == GRAPH.num_edges
         torch.testing.assert_close(importance[INTO_A], attention[0][1][0, t, INTO_A, 0])
+
+
+@pytest.mark.parametrize(
+    ("exchange", "options"),
+    [
+        ("read", {"num_neighbors": 1}),
+        ("mutual", {"message_dropout": 0.5}),
+        ("mutual", {"attention_dropout": 0.5}),
+    ],
+    ids=str,
+)
+def test_a_layer_in_training_has_the_states_of_evaluation(exchange: str, options: dict) -> None:
+    layer = randomise(GraphLSTM(E, H, GRAPH, exchange, **options))
+    x = random_batch(E, 3, steps=STEPS).x[0]
+    expected = AttentionStep(layer.eval(), x, task=0, step=3).states
+    assert torch.equal(AttentionStep(layer.train(), x, task=0, step=3).states, expected)
+    assert layer.training and all(part.training for part in layer.modules())
 
 
 @pytest.fixture
@@ -106,6 +123,7 @@ def test_what_is_no_single_step_is_refused() -> None:
         (GraphLSTM(E, H, GRAPH, bidirectional=True), "two directions"),
         (GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]}), "cascade"), "cascade"),
         (StarGraphLSTM(E, H, 2), "mailbox"),
+        (without_edges(GraphLSTM(E, H, GRAPH), [0]), "edges that are cut"),
     ):
         with pytest.raises(ValueError, match=reason):
             AttentionStep(layer, x, 0, 0)
