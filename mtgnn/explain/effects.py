@@ -24,7 +24,7 @@ class EdgeEffect(NamedTuple):
         sender: Name of the sender.
         receiver: Name of the receiver, which is a task.
         change: Mean rise of the receiver's loss.
-        error: Standard error of that mean over sequences.
+        error: Standard error of that mean over sequences; NaN, unknown, where there is but one.
     """
 
     sender: str
@@ -42,7 +42,8 @@ class EdgeEffects:
             virtual node the mean rise over tasks. What helps weighs more than 0.
         loss: ``[K]``, mean loss of each task with all edges.
         change: ``[E, K]``, mean rise of each task's loss.
-        error: ``[E, K]``, standard error of that mean over sequences.
+        error: ``[E, K]``, standard error of that mean over sequences; NaN, unknown, of tasks with
+            fewer than two.
         count: ``[K]``, number of labelled sequences.
     """
 
@@ -108,7 +109,7 @@ class EffectSums:
         count = self._count.clamp(min=1)
         change = self._first / count
         spread = (self._second / count - change**2).clamp(min=0)
-        error = (spread / (count - 1).clamp(min=1)).sqrt()
+        error = (spread / (count - 1)).sqrt().masked_fill(self._count < 2, torch.nan)
         tasks = self._count > 0
         receiver = self.graph.edge_index[1]
         at_receiver = change.gather(1, receiver.clamp(max=self.graph.num_tasks - 1).unsqueeze(1))
@@ -116,6 +117,16 @@ class EffectSums:
         weight = torch.where(virtual, change[:, tasks].mean(1), at_receiver.squeeze(1))
         graph = self.graph.with_weight(weight.float())
         return EdgeEffects(graph, self._loss / count, change, error, self._count.long())
+
+
+def edge_errors(effects: EdgeEffects) -> Tensor:
+    """Standard errors of the graph's weights ``[E]``, NaN where they are unknown."""
+    graph, tasks = effects.graph, effects.count > 0
+    receiver = graph.edge_index[1]
+    own = effects.error.gather(1, receiver.clamp(max=graph.num_tasks - 1).unsqueeze(1)).squeeze(1)
+    # Of a mean over tasks, whose sequences are others.
+    mean = effects.error[:, tasks].square().sum(1).sqrt() / tasks.sum()
+    return torch.where(receiver >= graph.num_tasks, mean, own)
 
 
 def find_encoder(model: Any) -> GraphLSTM:

@@ -19,7 +19,7 @@ from .agreement import graph_agreement
 from .average import EdgeMean
 from .clusters import task_clusters, task_embedding
 from .collect import collect_attention, mailbox_shares
-from .effects import EdgeEffects, find_encoder
+from .effects import EdgeEffects, edge_errors, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
 from .profiles import profile_graph
@@ -200,9 +200,8 @@ def _readout(
         bar = 1 / receiver.bincount(minlength=graph.num_nodes)[receiver].double()
         bar = torch.where(bar == 1, 0, bar)  # the only sender has all the weight
     else:
-        own = receiver.clamp(max=graph.num_tasks - 1).unsqueeze(1)
-        error = effects.error.gather(1, own).squeeze(1)
-        bar = 2 * error
+        error = edge_errors(effects)
+        bar = 2 * error  # unknown of a single sequence: then no edge is drawn
     if truth is not None and set(truth.edges) <= set(graph.edges):
         found = graph_recovery(graph, truth)
         about += f" A true edge weighs more than another with probability {found.auroc:.2f}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 import torch
@@ -58,6 +59,6 @@ def _tags(model: TaggingModel, sentence: SentenceWeights) -> dict[str, Any]:
     }
 
 
-def rounded(values: Tensor) -> list[float]:
-    """Four digits are enough for a picture, and keep the page small."""
-    return [float(f"{value:.4g}") for value in values.tolist()]
+def rounded(values: Tensor) -> list[float | None]:
+    """Four digits are enough for a picture, and keep the page small; NaN, unknown, is ``None``."""
+    return [None if isnan(value) else float(f"{value:.4g}") for value in values.tolist()]

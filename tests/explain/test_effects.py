@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +345,16 @@ def test_what_has_no_effect_to_measure_is_refused() -> None:
         edge_gradient(reader(CompleteGraphLSTM(4, 3, 3, score="uniform")), make_batches(3), loss)
     with pytest.raises(ValueError, match="expected instead"):
         edge_gradient(complete, make_batches(4), loss, instead="zero")
+
+
+@pytest.mark.parametrize("effect", [edge_ablation, edge_insertion, edge_gradient])
+def test_a_single_sequence_has_no_standard_error(effect: Any) -> None:
+    batches = make_batches(3, (7,))
+    batches[0].y[batches[0].task == 0] = -100
+    batches[0].y[0] = 1
+    effects = effect(reader(CompleteGraphLSTM(4, 3, TASKS)), batches, loss)
+    assert effects.count.tolist() == [1, 2, 2]
+    assert torch.equal(effects.error.isnan(), torch.tensor([True, False, False]).expand(6, 3))
+    assert effects.change.isfinite().all()
+    unknown = {e.receiver for e in effects.top() if math.isnan(e.error)}
+    assert unknown == {"a"}

@@ -168,6 +168,13 @@ def test_the_numbers_are_those_of_the_readouts(pages: dict[str, Path]) -> None:
     torch.testing.assert_close(
         torch.tensor(ablation["weight"]), cut.graph.edge_weight, rtol=1e-3, atol=1e-4
     )
+    virtual = GRAPH.edge_index[1] == GRAPH.index("shared")
+    own = cut.error[torch.arange(GRAPH.num_edges), GRAPH.edge_index[1] % len(TASKS)]
+    mean = cut.error.square().sum(1).sqrt() / len(TASKS)  # over tasks, as the weight is
+    error = torch.where(virtual, mean, own)
+    torch.testing.assert_close(
+        torch.tensor(ablation["error"]).double(), error, rtol=1e-3, atol=1e-4 * float(error.max())
+    )
     assert truth["weight"] == [float(edge in TRUTH.edges) for edge in GRAPH.edges]
     assert [row["pair"] for row in told["agreements"]][0] == "attention and ablation"
     assert len(told["clusters"]) == len(told["embedding"]) == len(TASKS)
@@ -296,6 +303,20 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     [row] = content(pages["uniform"])["agreements"]
     assert row["mean"] is None  # equal weights have no order
     assert content(pages["star"])["clusters"] is None
+
+
+def test_where_a_task_has_one_sequence_errors_are_unknown(tmp_path: Path) -> None:
+    model, [batch, *rest] = make_model("complete"), list(loader())
+    batch.y[batch.task == 0] = -100
+    for other in rest:
+        other.y[other.task == 0] = -100
+    batch.y[0] = 1
+    assert batch.task[0] == 0
+    report(model, [batch, *rest], tmp_path / "page.html", progress=False)
+    ablation = content(tmp_path / "page.html")["readouts"][1]
+    for edge, receiver in enumerate(model.graph.edge_index[1].tolist()):
+        for kind in ("error", "bar"):
+            assert (ablation[kind][edge] is None) == (receiver == 0)
 
 
 def test_it_stands_alone_and_keeps_text_apart_from_code(

@@ -15,7 +15,8 @@ function graphPicture() {
   virtual.forEach((node, i) => {
     spot[node] = [middle[0] + 50 * (i - (virtual.length - 1) / 2), middle[1]];
   });
-  const above = readout.weight.map((weight, e) => weight - readout.bar[e]);
+  // Where the bar is unknown, nothing is above it.
+  const above = readout.weight.map((weight, e) => (readout.bar[e] === null ? 0 : weight - readout.bar[e]));
   const most = Math.max(1e-9, ...compared(above));
   const drawn = data.edges.map((edge, e) => [e, edge, Math.min(1, above[e] / most)]).filter((x) => x[2] > 0);
   drawn.sort((a, b) => (a[1][1] === chosen.task) - (b[1][1] === chosen.task) || a[2] - b[2]);
@@ -77,7 +78,8 @@ function matrixPicture() {
   const cells = data.edges.map(([sender, receiver], e) => {
     const x = left + cell * columns.indexOf(sender), y = top + cell * rows.indexOf(receiver);
     const share = (readout.weight[e] - low) / (high - low);
-    const spread = readout.error ? ` ± ${shown(readout.error[e])}` : "";
+    const error = readout.error ? readout.error[e] : undefined;
+    const spread = error === undefined ? "" : error === null ? ", error unknown" : ` ± ${shown(error)}`;
     const label = `${data.nodes[receiver]} listens to ${data.nodes[sender]}: ${shown(readout.weight[e])}${spread}`;
     const digits = cell >= 32 ? svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "font-size": 11.5,
       "text-anchor": "middle", style: `fill:${ink(share)}` }, shown(readout.weight[e])) : null;
