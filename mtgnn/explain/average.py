@@ -8,15 +8,15 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from .collect import collect_attention
-from .readout import EDGES, Batch, check_edges, own_edges, receivers_of
+from .readout import EDGES, Batch, check_edges, hearing, own_edges
 
 
 class EdgeMean:
     """Readout: the mean weight of each edge, as a weighted task graph.
 
     Averages over all real steps of the sequences whose task receives an edge, so that the weights
-    of the edges that enter a task sum to one. An edge into a virtual node averages over all
-    sequences.
+    of the edges that enter a task sum to one. An edge into a virtual node averages over all steps
+    at which that hears anyone.
 
     Args:
         graph: The graph that the model's encoder runs on.
@@ -27,14 +27,14 @@ class EdgeMean:
     def __init__(self, graph: TaskGraph) -> None:
         self.graph = graph
         self._total = torch.zeros(graph.num_edges, dtype=torch.float64)
-        self._steps = torch.zeros(graph.num_tasks, dtype=torch.float64)
+        self._steps = torch.zeros(graph.num_nodes, dtype=torch.float64)
 
     def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
         check_edges(weights, self.graph)
         own = own_edges(self.graph, batch.task).to(weights.device)
         self._total += (weights.sum(1).double() * own).sum(0).cpu()
-        self._steps.index_add_(0, batch.task.cpu(), batch.lengths.cpu().double())
+        self._steps += hearing(self.graph, batch, weights).sum((0, 1)).cpu()
 
     def compute(self) -> TaskGraph:
         """The graph with ``edge_weight`` in [0, 1].
@@ -42,13 +42,16 @@ class EdgeMean:
         Raises:
             ValueError: If no sequence belongs to a task that listens.
         """
-        steps = receivers_of(self.graph, self._steps)
-        silent = {self.graph.edges[int(e)][1] for e in (steps == 0).nonzero()}
+        receiver = self.graph.edge_index[1]
+        steps = self._steps[receiver]
+        silent = {
+            self.graph.tasks[k] for k in receiver[steps == 0].tolist() if k < self.graph.num_tasks
+        }
         if silent:
             raise ValueError(
                 f"no sequence belongs to {sorted(silent)}: their edges have no weights to average"
             )
-        return self.graph.with_weight((self._total / steps).float())
+        return self.graph.with_weight((self._total / steps.clamp(min=1)).float())
 
 
 def average_attention(

@@ -76,6 +76,17 @@ def own_edges(graph: TaskGraph, task: Tensor) -> Tensor:
     return (receiver == task.unsqueeze(1)) | (receiver >= graph.num_tasks)
 
 
+def hearing(graph: TaskGraph, batch: Batch, weights: Tensor) -> Tensor:
+    """Which nodes hear at which steps ``[B, T, N]``, by the weights ``[B, T, num_edges]``: a task
+    in its own sequences, a virtual node where it runs, which need not be in all of them."""
+    task, device = batch.task.to(weights.device).unsqueeze(1), weights.device
+    readers = task == torch.arange(graph.num_tasks, device=device)
+    tasks = readers.unsqueeze(1) & real_steps(batch, device).unsqueeze(2)
+    receiver = graph.edge_index[1].to(device)
+    into = [weights[:, :, receiver == graph.index(node)] for node in graph.virtual]
+    return torch.cat([tasks, *((own > 0).any(2, keepdim=True) for own in into)], 2)
+
+
 def real_steps(batch: Batch, device: torch.device) -> Tensor:
     """Which steps are real, ``[B, T]``."""
     steps = torch.arange(batch.tokens.size(1), device=device)
@@ -89,12 +100,3 @@ def check_edges(weights: Tensor, graph: TaskGraph) -> None:
             f"expected weights [B, T, {graph.num_edges}] on the graph's edges, "
             f"got {list(weights.shape)}"
         )
-
-
-def receivers_of(graph: TaskGraph, counts: Tensor) -> Tensor:
-    """From counts ``[..., K]`` of tasks' own steps to those of each edge's receiver ``[..., E]``.
-
-    A virtual node hears in every sequence.
-    """
-    virtual = counts.sum(-1, keepdim=True).expand(*counts.shape[:-1], len(graph.virtual))
-    return torch.cat([counts, virtual], -1)[..., graph.edge_index[1].to(counts.device)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data import Vocabulary
 from ..graph import TaskGraph
-from .readout import EDGES, Batch, check_edges, own_edges, real_steps, receivers_of
+from .readout import EDGES, Batch, check_edges, hearing, own_edges, real_steps
 
 
 class WordWeight(NamedTuple):
@@ -36,7 +36,7 @@ class EdgeByWord:
     def __init__(self, graph: TaskGraph, vocabulary: Vocabulary) -> None:
         self.graph, self.words = graph, vocabulary.tokens
         self._total = torch.zeros(len(self.words), graph.num_edges, dtype=torch.float64)
-        self._count = torch.zeros(len(self.words), graph.num_tasks, dtype=torch.long)
+        self._count = torch.zeros(len(self.words), graph.num_nodes, dtype=torch.long)
 
     def update(self, batch: Batch, weights: Tensor) -> None:
         """Take a batch, see :class:`Readout`."""
@@ -44,15 +44,14 @@ class EdgeByWord:
         self._total, self._count = (x.to(weights.device) for x in (self._total, self._count))
         real = real_steps(batch, weights.device)
         tokens = batch.tokens.to(weights.device)[real]
-        task = batch.task.to(weights.device)
-        own = own_edges(self.graph, task)
+        own = own_edges(self.graph, batch.task.to(weights.device))
         self._total.index_add_(0, tokens, (weights * own.unsqueeze(1))[real].double())
-        reader = task.unsqueeze(1).expand_as(real)[real]
-        self._count.index_put_((tokens, reader), torch.ones_like(tokens), accumulate=True)
+        heard = hearing(self.graph, batch, weights)[real]
+        self._count.index_add_(0, tokens, heard.long())
 
     def compute(self) -> WordWeights:
         """Mean weights by word and edge."""
-        count = receivers_of(self.graph, self._count.cpu())
+        count = self._count.cpu()[:, self.graph.edge_index[1]]
         return WordWeights(self.graph, self.words, self._total.cpu() / count.clamp(min=1), count)
 
 
@@ -63,8 +62,8 @@ class WordWeights:
     Attributes:
         graph: The task graph.
         words: The V words.
-        weight: ``[V, E]``, mean weight of each edge where its receiver reads the word; 0 where it
-            never does.
+        weight: ``[V, E]``, mean weight of each edge where its receiver reads the word (a virtual
+            node, where it hears anyone); 0 where it never does.
         count: ``[V, E]``, how often it does.
     """
 
