@@ -60,7 +60,7 @@ def plot_task_graphs(
     axes = figure.subplots(2, len(graphs), squeeze=False, height_ratios=(1, 1.2))
     for column, (title, graph) in enumerate(graphs.items()):
         weights = weight_matrix(graph)
-        _draw_circle(axes[0, column], tasks, weights, groups)
+        _draw_circle(axes[0, column], tasks, weights, _there(graph), groups)
         axes[0, column].set_title(title, fontsize=14, pad=4)
         image = _draw_matrix(axes[1, column], tasks, weights)
         figure.colorbar(image, ax=axes[1, column], shrink=0.8, label="weight")
@@ -79,13 +79,20 @@ def weight_matrix(graph: TaskGraph) -> Tensor:
     return matrix[: graph.num_tasks, : graph.num_tasks]
 
 
-def _draw_circle(axes: Axes, tasks: Sequence[str], weights: Tensor, groups: list[int]) -> None:
+def _there(graph: TaskGraph) -> Tensor:
+    """Between which tasks there are edges ``[K, K]``, boolean, row = receiver."""
+    there = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=torch.bool)
+    there[graph.edge_index[1], graph.edge_index[0]] = True
+    return there[: graph.num_tasks, : graph.num_tasks]
+
+
+def _draw_circle(
+    axes: Axes, tasks: Sequence[str], weights: Tensor, there: Tensor, groups: list[int]
+) -> None:
     count = len(tasks)
     order = sorted(range(count), key=lambda k: groups[k])
     angle = {k: math.pi / 2 - 2 * math.pi * place / count for place, k in enumerate(order)}
     spot = {k: (math.cos(a), math.sin(a)) for k, a in angle.items()}
-    # Zeros count where others are negative: there they are weights, not missing edges.
-    there = weights != 0 if (weights >= 0).all() else ~torch.eye(count, dtype=torch.bool)
     bar = 0.999 * weights.sum(1) / there.sum(1).clamp(min=1)
     scale = float(weights.max()) or 1.0
     for k in range(count):

@@ -40,3 +40,16 @@ def test_negative_weights_are_drawn_and_written(tmp_path) -> None:
     # Drawn in the circle: what weighs more than the mean of its receiver's, and more than 0.
     circle = text[text.index('id="axes_1"') : text.index('id="axes_2"')]
     assert len(set(re.findall(r'id="(patch_\d+)"', circle))) == 3
+
+
+@pytest.mark.parametrize("other", [-0.3, 0.0])
+def test_a_missing_edge_is_none_that_weighs_nothing(other: float, tmp_path) -> None:
+    """Drawn is what weighs more than the mean of the edges that there are."""
+    edges = [("b", "a"), ("c", "a"), ("a", "b"), ("d", "b"), ("c", "b")]
+    graph = TaskGraph.from_edges(edges, ["a", "b", "c", "d"])
+    weighted = graph.with_weight(torch.tensor([0.12, 0.2, other, 0.3, 0.2]))
+    plot_task_graphs({"learned": weighted}, tmp_path / "graph.svg")
+    text = (tmp_path / "graph.svg").read_text(encoding="utf-8")
+    circle = text[text.index('id="axes_1"') : text.index('id="axes_2"')]
+    drawn = 3  # c → a; d → b and c → b, for the mean into b counts the third edge
+    assert len(set(re.findall(r'id="(patch_\d+)"', circle))) == drawn
