@@ -10,7 +10,7 @@ from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
-from .readout import Batch, arguments
+from .readout import Batch, arguments, on_its_device
 from .shared_senders import SharedSenders
 
 
@@ -28,8 +28,8 @@ def edge_ablation(
     Args:
         model: Called as ``model(tokens, lengths, task)``, or of tagged sentences with
             ``characters`` after the tokens; its ``encoder`` is a :class:`mtgnn.nn.GraphLSTM`.
-        batches: Batches of labelled sequences, each of one task, on the model's device. The loss
-            of a tagged sentence is that of all its tags together.
+        batches: Batches of labelled sequences, each of one task, on any device. The loss of a
+            tagged sentence is that of all its tags together.
         loss: From what the model returns and the batch to losses ``[B]``; by default
             ``model.loss_per_sample``.
 
@@ -100,7 +100,7 @@ def _effects(
     def losses(which: nn.Module, batch: Batch, rows: Tensor) -> Tensor:
         return measure(which(*arguments(batch)), batch).cpu()[rows]
 
-    for batch in batches:
+    for batch in on_its_device(model, batches):
         rows, task = labelled(batch)
         before = losses(base, batch, rows)
         sums.add_loss(before, task)

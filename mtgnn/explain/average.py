@@ -66,7 +66,7 @@ def average_attention(
     Args:
         model: Called as ``model(tokens, lengths, task, return_attention_weights=True)``; the last
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
-        batches: Batches of sequences, on the model's device.
+        batches: Batches of sequences, on any device.
         graph: The graph that the model's encoder runs on; by default ``model.encoder.graph``.
 
     Returns:

@@ -14,7 +14,7 @@ from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .mailbox import MailboxByWord
-from .readout import EDGES, MAILBOX, Batch, Readout, arguments, real_steps
+from .readout import EDGES, MAILBOX, Batch, Readout, arguments, on_its_device, real_steps
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def collect_attention(
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
             A model for a :class:`~mtgnn.data.TokenBatch` is called with ``characters`` after the
             tokens.
-        batches: Batches of sequences, each sequence of one task, on the model's device.
+        batches: Batches of sequences, each sequence of one task, on any device.
         readouts: What takes the attention, such as :class:`EdgeMean` and :class:`EdgeByWord`.
 
     Returns:
@@ -73,7 +73,7 @@ def collect_attention(
             _check_mailbox(readout, encoder)
     seen = False
     with evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext():
-        for batch in batches:
+        for batch in on_its_device(model, batches):
             seen = True
             answer = model(*arguments(batch), return_attention_weights=True)
             weights = {kinds[0]: mean_weights(answer[-1])}

@@ -9,7 +9,7 @@ from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .cut import with_encoder
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
-from .readout import Batch, arguments
+from .readout import Batch, arguments, on_its_device
 from .tap import tap_for
 
 
@@ -38,7 +38,7 @@ def edge_gradient(
 
     Args:
         model: As in :func:`edge_ablation`.
-        batches: Batches of labelled sequences, on the model's device.
+        batches: As in :func:`edge_ablation`.
         loss: As in :func:`edge_ablation`.
         instead: What takes the place of the edge's message: ``"others"``, those of the receiver's
             other senders, as when the edge is cut; ``"nothing"``: the weights of the others stay
@@ -53,7 +53,7 @@ def edge_gradient(
     kind, by_step = tap_for(encoder), encoder.memory == "current"
     sums = EffectSums(encoder.graph)
     with evaluating(model):
-        for batch in batches:
+        for batch in on_its_device(model, batches):
             tap = kind(encoder)
             tapped = tap.encoder if model is encoder else with_encoder(model, tap.encoder)
             with torch.enable_grad():

@@ -66,8 +66,7 @@ def read_sentence(
         items = EncodedSentences([Data(words=words, task=number)], model.sentences, by_task=True)
     else:
         items = EncodedTexts([Data(text=sentence, task=number)], vocabulary)
-    batch = items.collate(list(items)).to(next(model.parameters()).device)
     mailbox = encoder.memory != "current"
     readout = SentenceSample(encoder.graph, vocabulary, 1, mailbox=mailbox, characters=characters)
-    [[read]] = collect_attention(model, [batch], [readout])
+    [[read]] = collect_attention(model, [items.collate(list(items))], [readout])
     return replace(read, words=words, senders=words if mailbox else read.senders)

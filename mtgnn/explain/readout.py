@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data import TokenBatch
 from ..graph import TaskGraph
@@ -33,6 +34,19 @@ class Batch(Protocol):
     @property
     def y(self) -> Tensor:
         """``[B]``, or of words ``[B, T]``."""
+
+    def to(self, device: torch.device) -> Any:
+        """The batch on a device; asked only where its tokens are on another."""
+
+
+def on_its_device(model: Any, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Batches where a model's parameters are; as they come, where it has none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    device = next((parameter.device for parameter in parameters), None)
+    for batch in batches:
+        if device is not None and batch.tokens.device != device:
+            batch = batch.to(device)
+        yield batch
 
 
 def arguments(batch: Batch) -> tuple[Any, ...]:

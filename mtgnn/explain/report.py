@@ -59,8 +59,8 @@ def report(
     Args:
         model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges. Of a
             model that tags, the loss is that of a sentence, all its tags together.
-        batches: Batches of labelled sequences, each of one task, on the model's device; read more
-            than once, so no generator.
+        batches: Batches of labelled sequences, each of one task, on any device; read more than
+            once, so no generator.
         path: Where the page goes.
         title: Its title.
         truth: The true task graph, where it is known; a star has no edges to compare with it.

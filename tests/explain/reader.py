@@ -40,6 +40,18 @@ def make_batches(tasks: int, sizes: tuple[int, ...] = (5, 3), seed: int = 0) -> 
     return made
 
 
+class Elsewhere:
+    """A batch on a device on which nothing can be computed, until it is asked for."""
+
+    def __init__(self, batch: SequenceBatch) -> None:
+        self.batch, far = batch, batch.to("meta")
+        self.tokens, self.y, self.lengths, self.task = far.tokens, far.y, far.lengths, far.task
+
+    def to(self, device: torch.device) -> SequenceBatch:
+        assert device == torch.device("cpu")
+        return self.batch
+
+
 def steps(model: nn.Module, batches: list[SequenceBatch]) -> list[tuple[int, int, int, Tensor]]:
     """(task, position, token, weights) of every real step, one at a time, by plain loops."""
     found = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from reader import WORDS, make_batches, reader, steps
+from reader import WORDS, Elsewhere, make_batches, reader, steps
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -344,3 +344,15 @@ def test_sentences_task_by_task_say_what_all_tasks_at_once_say() -> None:
     torch.testing.assert_close(graph.edge_weight, expected.float())
     with pytest.raises(ValueError, match="expected sentences of one task each"):
         average_attention(model, [batch])
+
+
+def test_batches_come_to_the_models_device() -> None:
+    model = reader(MODELS["read"]())
+    graph, batches = model.encoder.graph, make_batches(3)
+    readouts = [EdgeByWord(graph, WORDS), EdgeByPosition(graph)]
+    found = collect_attention(model, map(Elsewhere, batches), readouts)
+    again = [EdgeByWord(graph, WORDS), EdgeByPosition(graph)]
+    for own, other in zip(found, collect_attention(model, batches, again), strict=True):
+        assert torch.equal(own.weight, other.weight) and torch.equal(own.count, other.count)
+    given = collect_attention(lambda *a, **options: model(*a, **options), batches, readouts)
+    assert given[0].count.sum() == 2 * found[0].count.sum()  # a function has no device

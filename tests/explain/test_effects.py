@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from reader import Reader, make_batches, reader
+from reader import Elsewhere, Reader, make_batches, reader
 from torch import Tensor
 
 from mtgnn import TaskGraph
@@ -358,3 +358,11 @@ def test_a_single_sequence_has_no_standard_error(effect: Any) -> None:
     assert effects.change.isfinite().all()
     unknown = {e.receiver for e in effects.top() if math.isnan(e.error)}
     assert unknown == {"a"}
+
+
+@pytest.mark.parametrize("exchange", ["read", "mutual"])
+@pytest.mark.parametrize("effect", [edge_ablation, edge_insertion, edge_gradient])
+def test_batches_come_to_the_models_device(effect: Any, exchange: str) -> None:
+    model = reader(CompleteGraphLSTM(4, 3, TASKS, exchange))
+    found = effect(model, map(Elsewhere, make_batches(3)), loss)
+    assert torch.equal(found.change, effect(model, make_batches(3), loss).change)
