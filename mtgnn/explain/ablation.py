@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,11 @@ from .shared_senders import SharedSenders
 
 @torch.no_grad()
 def edge_ablation(
-    model: nn.Module, batches: Iterable[Batch], loss: LossPerSample | None = None
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss: LossPerSample | None = None,
+    *,
+    tasks: Sequence[str] | None = None,
 ) -> EdgeEffects:
     """How the loss of each task changes when an edge is cut.
 
@@ -32,27 +36,35 @@ def edge_ablation(
             tagged sentence is that of all its tags together.
         loss: From what the model returns and the batch to losses ``[B]``; by default
             ``model.loss_per_sample``.
+        tasks: Names of the receivers that are asked for, by default all: only these need
+            sequences, such as a task that was added, and the edges are those into them.
 
     Raises:
-        ValueError: If the encoder runs on no graph with edges, there is no loss, a task that
-            receives has no labelled sequence, or sentences are of several tasks at once.
+        ValueError: If the encoder runs on no graph with edges, there is no loss, one of ``tasks``
+            listens to nobody, a task that receives and is asked for has no labelled sequence, or
+            sentences are of several tasks at once.
     """
     encoder = find_encoder(model)
+    sums = EffectSums(encoder.graph, tasks)
     with evaluating(model):  # siblings are born in the mode that they stay in
         # A mailbox of one sender has no share to take away: without it, there is no mailbox.
         alone = encoder.memory != "current" and not mixes_senders(encoder)
         if encoder.exchange != "read" or alone:
-            rounds = [(edges, without_edges(model, chosen)) for edges, chosen in _rounds(encoder)]
-            return _effects(model, batches, loss, model, rounds, sign=1)
+            rounds = [(own, without_edges(model, cut)) for own, cut in _rounds(encoder, sums)]
+            return _effects(sums, model, batches, loss, model, rounds, sign=1)
         siblings = SharedSenders(model)
-        rounds = [(edges, siblings.without(chosen)) for edges, chosen in _rounds(encoder)]
+        rounds = [(own, siblings.without(cut)) for own, cut in _rounds(encoder, sums)]
         fresh = _before_each(siblings.forget, batches)
-        return _effects(model, fresh, loss, siblings.without([]), rounds, sign=1)
+        return _effects(sums, model, fresh, loss, siblings.without([]), rounds, sign=1)
 
 
 @torch.no_grad()
 def edge_insertion(
-    model: nn.Module, batches: Iterable[Batch], loss: LossPerSample | None = None
+    model: nn.Module,
+    batches: Iterable[Batch],
+    loss: LossPerSample | None = None,
+    *,
+    tasks: Sequence[str] | None = None,
 ) -> EdgeEffects:
     """How the loss of each task falls when an edge is there alone.
 
@@ -65,6 +77,7 @@ def edge_insertion(
         model: As in :func:`edge_ablation`.
         batches: As in :func:`edge_ablation`.
         loss: As in :func:`edge_ablation`.
+        tasks: As in :func:`edge_ablation`.
 
     Returns:
         Falls of the loss in the place of rises; ``loss`` is that without edges.
@@ -73,10 +86,12 @@ def edge_insertion(
         ValueError: As in :func:`edge_ablation`.
     """
     encoder = find_encoder(model)
-    every = set(range(encoder.graph.num_edges))
+    sums, every = EffectSums(encoder.graph, tasks), set(range(encoder.graph.num_edges))
     with evaluating(model):
-        rounds = [(edges, without_edges(model, every - own)) for edges, own in _rounds(encoder)]
-        return _effects(model, batches, loss, without_edges(model, every), rounds, sign=-1)
+        rounds = [
+            (own, without_edges(model, every - alone)) for own, alone in _rounds(encoder, sums)
+        ]
+        return _effects(sums, model, batches, loss, without_edges(model, every), rounds, sign=-1)
 
 
 def _before_each(prepare: Callable[[], None], batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -86,6 +101,7 @@ def _before_each(prepare: Callable[[], None], batches: Iterable[Batch]) -> Itera
 
 
 def _effects(
+    sums: EffectSums,
     model: nn.Module,
     batches: Iterable[Batch],
     loss: LossPerSample | None,
@@ -94,8 +110,7 @@ def _effects(
     sign: int,
 ) -> EdgeEffects:
     """``sign`` times what the loss of each round's model is above that of ``base``."""
-    encoder, measure = find_encoder(model), find_loss(model, loss)
-    sums = EffectSums(encoder.graph)
+    measure = find_loss(model, loss)
 
     def losses(which: nn.Module, batch: Batch, rows: Tensor) -> Tensor:
         return measure(which(*arguments(batch)), batch).cpu()[rows]
@@ -111,13 +126,16 @@ def _effects(
     return sums.compute()
 
 
-def _rounds(encoder: GraphLSTM) -> list[tuple[Tensor, set[int]]]:
+def _rounds(encoder: GraphLSTM, sums: EffectSums) -> list[tuple[Tensor, set[int]]]:
     """The edges of each run: for each task ``[K]`` the one that its sequences feel, or −1; and all
     of them."""
-    graph = encoder.graph
+    graph, asked = encoder.graph, sums.edges.tolist()
     if encoder.exchange != "read":
-        return [(torch.full((graph.num_tasks,), e), {e}) for e in range(graph.num_edges)]
-    senders = [[edge for edge, _ in graph.incoming(k)] for k in range(graph.num_tasks)]
+        return [(torch.full((graph.num_tasks,), edge), {edge}) for edge in asked]
+    wanted = set(asked)
+    senders = [
+        [edge for edge, _ in graph.incoming(k) if edge in wanted] for k in range(graph.num_tasks)
+    ]
     most = max(len(edges) for edges in senders)
     padded = [edges + [-1] * (most - len(edges)) for edges in senders]
     table = torch.tensor(padded, dtype=torch.long).view(graph.num_tasks, most)

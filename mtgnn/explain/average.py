@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from .collect import collect_attention
-from .readout import EDGES, Batch, check_edges, hearing, own_edges
+from .readout import EDGES, Batch, check_edges, edges_into, hearing, own_edges, weighted
 
 
 class EdgeMean:
@@ -20,12 +20,16 @@ class EdgeMean:
 
     Args:
         graph: The graph that the model's encoder runs on.
+        tasks: Names of the receivers that are asked for, by default all.
+
+    Raises:
+        ValueError: If one of ``tasks`` listens to nobody.
     """
 
     reads = EDGES
 
-    def __init__(self, graph: TaskGraph) -> None:
-        self.graph = graph
+    def __init__(self, graph: TaskGraph, tasks: Sequence[str] | None = None) -> None:
+        self.graph, self._edges = graph, edges_into(graph, tasks)
         self._total = torch.zeros(graph.num_edges, dtype=torch.float64)
         self._steps = torch.zeros(graph.num_nodes, dtype=torch.float64)
 
@@ -37,27 +41,31 @@ class EdgeMean:
         self._steps += hearing(self.graph, batch, weights).sum((0, 1)).cpu()
 
     def compute(self) -> TaskGraph:
-        """The graph with ``edge_weight`` in [0, 1].
+        """The graph with ``edge_weight`` in [0, 1], and the edges into ``tasks`` alone.
 
         Raises:
-            ValueError: If no sequence belongs to a task that listens.
+            ValueError: If no sequence belongs to a task that listens and is asked for.
         """
-        receiver = self.graph.edge_index[1]
+        receiver = self.graph.edge_index[1, self._edges]
         steps = self._steps[receiver]
         silent = {
             self.graph.tasks[k] for k in receiver[steps == 0].tolist() if k < self.graph.num_tasks
         }
         if silent:
             raise ValueError(
-                f"no sequence belongs to {sorted(silent)}: their edges have no weights to average"
+                f"no sequence belongs to {sorted(silent)}: their edges have no weights to average; "
+                "tasks=[…] asks for some tasks alone"
             )
-        return self.graph.with_weight((self._total / steps.clamp(min=1)).float())
+        mean = self._total[self._edges] / steps.clamp(min=1)
+        return weighted(self.graph, self._edges, mean.float())
 
 
 def average_attention(
     model: Callable[..., Any],
     batches: Iterable[Batch],
     graph: TaskGraph | None = None,
+    *,
+    tasks: Sequence[str] | None = None,
 ) -> TaskGraph:
     """Average edge weights over words and sentences: who listened to whom.
 
@@ -68,17 +76,20 @@ def average_attention(
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
         batches: Batches of sequences, on any device.
         graph: The graph that the model's encoder runs on; by default ``model.encoder.graph``.
+        tasks: Names of the receivers that are asked for, by default all: only these need
+            sequences, such as a task that was added.
 
     Returns:
-        The graph with ``edge_weight`` in [0, 1].
+        The graph with ``edge_weight`` in [0, 1], and the edges into ``tasks`` alone.
 
     Raises:
         ValueError: If there is no weight an edge, as in a star's mailbox of one sender
-            (:class:`MailboxByWord` reads it), or no sequence belongs to a task that listens.
+            (:class:`MailboxByWord` reads it), one of ``tasks`` listens to nobody, or no sequence
+            belongs to a task that listens and is asked for.
     """
     if graph is None:
         graph = model.encoder.graph  # type: ignore[attr-defined]
     assert isinstance(graph, TaskGraph)
-    (averaged,) = collect_attention(model, batches, [EdgeMean(graph)])
+    (averaged,) = collect_attention(model, batches, [EdgeMean(graph, tasks)])
     assert isinstance(averaged, TaskGraph)
     return averaged

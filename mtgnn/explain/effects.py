@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from ..nn import GraphLSTM, is_labelled
-from .readout import Batch, arguments
+from .readout import Batch, arguments, edges_into, weighted
 
 LossPerSample = Callable[[Any, Batch], Tensor]
 """From a model's answer and the batch to the loss of each sequence ``[B]``."""
@@ -77,10 +77,14 @@ class EdgeEffects:
 
 
 class EffectSums:
-    """Sums for :class:`EdgeEffects`."""
+    """Sums for :class:`EdgeEffects`, of the edges into some tasks, by default of all edges.
 
-    def __init__(self, graph: TaskGraph) -> None:
-        self.graph = graph
+    Raises:
+        ValueError: If one of ``tasks`` listens to nobody.
+    """
+
+    def __init__(self, graph: TaskGraph, tasks: Sequence[str] | None = None) -> None:
+        self.graph, self.edges = graph, edges_into(graph, tasks)
         self._loss, self._count = torch.zeros(2, graph.num_tasks, dtype=torch.float64)
         size = (2, graph.num_edges, graph.num_tasks)
         self._first, self._second = torch.zeros(size, dtype=torch.float64)
@@ -99,23 +103,25 @@ class EffectSums:
         """Means and standard errors.
 
         Raises:
-            ValueError: If a task that receives has no labelled sequence.
+            ValueError: If a task that receives and is asked for has no labelled sequence.
         """
-        receivers = self.graph.edge_index[1].unique()
-        own = receivers[receivers < self.graph.num_tasks]
+        receiver = self.graph.edge_index[1, self.edges]
+        own = receiver[receiver < self.graph.num_tasks].unique()
         missing = [self.graph.tasks[int(k)] for k in own if self._count[k] == 0]
         if missing or not self._count.any():
-            raise ValueError(f"no labelled sequence belongs to {missing or list(self.graph.tasks)}")
+            raise ValueError(
+                f"no labelled sequence belongs to {missing or list(self.graph.tasks)}; tasks=[…] "
+                "asks for some tasks alone"
+            )
         count = self._count.clamp(min=1)
-        change = self._first / count
-        spread = (self._second / count - change**2).clamp(min=0)
+        change = self._first[self.edges] / count
+        spread = (self._second[self.edges] / count - change**2).clamp(min=0)
         error = (spread / (count - 1)).sqrt().masked_fill(self._count < 2, torch.nan)
         tasks = self._count > 0
-        receiver = self.graph.edge_index[1]
         at_receiver = change.gather(1, receiver.clamp(max=self.graph.num_tasks - 1).unsqueeze(1))
         virtual = receiver >= self.graph.num_tasks
         weight = torch.where(virtual, change[:, tasks].mean(1), at_receiver.squeeze(1))
-        graph = self.graph.with_weight(weight.float())
+        graph = weighted(self.graph, self.edges, weight.float())
         return EdgeEffects(graph, self._loss / count, change, error, self._count.long())
 
 

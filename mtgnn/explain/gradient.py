@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ def edge_gradient(
     loss: LossPerSample | None = None,
     *,
     instead: str = "others",
+    tasks: Sequence[str] | None = None,
 ) -> EdgeEffects:
     r"""What cutting an edge would do to the loss, to first order: gradient × message.
 
@@ -43,6 +44,7 @@ def edge_gradient(
         instead: What takes the place of the edge's message: ``"others"``, those of the receiver's
             other senders, as when the edge is cut; ``"nothing"``: the weights of the others stay
             as they are.
+        tasks: As in :func:`edge_ablation`.
 
     Raises:
         ValueError: As in :func:`edge_ablation`; also for mailboxes of one sender, as in a star, and
@@ -51,7 +53,7 @@ def edge_gradient(
     check_option("instead", instead, ("others", "nothing"))
     encoder, measure = find_encoder(model), find_loss(model, loss)
     kind, by_step = tap_for(encoder), encoder.memory == "current"
-    sums = EffectSums(encoder.graph)
+    sums = EffectSums(encoder.graph, tasks)
     with evaluating(model):
         for batch in on_its_device(model, batches):
             tap = kind(encoder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -88,6 +88,26 @@ def own_edges(graph: TaskGraph, task: Tensor) -> Tensor:
     """Edges that count in a sequence ``[B, num_edges]``: into its task, or a virtual node."""
     receiver = graph.edge_index[1].to(task.device)
     return (receiver == task.unsqueeze(1)) | (receiver >= graph.num_tasks)
+
+
+def edges_into(graph: TaskGraph, tasks: Sequence[str] | None) -> Tensor:
+    """Numbers of the edges into some tasks, by default of all edges.
+
+    Raises:
+        ValueError: If tasks are not names, or one listens to nobody.
+    """
+    if tasks is None:
+        return torch.arange(graph.num_edges)
+    listening = [name for k, name in enumerate(graph.tasks) if graph.incoming(k)]
+    if isinstance(tasks, str) or not tasks or not set(tasks) <= set(listening):
+        raise ValueError(f"expected tasks among {listening}, who listen, got {tasks!r}")
+    asked = torch.tensor([graph.index(name) for name in tasks])
+    return torch.isin(graph.edge_index[1], asked).nonzero().flatten()
+
+
+def weighted(graph: TaskGraph, edges: Tensor, weight: Tensor) -> TaskGraph:
+    """The graph of some of the edges, with their weights."""
+    return TaskGraph(graph.tasks, graph.edge_index[:, edges], graph.virtual, weight)
 
 
 def hearing(graph: TaskGraph, batch: Batch, weights: Tensor) -> Tensor:

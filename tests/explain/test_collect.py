@@ -356,3 +356,22 @@ def test_batches_come_to_the_models_device() -> None:
         assert torch.equal(own.weight, other.weight) and torch.equal(own.count, other.count)
     given = collect_attention(lambda *a, **options: model(*a, **options), batches, readouts)
     assert given[0].count.sum() == 2 * found[0].count.sum()  # a function has no device
+
+
+def only(batches: list[SequenceBatch], task: int) -> list[SequenceBatch]:
+    """The sequences of one task."""
+    parts = [(b.tokens, b.lengths, b.task, b.y) for b in batches]
+    return [SequenceBatch(*(part[own[2] == task] for part in own)) for own in parts]
+
+
+def test_one_task_is_asked_with_its_own_sequences_alone(model: torch.nn.Module) -> None:
+    whole = average_attention(model, make_batches(3))
+    alone = average_attention(model, only(make_batches(3), 1), tasks=["b"])
+    into = {edge: weight for edge, weight in whole.weights().items() if edge[1] == "b"}
+    assert alone.nodes == whole.nodes and alone.weights() == pytest.approx(into)
+    assert average_attention(model, make_batches(3), tasks=["b"]).weights() == pytest.approx(into)
+    with pytest.raises(ValueError, match=r"belongs to \['c'\].*tasks=\[…\] asks"):
+        average_attention(model, only(make_batches(3), 1), tasks=["b", "c"])
+    for wrong in (["b", "x"], "b", []):
+        with pytest.raises(ValueError, match="expected tasks among .*, who listen, got"):
+            average_attention(model, make_batches(3), tasks=wrong)

@@ -366,3 +366,29 @@ def test_batches_come_to_the_models_device(effect: Any, exchange: str) -> None:
     model = reader(CompleteGraphLSTM(4, 3, TASKS, exchange))
     found = effect(model, map(Elsewhere, make_batches(3)), loss)
     assert torch.equal(found.change, effect(model, make_batches(3), loss).change)
+
+
+@pytest.mark.parametrize("exchange", GRAPHS)
+@pytest.mark.parametrize("effect", [edge_ablation, edge_insertion, edge_gradient])
+def test_one_task_is_asked_with_its_own_sequences_alone(effect: Any, exchange: str) -> None:
+    graph = GRAPHS[exchange]
+    model = reader(GraphLSTM(4, 3, graph, exchange))
+    batches = make_batches(3, (7, 6))
+    whole = effect(model, batches, loss)
+    parts = [(batch.tokens, batch.lengths, batch.task, batch.y) for batch in batches]
+    own = [SequenceBatch(*(part[one[2] == 0] for part in one)) for one in parts]
+    runs = []
+    model.embedding.register_forward_hook(lambda *_: runs.append(1))
+    alone = effect(model, own, loss, tasks=["a"])
+    into = graph.edge_index[1] == 0
+    assert len(runs) <= 2 * (1 + int(into.sum()))
+    assert alone.graph.edges == [edge for edge in graph.edges if edge[1] == "a"]
+    torch.testing.assert_close(alone.change[:, 0], whole.change[into, 0])
+    torch.testing.assert_close(alone.error[:, 0], whole.error[into, 0])
+    torch.testing.assert_close(alone.graph.edge_weight, whole.graph.edge_weight[into])
+    assert alone.top() == [e for e in alone.top() if e.receiver == "a"] != []
+    assert alone.count.tolist() == [int(whole.count[0]), 0, 0]
+    with pytest.raises(ValueError, match=r"belongs to \['b', 'c'\]"):
+        effect(model, own, loss)
+    with pytest.raises(ValueError, match="who listen, got"):
+        effect(model, own, loss, tasks=["x"])
