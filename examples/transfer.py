@@ -47,6 +47,11 @@ def draw(items: list[Data], number: int, seed: int) -> list[Data]:
     return [items[i] for i in torch.randperm(len(items), generator=generator)[:number].tolist()]
 
 
+def possible(numbers: list[int], most: int) -> list[int]:
+    """The numbers of texts that can be drawn of ``most``, in the place of larger ones all."""
+    return list(dict.fromkeys(min(number, most) for number in numbers))
+
+
 class Study:
     """One new task, and all others.
 
@@ -169,7 +174,7 @@ def read_options() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="planted", metavar="planted|DIR", help="what to read")
     add("--new", metavar="TASK", help="the task that is added (default: the first one)")
-    add("--labels", type=int, nargs="+", metavar="N", help="labelled texts of it (20 40 120)")
+    add("--labels", type=int, nargs="+", metavar="N", help="labels of it, at most (20 40 120)")
     add("--hidden-size", type=int, default=50, metavar="H")
     add("--epochs", type=int, default=20, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
@@ -191,6 +196,7 @@ def main() -> None:
     if options.new not in tasks or len(tasks) < 3:
         raise SystemExit(f"expected --new as one of at least three tasks, got {tasks}")
     study = Study(options, texts)
+    options.labels = possible(options.labels, len(study.of("train", [options.new])))
     start = {
         "scratch": None,
         "complete": study.pretrain("complete"),
