@@ -9,8 +9,8 @@ from typing import TypeVar
 from torch import nn
 
 from ..cut import CutGraph
-from ..graph import TaskGraph
 from ..nn import GraphLSTM
+from .readout import find_edge
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -38,7 +38,9 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
     """
     sibling = copy.copy(model)
     if isinstance(sibling, GraphLSTM):
-        sibling.graph = CutGraph(sibling.graph, [_number(sibling.graph, edge) for edge in edges])
+        graph = sibling.graph
+        numbers = [find_edge(graph, e) if isinstance(e, tuple) else int(e) for e in edges]
+        sibling.graph = CutGraph(graph, numbers)
         return sibling
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, GraphLSTM):
@@ -47,14 +49,6 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
             + ("" if encoder is None else f" with a {type(encoder).__name__}")
         )
     return with_encoder(model, without_edges(encoder, edges))
-
-
-def _number(graph: TaskGraph, edge: int | tuple[str, str]) -> int:
-    if not isinstance(edge, tuple):
-        return int(edge)
-    if edge not in graph.edges:
-        raise ValueError(f"expected an edge (sender, receiver) of {graph}, got {edge!r}")
-    return graph.edges.index(edge)
 
 
 def with_encoder(model: Model, encoder: nn.Module) -> Model:

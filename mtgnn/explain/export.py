@@ -24,8 +24,6 @@ def write_graphml(graph: TaskGraph, path: str | PathLike[str]) -> None:
     exported = graph.to_networkx()
     for number, edge in enumerate(graph.edges):
         exported.edges[edge]["number"] = number
-        if graph.edge_weight is not None:
-            exported.edges[edge]["weight"] = float(graph.edge_weight[number])
     networkx.write_graphml(exported, path, edge_id_from_attribute="number")
 
 

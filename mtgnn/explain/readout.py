@@ -90,6 +90,17 @@ def own_edges(graph: TaskGraph, task: Tensor) -> Tensor:
     return (receiver == task.unsqueeze(1)) | (receiver >= graph.num_tasks)
 
 
+def find_edge(graph: TaskGraph, edge: tuple[str, str]) -> int:
+    """Number of an edge (sender, receiver).
+
+    Raises:
+        ValueError: If there is no such edge.
+    """
+    if edge not in graph.edges:
+        raise ValueError(f"expected an edge (sender, receiver) of {graph}, got {edge!r}")
+    return graph.edges.index(edge)
+
+
 def edges_into(graph: TaskGraph, tasks: Sequence[str] | None) -> Tensor:
     """Numbers of the edges into some tasks, by default of all edges.
 

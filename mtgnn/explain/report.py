@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from math import isnan
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm  # comes with torch-geometric
 
 from ..graph import TaskGraph
@@ -79,8 +81,8 @@ def report(
 
     Raises:
         ValueError: If the batches are a generator, the encoder runs on no graph with edges, a
-            receiving task has no labelled sequence, ``truth`` has other tasks or edges, or the
-            model has no weights of the kind ``cluster_by``.
+            receiving task has no labelled sequence, ``truth`` has other tasks or edges, the model
+            has no weights of the kind ``cluster_by``, or it computes NaN.
     """
     if cluster_by is not None:
         check_option("cluster_by", cluster_by, CLUSTER_BY)
@@ -110,6 +112,8 @@ def report(
     sees_words = encoder.score in CONTEXTUAL
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
     effects = {"ablation": edge_ablation(model, watched("cutting edges"))}
+    if effects["ablation"].loss.isnan().any():
+        raise ValueError("the model computes NaN: its parameters are not finite")
     if "gradient" in kinds:
         effects["gradient"] = edge_gradient(model, watched("gradients"))
     weights |= {name: effect.graph for name, effect in effects.items()}
@@ -211,9 +215,14 @@ def _readout(
         "about": about,
         "unit": UNITS[name],
         "weight": rounded(graph.edge_weight),
-        "error": None if error is None else rounded(error),
-        "bar": rounded(bar),
+        "error": None if error is None else _known(error),
+        "bar": _known(bar),
     }
+
+
+def _known(values: Tensor) -> list[float | None]:
+    """Errors, and bars that come from these: ``None`` where they are NaN, unknown."""
+    return [None if isnan(value) else value for value in rounded(values)]
 
 
 def _check_truth(truth: TaskGraph, graph: TaskGraph) -> None:

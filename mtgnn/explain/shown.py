@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from typing import Any
 
 import torch
@@ -35,19 +34,23 @@ def shown(
     }
 
 
+# What follows reads a sentence's arguments, for words that are shown need not be all that the model
+# has read, and other words may be found in them.
+
+
 def _label(model: MultiTaskModel, sentence: SentenceWeights) -> dict[str, Any]:
-    [prediction] = model.predict([" ".join(sentence.words)], sentence.task)
-    label = sentence.label
+    with evaluating(model), torch.no_grad():
+        probability, number = model(*sentence.arguments)[0].softmax(0).max(0)
+    names, label = model.classes[sentence.task], sentence.label
     assert not isinstance(label, list)
     return {
-        "label": None if label is None else model.classes[sentence.task][label],
-        "prediction": prediction.label,
-        "probability": float(f"{prediction.probability:.4g}"),
+        "label": None if label is None else names[label],
+        "prediction": names[int(number)],
+        "probability": float(f"{float(probability):.4g}"),
     }
 
 
 def _tags(model: TaggingModel, sentence: SentenceWeights) -> dict[str, Any]:
-    # Not by the words that are shown, which need not be all that the model has read.
     *_, lengths, task = sentence.arguments
     with evaluating(model), torch.no_grad():
         numbers = model.heads.decode(model(*sentence.arguments), lengths, task)[0]
@@ -59,6 +62,6 @@ def _tags(model: TaggingModel, sentence: SentenceWeights) -> dict[str, Any]:
     }
 
 
-def rounded(values: Tensor) -> list[float | None]:
-    """Four digits are enough for a picture, and keep the page small; NaN, unknown, is ``None``."""
-    return [None if isnan(value) else float(f"{value:.4g}") for value in values.tolist()]
+def rounded(values: Tensor) -> list[float]:
+    """Four digits are enough for a picture, and keep the page small."""
+    return [float(f"{value:.4g}") for value in values.tolist()]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data import Vocabulary
 from ..graph import TaskGraph
-from .readout import EDGES, Batch, check_edges, hearing, own_edges, real_steps
+from .readout import EDGES, Batch, check_edges, find_edge, hearing, own_edges, real_steps
 
 
 class WordWeight(NamedTuple):
@@ -86,19 +86,8 @@ class WordWeights:
         Raises:
             ValueError: If there is no such edge.
         """
-        edge = find_edge(self.graph, sender, receiver)
+        edge = find_edge(self.graph, (sender, receiver))
         return heaviest(self.words, self.weight[:, edge], self.count[:, edge], number, min_count)
-
-
-def find_edge(graph: TaskGraph, sender: str, receiver: str) -> int:
-    """Number of an edge.
-
-    Raises:
-        ValueError: If there is no such edge.
-    """
-    if (sender, receiver) not in graph.edges:
-        raise ValueError(f"there is no edge {sender!r} → {receiver!r} in {graph}")
-    return graph.edges.index((sender, receiver))
 
 
 def heaviest(

@@ -359,6 +359,10 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no edges"):
         single = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding_size=4, hidden_size=3)
         report(single, loader(), tmp_path / "no.html")
+    broken = make_model("hierarchy")
+    next(broken.heads.parameters()).data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="computes NaN"):
+        report(broken, loader(), tmp_path / "no.html")
     assert not list(tmp_path.iterdir())
 
 
