@@ -56,3 +56,11 @@ def test_a_folder_of_ones_own(
     assert "dvd listens to" in printed and "its own group" not in printed
     with pytest.raises(SystemExit, match="one of at least three tasks"):
         run(monkeypatch, "--data", str(tmp_path), "--new", "films")
+
+
+def test_more_labels_than_there_are_texts_are_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, *SMALL, "--labels", "6", "30", "40", "--out", str(tmp_path))
+    rows = re.findall(r"^(\d+) +\d+\.\d +", capsys.readouterr().out, re.MULTILINE)
+    assert rows == ["6", "20"]  # the quick task has 20 texts
