@@ -8,6 +8,8 @@ from typing import Any
 
 from torch_geometric.data import Data
 
+from .parts import dataset_names
+
 
 class RenumberedTasks(list[Data]):
     """Items with the names that their numbers stand for.
@@ -32,7 +34,8 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
     after :func:`mtgnn.nn.add_task`.
 
     Args:
-        dataset: Items with ``task``, and ``tasks``, the names by which they are numbered.
+        dataset: Items with ``task``, and ``tasks``, the names by which they are numbered; or a part
+            of such a dataset, or several joined that have the same names.
         tasks: Names, such as ``model.tasks``. Items of other tasks are left out.
 
     Returns:
@@ -50,7 +53,7 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
         >>> [item.task for item in renumber_tasks(data, ["a3", "a1"])]
         [1, 1, 0, 0]
     """
-    names = getattr(dataset, "tasks", None)
+    names, classes = dataset_names(dataset)
     if names is None:
         raise ValueError(
             f"expected a dataset with the names of its tasks, got {type(dataset).__name__}"
@@ -70,5 +73,4 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
             item = copy.copy(item)
             item.task = numbers[name]
             items.append(item)
-    classes = getattr(dataset, "classes", None)
     return RenumberedTasks(items, tasks, classes if isinstance(classes, Mapping) else {})

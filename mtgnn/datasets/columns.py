@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..data.schemes import check_tags, repair_tags
 
+MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
 DOCUMENT = "-DOCSTART-"  # the word on the line between documents, in files of CoNLL-2003 and others
 
 Tags = dict[str, list[str | None]]
@@ -27,7 +28,7 @@ def read_lines(content: bytes, where: str) -> Iterator[tuple[int, str]]:
     Raises:
         ValueError: If a line is not UTF-8.
     """
-    content = content.removeprefix(b"\xef\xbb\xbf")  # a mark that some editors write
+    content = content.removeprefix(MARK)
     for number, row in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
         try:
             yield number, row.removesuffix(b"\r").decode("utf-8")

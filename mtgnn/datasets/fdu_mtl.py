@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch_geometric.data import Data, InMemoryDataset
 
 from .fdu_mtl_files import DAMAGED_LINES, DOMAINS, ENCODINGS, SHA256, URL
-from .fetch import check_sha256, fetch
+from .fetch import check_sha256, fetch, new_file
 from .splits import stratified_groups
 
 Lines = list[tuple[str, int | None]]
@@ -118,10 +118,8 @@ class FDUMTL(InMemoryDataset):
             seen = {text for task in self.tasks for text, _ in self._read(task, "train")}
             for item in items:
                 item.leaked = item.text in seen
-        # Another process may do the same: the file must never be there in part.
-        path = f"{self.processed_paths[0]}.{os.getpid()}"
-        self.save(items, path)
-        os.replace(path, self.processed_paths[0])
+        with new_file(self.processed_paths[0]) as path:
+            self.save(items, path)
 
     def _part(self, task: str, lines: Lines) -> Lines:
         """The lines of a train file that belong to this split."""

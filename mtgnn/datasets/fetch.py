@@ -13,7 +13,8 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -189,3 +190,12 @@ def _unpack_tar(archive: Path, names: Collection[str], place: Path) -> None:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[str]:
+    """Where to write a file that then moves to ``path``: another process may do the same, and it
+    must never be there in part."""
+    place = f"{path}.{os.getpid()}"
+    yield place
+    os.replace(place, path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from ..data.schemes import OUTSIDE, check_scheme, scheme_tags, split_tag
 from .columns import Sentence
-from .fetch import check_sha256, fetch
+from .fetch import check_sha256, fetch, new_file
 
 SPLITS = ("train", "dev", "test")
 
@@ -85,9 +84,9 @@ class TaggedCorpus(InMemoryDataset):
         )
         items = make_items(sentences, self.train_file)
         for split, path in zip(SPLITS, self.processed_paths, strict=False):
-            with _new_file(path) as place:
+            with new_file(path) as place:
                 self.save(items[split], place)
-        with _new_file(self.processed_paths[-1]) as place:
+        with new_file(self.processed_paths[-1]) as place:
             Path(place).write_text(json.dumps(classes, ensure_ascii=False), encoding="utf-8")
 
     @abstractmethod
@@ -104,14 +103,6 @@ class TaggedCorpus(InMemoryDataset):
         content = path.read_bytes()
         check_sha256(content, self._expected()[name], f"{path} (delete it to fetch it again)")
         return content
-
-
-@contextmanager
-def _new_file(path: str) -> Iterator[str]:
-    """Where to write a file that then moves to ``path``, which is never there in part."""
-    place = f"{path}.{os.getpid()}"
-    yield place
-    os.replace(place, path)
 
 
 def make_items(

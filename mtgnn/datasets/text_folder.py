@@ -9,6 +9,8 @@ from typing import Any
 
 from torch_geometric.data import Data, InMemoryDataset
 
+from .columns import MARK, read_lines
+
 SPLITS = ("train", "dev", "test")
 
 
@@ -103,14 +105,10 @@ def _check_header(folder: Path, task: str, rows: list[tuple[int, str, str]]) -> 
 
 def _read(path: Path) -> Iterator[tuple[int, str, str]]:
     """Line number, label and text of each line."""
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a mark that some editors write
-    if not content:
+    content = path.read_bytes()
+    if not content.removeprefix(MARK):
         raise ValueError(f"{path} is empty")
-    for number, row in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
-        try:
-            line = row.removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8 ({error})") from error
+    for number, line in read_lines(content, str(path)):
         label, tab, text = line.partition("\t")
         if not tab:
             raise ValueError(f"{path}, line {number}: expected label<TAB>text, got {line[:60]!r}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..graph import TaskGraph
+from ..nn.modes import evaluating
 
 
 def task_graph(layer: nn.Module) -> TaskGraph:
@@ -29,18 +28,6 @@ def call(layer: nn.Module, *arguments: Any) -> tuple[Tensor, Any]:
 def outputs(layer: nn.Module, x: Tensor, lengths: Tensor | None, task: Tensor | None) -> Tensor:
     """What a layer puts out, in evaluation mode, without gradients."""
     return call(layer, x, lengths, task)[0]
-
-
-@contextmanager
-def evaluating(layer: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while."""
-    modes = [(module, module.training) for module in layer.modules()]
-    layer.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def same(got: Any, expected: Any, message: str) -> None:

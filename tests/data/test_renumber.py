@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch.utils.data import ConcatDataset, Subset
 from torch_geometric.data import Data
 
 from mtgnn.data import renumber_tasks
@@ -26,6 +27,15 @@ def test_tasks_are_numbered_in_the_given_order_and_others_left_out() -> None:
         *(("b 1", 2), ("a 1", 0), ("b 2", 2), ("a 2", 0))
     ]
     assert [item.task for item in data] == [0, 1, 2] * 2  # the items themselves stay
+
+
+def test_parts_and_joined_datasets_have_the_names_of_their_wholes() -> None:
+    for data, expected in (
+        (Subset(texts(), [2, 3]), [("a 1", 0), ("b 2", 1)]),
+        (ConcatDataset([Subset(texts(), [n]) for n in (0, 2)]), [("b 1", 1), ("a 1", 0)]),
+    ):
+        found = renumber_tasks(data, ["a", "b"])
+        assert [(item.text, item.task) for item in found] == expected
 
 
 def test_what_has_no_names_is_refused() -> None:
