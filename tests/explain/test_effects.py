@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from reader import Reader, make_batches, reader
 from torch import Tensor
+from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch
@@ -46,13 +48,28 @@ def unlabel(batches: list[SequenceBatch]) -> list[SequenceBatch]:
     return batches
 
 
+def by_conv() -> dict[str, Any]:
+    return {"conv": SAGEConv(3, 3)}
+
+
+def by_heads(memory: str = "current") -> dict[str, Any]:
+    return {"heads": 2, "memory": memory}
+
+
 @pytest.mark.parametrize(
-    ("exchange", "memory"),
-    [*((exchange, "current") for exchange in GRAPHS), ("read", "all"), ("read", "past")],
+    ("exchange", "graph", "options"),
+    [
+        *((exchange, GRAPHS[exchange], by_heads()) for exchange in GRAPHS),
+        *((exchange, GRAPHS[exchange], by_conv()) for exchange in GRAPHS),
+        *(("read", GRAPHS["read"], by_heads(memory)) for memory in ("all", "past")),
+        # A mailbox of one sender.
+        *(("read", TaskGraph.flat(TASKS), by_heads(memory)) for memory in ("all", "past")),
+    ],
 )
-def test_ablation_is_the_mean_rise_of_the_loss(exchange: str, memory: str) -> None:
-    graph = GRAPHS[exchange]
-    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2, memory=memory))
+def test_ablation_is_the_mean_rise_of_the_loss(
+    exchange: str, graph: TaskGraph, options: dict[str, Any]
+) -> None:
+    model = reader(GraphLSTM(4, 3, graph, exchange, **options))
     effects = edge_ablation(model, unlabel(make_batches(3, (7, 6))), loss)
     rises: dict[tuple[int, int], list[Tensor]] = {}
     base: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
@@ -182,20 +199,21 @@ def test_nothing_is_dropped_of_a_model_in_training(effect: Any, exchange: str, d
     assert model.training and layer.training
 
 
+@pytest.mark.parametrize("options", [by_heads, by_conv])
 @pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
-def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(exchange: str) -> None:
+def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(
+    exchange: str, options: Callable[[], dict[str, Any]]
+) -> None:
     graph = GRAPHS[exchange]
-    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2))
+    model = reader(GraphLSTM(4, 3, graph, exchange, **options()))
     batches = unlabel(make_batches(3, (7, 6)))
     effects = edge_insertion(model, batches, loss)
 
     def losses(edges: list[int]) -> Tensor:
         """Mean loss of each task in a graph of these edges alone, with the same parameters."""
         names = [graph.edges[edge] for edge in edges]
-        layer = GraphLSTM(
-            4, 3, TaskGraph.from_edges(names, graph.tasks, graph.virtual), exchange, heads=2
-        )
-        fewer = reader(layer)
+        few = TaskGraph.from_edges(names, graph.tasks, graph.virtual)
+        fewer = reader(GraphLSTM(4, 3, few, exchange, **options()))
         own = fewer.state_dict()
         given = {k: v for k, v in model.state_dict().items() if k in own}
         # A node that hears nobody has no weights for messages here.
