@@ -153,9 +153,10 @@ def test_with_an_input_for_each_node(name: str) -> None:
     check_equal(plain, fused, words(plain.graph.num_nodes), TASK)
 
 
+@pytest.mark.parametrize("common", [False, True])
 @pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("fused mailbox", *SEVERAL)])
-def test_from_a_state(name: str) -> None:
-    plain, fused = pair(name, num_layers=2)
+def test_from_a_state(name: str, common: bool) -> None:
+    plain, fused = pair(name, num_layers=2, common=common, concat_messages=common)
     with torch.no_grad():
         _, state = plain(words()[:, :2], None, TASK)
     check_equal(plain, fused, words(), TASK, state)
