@@ -1,4 +1,4 @@
-"""Texts and models mean the same by their numbers, or training does not begin; evaluation."""
+"""Texts and models mean the same by their numbers, or training does not begin."""
 
 from __future__ import annotations
 
@@ -73,30 +73,3 @@ def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
     freeze(net)
     with pytest.raises(ValueError, match="all are frozen"):
         train(net, tmp_path)
-
-
-@pytest.mark.parametrize("part", ["dev", "test"])
-def test_evaluation_is_accuracy_text_by_text(tmp_path: Path, part: str) -> None:
-    net = model()
-    result = train(net, tmp_path, max_epochs=3)
-    net.train()
-    net.dropout.eval()  # a part that somebody wants so
-    found = evaluate(net, data(), part, accelerator="cpu")
-    assert net.training and net.encoder.training and not net.dropout.training
-    items = texts(21, 2) if part == "dev" else texts(22, 3)
-    for k, task in enumerate(net.tasks):
-        own = [item for item in items if item.task == k]
-        told = net.predict([item.text for item in own], task)
-        right = [net.classes[task][i.y] == p.label for i, p in zip(own, told, strict=True)]
-        assert found[task] == pytest.approx(sum(right) / len(right))
-    if part == "dev":
-        assert found == pytest.approx(result.dev_accuracy_by_task)
-
-
-def test_tasks_without_texts_have_no_accuracy() -> None:
-    few = MultiTaskDataModule(None, None, texts(5, 3, tasks=1), VOCABULARY)
-    assert list(evaluate(model(), few, accelerator="cpu")) == ["books"]  # others have no text
-    with pytest.raises(ValueError, match="expected part to be one of"):
-        evaluate(model(), few, "train", accelerator="cpu")
-    with pytest.raises(ValueError, match="expected texts for 'dev'"):
-        evaluate(model(), few, "dev", accelerator="cpu")
