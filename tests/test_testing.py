@@ -80,6 +80,18 @@ def test_deaf_receivers_are_found() -> None:
         assert_heard(layer, *BATCH[:2])
 
 
+def test_rounding_is_no_message() -> None:
+    layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]}), "read"))
+    layer.nodes["b"].weight_rh_l0.data *= 3e-16
+    before = layer(*BATCH[:2])[0]
+    layer.nodes["a"].bias_ih_l0.data += 0.5
+    assert not torch.equal(layer(*BATCH[:2])[0][:, :, 1], before[:, :, 1])
+    with pytest.raises(AssertionError, match="'b' does not hear 'a'"):
+        assert_heard(layer, *BATCH[:2])
+    layer.nodes["b"].weight_rh_l0.data *= 1e3  # little, but more than that
+    assert_heard(layer, *BATCH[:2])
+
+
 def test_having_nothing_to_check_is_a_failure() -> None:
     layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]})))
     only_a = torch.zeros(4, dtype=torch.long)
