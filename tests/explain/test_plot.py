@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reader import WORDS, make_batches, reader
 from mtgnn import TaskGraph
 from mtgnn.explain import SentenceSample, collect_attention, plot_sentence, plot_task_graphs
 from mtgnn.explain.plot import weight_matrix
+from mtgnn.explain.sentences import SentenceWeights
 from mtgnn.nn import CompleteGraphLSTM
 
 
@@ -75,6 +77,17 @@ def test_arrows_point_at_receivers(tmp_path: Path, figures: list[Figure]) -> Non
     place = {name: (x / 1.16, y / 1.2) for name, (x, y) in texts.items()}  # names stand outside
     start, end = arrow._posA_posB
     assert start == pytest.approx(place["c"]) and end == pytest.approx(place["b"])
+
+
+def test_without_matplotlib_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    sentence = SentenceWeights("a", ["w"], ["b"], torch.ones(1, 1), None)
+    with pytest.raises(ImportError, match=r"mtgnn\[plot\]"):
+        plot_sentence(sentence, tmp_path / "no.png")
+    with pytest.raises(ImportError, match=r"mtgnn\[plot\]"):
+        plot_task_graphs({"one": TaskGraph.complete(2)}, tmp_path / "no.png")
 
 
 def test_graphs_and_groups_that_fit_no_picture_are_refused(tmp_path: Path) -> None:

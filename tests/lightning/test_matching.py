@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
+from torch.utils.data import Subset
 from torch_geometric.data import Data
 
 from mtgnn.data import Vocabulary
@@ -49,6 +50,14 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
         train(model(), tmp_path, data=other)
     with pytest.raises(ValueError, match="'test' of the model's tasks"):
         evaluate(model(), named(tasks=turned), accelerator="cpu")
+
+
+def test_names_of_what_a_subset_is_of_count() -> None:
+    items = Named(texts(22, 3))
+    items.tasks = ("toys", "dvd", "books")
+    part: Any = Subset(Subset(items, range(10)), range(5))
+    with pytest.raises(ValueError, match="'test' of the model's tasks .*got tasks .'toys'"):
+        evaluate(model(), MultiTaskDataModule(None, None, part, VOCABULARY), accelerator="cpu")
 
 
 def test_a_loaded_model_is_trained_with_dropout(tmp_path: Path) -> None:
