@@ -65,7 +65,7 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "shared_private": lambda: SharedPrivateLSTM(4, 3, TASKS),
     "adversarial": lambda: AdversarialLSTM(4, 3, TASKS),
     "hierarchical": lambda: HierarchicalLSTM(
-        4, 3, TaskGraph.hierarchy({"v1.0": ["l0"]} | {"heads": ["l0"]})
+        4, 3, TaskGraph.hierarchy({"v1.0": ["l0"], "heads": ["l0"]})
     ),
     "mixture": lambda: MixtureOfExpertsLSTM(4, 3, TASKS, num_experts=2),
     "private": Private,
