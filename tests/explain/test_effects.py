@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from plain_loop import ACYCLIC, CYCLIC, TASKS, Loop
 from reader import Reader, make_batches, reader
 from torch import Tensor
 from torch_geometric.nn import SAGEConv
@@ -21,17 +20,10 @@ from mtgnn.nn import CompleteGraphLSTM, GraphLSTM
 from mtgnn.nn.run import Run
 from mtgnn.testing import randomise
 
-LOOP = Path(__file__).parents[1] / "nn" / "test_properties_loop.py"
-spec = importlib.util.spec_from_file_location("plain_loop", LOOP)
-assert spec is not None and spec.loader is not None
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)  # the formulas over words, nodes and heads, as a plain loop
-
-TASKS = ("a", "b", "c")
 GRAPHS = {
     "read": TaskGraph.complete(TASKS),
-    "mutual": plain.CYCLIC,
-    "cascade": plain.ACYCLIC,
+    "mutual": CYCLIC,
+    "cascade": ACYCLIC,
 }
 TILT = torch.linspace(-1, 1, 16).double()
 
@@ -124,7 +116,7 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
 )
 def test_senders_that_run_once_change_nothing(options: dict[str, Any]) -> None:
     # Receivers of three edges, of one, which leaves them none, and of none.
-    graph = TaskGraph.from_edges([*plain.CYCLIC.edges, ("c", "b")], (*TASKS, "d"), ("shared",))
+    graph = TaskGraph.from_edges([*CYCLIC.edges, ("c", "b")], (*TASKS, "d"), ("shared",))
     layer = GraphLSTM(4, 3, graph, "read", **options)
     model = reader(layer)
     batches = unlabel(make_batches(4, (7, 6)))
@@ -250,7 +242,7 @@ def test_one_of_two_that_know_the_same_is_missed_little_but_worth_much() -> None
     torch.testing.assert_close(alone[0], alone[1])
 
 
-class Gated(plain.Loop):
+class Gated(Loop):
     """The plain loop, with a gate of 1 before every message of every step and head."""
 
     def __init__(self, layer: GraphLSTM, options: dict[str, Any]) -> None:
