@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+COMMAND = re.compile(r"python examples/(\w+)\.py(.*)$", re.MULTILINE)
+PARSERS = {"text_classification": "_options", "sequence_labelling": "_tagging_options"}
 
 
 def blocks() -> list[tuple[str, int, str]]:
@@ -66,3 +72,29 @@ def test_there_are_examples_to_run() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = LINK.findall(page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as GitHub does."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(text))
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_pages_lead_to_headings(page: Path) -> None:
+    links = ANCHOR.findall(page.read_text(encoding="utf-8"))
+    there = {name: anchors(page.parent / name if name else page) for name, _ in links}
+    assert [(name, anchor) for name, anchor in links if anchor not in there[name]] == []
+
+
+def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    Path("my/folder").mkdir(parents=True)
+    found = COMMAND.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    commands = [(name, shlex.split(rest, comments=True)) for name, rest in found if name in PARSERS]
+    assert {name for name, _ in commands} == set(PARSERS)
+    for name, given in commands:
+        read = importlib.import_module(PARSERS[name]).read_options
+        if "--checkpoint" not in given:  # which is read
+            assert not given or read("", given) != read("", [])

@@ -50,6 +50,17 @@ def test_networkx_graphs_take_an_order_of_tasks() -> None:
         TaskGraph.from_networkx(graph, tasks=["books"])
 
 
+def test_undirected_networkx_graphs_have_edges_both_ways() -> None:
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.Graph()
+    graph.add_edge("a", "b", weight=0.5)
+    graph.add_edge("b", "c", weight=0.25)
+    both = {("a", "b"): 0.5, ("b", "a"): 0.5, ("b", "c"): 0.25, ("c", "b"): 0.25}
+    assert TaskGraph.from_networkx(graph).weights() == both
+    del graph.edges["a", "b"]["weight"]
+    assert TaskGraph.from_networkx(graph).edge_weight is None  # where not every edge has one
+
+
 def test_weights_by_name() -> None:
     graph = TaskGraph.from_edges([("a", "b"), ("b", "a")])
     assert graph.with_weight(torch.tensor([0.25, 0.5])).weights() == {
@@ -58,6 +69,12 @@ def test_weights_by_name() -> None:
     }
     with pytest.raises(ValueError, match="a weighted graph"):
         graph.weights()
+
+
+def named(tasks: list[str], virtual: list[str] | None = None) -> Data:
+    """Three nodes, an edge, and names."""
+    names = {"tasks": tasks, "virtual": virtual or []}
+    return Data(edge_index=torch.tensor([[0], [1]]), num_nodes=3, **names)
 
 
 def test_from_data_without_names() -> None:
@@ -93,6 +110,9 @@ def test_repr() -> None:
         (lambda: TaskGraph.complete(2).with_weight(torch.ones(3)), r"\[2\]"),
         (lambda: TaskGraph.from_edges([("a", "b")], ["a"]), "unknown nodes"),
         (lambda: TaskGraph.hierarchy({"b": "a"}), "list of names"),
+        (lambda: TaskGraph.from_data(Data(num_nodes=2)), "with an edge_index"),
+        (lambda: TaskGraph.from_data(named(["a", "b"])), "expected 3 node names, got 2"),
+        (lambda: TaskGraph.from_data(named(["a", "b"], ["u", "v"])), "3 node names, got 4"),
     ],
 )
 def test_bad_input_is_named(make, message: str) -> None:

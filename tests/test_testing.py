@@ -25,17 +25,18 @@ from mtgnn.testing import (
     randomise,
 )
 
-E, H, K = 3, 4, 3
-BATCH = random_batch(E, K)
+E, H, K, T = 3, 4, 3, 5
+BATCH = random_batch(E, K, steps=T)
 
 
 class Broken(nn.Module):
     """A sound layer whose results ``spoil(x, out, state, attention)`` spoils."""
 
-    def __init__(self, spoil: Callable[..., tuple]) -> None:
+    def __init__(self, spoil: Callable[..., tuple], sound: GraphLSTM | None = None) -> None:
         super().__init__()
-        self.sound = randomise(GraphLSTM(E, H, TaskGraph.complete(K), "read"))
+        self.sound = randomise(sound or GraphLSTM(E, H, TaskGraph.complete(K), "read"))
         self.graph, self.nodes, self.spoil = self.sound.graph, self.sound.nodes, spoil
+        self.memory = self.sound.memory
 
     def forward(
         self,
@@ -80,6 +81,18 @@ def test_deaf_receivers_are_found() -> None:
         assert_heard(layer, *BATCH[:2])
 
 
+def test_rounding_is_no_message() -> None:
+    layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]}), "read"))
+    layer.nodes["b"].weight_rh_l0.data *= 3e-16
+    before = layer(*BATCH[:2])[0]
+    layer.nodes["a"].bias_ih_l0.data += 0.5
+    assert not torch.equal(layer(*BATCH[:2])[0][:, :, 1], before[:, :, 1])
+    with pytest.raises(AssertionError, match="'b' does not hear 'a'"):
+        assert_heard(layer, *BATCH[:2])
+    layer.nodes["b"].weight_rh_l0.data *= 1e3  # little, but more than that
+    assert_heard(layer, *BATCH[:2])
+
+
 def test_having_nothing_to_check_is_a_failure() -> None:
     layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]})))
     only_a = torch.zeros(4, dtype=torch.long)
@@ -113,28 +126,103 @@ def restarted(x: Tensor, out: Tensor, state: Any, *rest: Any) -> tuple:
     return out, state._replace(c=state.c * 0), *rest
 
 
-def reweighed(x: Tensor, out: Tensor, state: Any, attention: Any) -> tuple:
-    return out, state, [(edges, alpha * 0.9) for edges, alpha in attention]
+def by_length(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    return out * x.size(1), *rest  # the number of steps, padding included
 
 
-def negative(x: Tensor, out: Tensor, state: Any, attention: Any) -> tuple:
-    return out, state, [(edges, alpha - 0.5) for edges, alpha in attention]
+def ending(x: Tensor, out: Tensor, state: Any, *rest: Any) -> tuple:
+    return out, state._replace(h=state.h * x.size(1)), *rest
+
+
+def silenced(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    return out + 0 * x.nan_to_num().sum() - out + out.detach(), *rest
+
+
+def leaking(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    """The values are right, the gradients are not."""
+    clean = x.nan_to_num().sum()
+    return torch.where(out != 0, out * (1 + clean - clean.detach()), out), *rest
+
+
+def by_order(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    last_comes_first = len(x) > 1 and torch.equal(x[0], BATCH.x[-1])
+    return out * (1 + last_comes_first), *rest
+
+
+def forgetful(x: Tensor, out: Tensor, state: Any, *rest: Any) -> tuple:
+    """The last state of a whole is another than after its parts."""
+    return out, state._replace(c=state.c * (x.size(1) < T)), *rest
+
+
+def one_task(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+    return out[:, :, 0], *rest
+
+
+def spoils(change: Callable[[Tensor], Tensor]) -> Callable[..., tuple]:
+    """Spoils the attention."""
+
+    def spoil(x: Tensor, out: Tensor, state: Any, attention: Any) -> tuple:
+        return out, state, [(edges, change(alpha)) for edges, alpha in attention]
+
+    return spoil
+
+
+def at(place: Any) -> Callable[..., tuple]:
+    """Puts a weight where none is."""
+
+    def put(alpha: Tensor) -> Tensor:
+        alpha = alpha.clone()
+        alpha[place] += 0.5
+        return alpha
+
+    return spoils(put)
+
+
+def star() -> GraphLSTM:
+    return StarGraphLSTM(E, H, K)
 
 
 @pytest.mark.parametrize(
     ("spoil", "check", "arguments", "error"),
     [
         (smeared, assert_padding_invariant, BATCH, "do not come out as zeros"),
+        (by_length, assert_padding_invariant, BATCH, "the amount of padding matters"),
+        (ending, assert_padding_invariant, BATCH, "padding changes the final state"),
+        (silenced, assert_padding_invariant, BATCH, "real steps receive no gradient"),
+        (leaking, assert_padding_invariant, BATCH, "padding receives a gradient"),
         (mixed, assert_batch_invariant, BATCH, "sequence 0 is another one alone"),
+        (by_order, assert_batch_invariant, BATCH, "the order of the sequences matters"),
         (restarted, assert_streams, BATCH[::2], "parts split at 1"),
-        (reweighed, assert_attention_sums_to_one, BATCH, "do not sum to 1"),
-        (negative, assert_attention_sums_to_one, BATCH, "negative"),
+        (one_task, assert_all_tasks_equal_single, BATCH[:2], r"states \[B, T, 3, H\] of all tasks"),
+        (forgetful, assert_streams, BATCH[::2], "what follows differs after a split at 1"),
     ],
 )
 def test_broken_layers_fail(spoil: Any, check: Any, arguments: Any, error: str) -> None:
     layer = Broken(spoil)
     with pytest.raises(AssertionError, match=error):
         check(layer, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sound", "error"),
+    [
+        (spoils(lambda alpha: alpha * 0.9), None, "do not sum to 1"),
+        (spoils(lambda alpha: alpha - 0.5), None, "negative"),
+        (spoils(lambda alpha: alpha * torch.nan), None, "negative or NaN"),
+        (spoils(lambda alpha: alpha[:, :, 1:]), None, r"expected weights \[4, 5, 6, 'P'\]"),
+        (at((1, -1, 0)), None, "beyond the lengths"),
+        (lambda x, *result: (*result[:2], []), None, "expected attention for each layer"),
+        (at((0, 0, 4)), None, "weights into 'task2' do not sum to"),
+        (spoils(lambda alpha: alpha * 0.9), star, "over the mailbox do not sum to one"),
+        (at((1, -1, 0)), star, "over the mailbox do not sum to one"),
+        (spoils(lambda alpha: alpha.flip(-2)), star, "on a position beyond the lengths"),
+    ],
+)
+def test_broken_attention_fails(spoil: Any, sound: Any, error: str) -> None:
+    layer = Broken(spoil, sound and sound())
+    for arguments in (BATCH, BATCH[:2]):
+        with pytest.raises(AssertionError, match=error):
+            assert_attention_sums_to_one(layer, *arguments)
 
 
 def test_a_layer_that_reads_its_padding_fails() -> None:
@@ -232,6 +320,27 @@ def test_gradients_that_share_memory_are_found() -> None:
     assert_gradients_accumulate(Aliasing(), *BATCH[:2])
     with pytest.raises(AssertionError, match="the gradients of a and b share memory"):
         assert_gradients_accumulate(Views(), *BATCH[:2])
+
+
+def test_gradients_that_change_from_call_to_call_fail() -> None:
+    calls: list[Tensor] = []
+
+    def tired(x: Tensor, out: Tensor, *rest: Any) -> tuple:
+        calls.append(x)
+        return out / len(calls), *rest
+
+    with pytest.raises(AssertionError, match="gradients of .* do not add up"):
+        assert_gradients_accumulate(Broken(tired), *BATCH)
+
+
+def test_attention_that_changes_the_result_fails() -> None:
+    class Asked(Broken):
+        def forward(self, *arguments: Any, **options: Any) -> tuple:
+            out, *rest = super().forward(*arguments, **options)
+            return out * (1 + bool(options)), *rest
+
+    with pytest.raises(AssertionError, match="asking for the attention changes the result"):
+        assert_attention_sums_to_one(Asked(lambda x, *result: result), *BATCH)
 
 
 def test_randomise_reaches_every_parameter() -> None:

@@ -34,6 +34,11 @@ def test_items_in_one_scheme(folder: Path) -> None:
     assert dataset.schemes == {"chunk": "IOBES"}
 
 
+def test_a_transform_is_applied_to_each_item(folder: Path) -> None:
+    dataset = ColumnCorpus(folder, "test", columns=COLUMNS, transform=lambda item: item.words)
+    assert list(dataset) == [["Hello"], ["A"]]
+
+
 def test_classes_are_those_of_all_files_and_of_the_whole_scheme(folder: Path) -> None:
     for split in ("train", "dev", "test"):
         dataset = ColumnCorpus(folder, split, columns=COLUMNS, schemes=SCHEMES)

@@ -42,6 +42,12 @@ def test_labels_are_what_the_texts_say(split: str, conflict: float) -> None:
         assert label(text, dataset.meanings[task]) == y
 
 
+def test_a_transform_is_applied_to_each_item() -> None:
+    plain = PlantedTasks(split="dev", seed=101, **SIZES)
+    texts = PlantedTasks(split="dev", seed=101, transform=lambda item: item.text, **SIZES)
+    assert list(texts) == [item.text for item in plain]
+
+
 def test_meanings_belong_to_groups() -> None:
     dataset = PlantedTasks(split="test", seed=102, num_train=2, num_dev=2, num_test=400)
     for reader in range(9):

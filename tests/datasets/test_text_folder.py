@@ -38,6 +38,11 @@ def test_items(folder: Path) -> None:
     assert rows(TextFolder(folder, "test")) == [("bad", 0, 0), ("ball", 1, 1), ("", 1, 0)]
 
 
+def test_a_transform_is_applied_to_each_item(folder: Path) -> None:
+    dataset = TextFolder(folder, "test", transform=lambda item: item.text)
+    assert list(dataset) == ["bad", "ball", ""]
+
+
 def test_tasks_and_classes_are_sorted(folder: Path) -> None:
     for split in ("train", "dev", "test"):
         dataset = TextFolder(folder, split)

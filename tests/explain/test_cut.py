@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from reader import make_batches, reader
+from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.cut import CutGraph
@@ -68,6 +69,20 @@ def test_it_is_the_layer_on_the_smaller_graph(cut: set[int], exchange: str, opti
         torch.testing.assert_close(alpha[:, :, left], few)
         assert not alpha[:, :, sorted(cut)].any()
     torch.testing.assert_close(fewer(x, lengths)[0], smaller(layer, cut, **options)(x, lengths)[0])
+
+
+@pytest.mark.parametrize("exchange", ["mutual", "read", "cascade"])
+@pytest.mark.parametrize("cut", [{0}, {3}, {1}, {0, 3}], ids=str)
+def test_of_a_conv_it_is_the_layer_on_the_smaller_graph_too(cut: set[int], exchange: str) -> None:
+    graph = ACYCLIC if exchange == "cascade" else CYCLIC
+    layer = randomise(GraphLSTM(E, H, graph, exchange, conv=SAGEConv(H, 5)))
+    x, lengths, task = random_batch(E, 3, batch_size=5)
+    assert_heard(layer, x, lengths, task)
+    fewer, small = without_edges(layer, cut), smaller(layer, cut, conv=SAGEConv(H, 5))
+    for inputs in ((x, lengths, task), (x, lengths)):
+        out = fewer(*inputs)[0]
+        torch.testing.assert_close(out, small(*inputs)[0])
+        assert not torch.allclose(out, layer(*inputs)[0])
 
 
 @pytest.mark.parametrize("memory", ["all", "past", "current"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from plain_loop import ACYCLIC, CYCLIC, TASKS, Loop
 from reader import Elsewhere, Reader, make_batches, reader
 from torch import Tensor
+from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.data import SequenceBatch
@@ -20,17 +21,10 @@ from mtgnn.nn import CompleteGraphLSTM, GraphLSTM
 from mtgnn.nn.run import Run
 from mtgnn.testing import randomise
 
-LOOP = Path(__file__).parents[1] / "nn" / "test_properties_loop.py"
-spec = importlib.util.spec_from_file_location("plain_loop", LOOP)
-assert spec is not None and spec.loader is not None
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)  # the formulas over words, nodes and heads, as a plain loop
-
-TASKS = ("a", "b", "c")
 GRAPHS = {
     "read": TaskGraph.complete(TASKS),
-    "mutual": plain.CYCLIC,
-    "cascade": plain.ACYCLIC,
+    "mutual": CYCLIC,
+    "cascade": ACYCLIC,
 }
 TILT = torch.linspace(-1, 1, 16).double()
 
@@ -47,13 +41,28 @@ def unlabel(batches: list[SequenceBatch]) -> list[SequenceBatch]:
     return batches
 
 
+def by_conv() -> dict[str, Any]:
+    return {"conv": SAGEConv(3, 3)}
+
+
+def by_heads(memory: str = "current") -> dict[str, Any]:
+    return {"heads": 2, "memory": memory}
+
+
 @pytest.mark.parametrize(
-    ("exchange", "memory"),
-    [*((exchange, "current") for exchange in GRAPHS), ("read", "all"), ("read", "past")],
+    ("exchange", "graph", "options"),
+    [
+        *((exchange, GRAPHS[exchange], by_heads()) for exchange in GRAPHS),
+        *((exchange, GRAPHS[exchange], by_conv()) for exchange in GRAPHS),
+        *(("read", GRAPHS["read"], by_heads(memory)) for memory in ("all", "past")),
+        # A mailbox of one sender.
+        *(("read", TaskGraph.flat(TASKS), by_heads(memory)) for memory in ("all", "past")),
+    ],
 )
-def test_ablation_is_the_mean_rise_of_the_loss(exchange: str, memory: str) -> None:
-    graph = GRAPHS[exchange]
-    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2, memory=memory))
+def test_ablation_is_the_mean_rise_of_the_loss(
+    exchange: str, graph: TaskGraph, options: dict[str, Any]
+) -> None:
+    model = reader(GraphLSTM(4, 3, graph, exchange, **options))
     effects = edge_ablation(model, unlabel(make_batches(3, (7, 6))), loss)
     rises: dict[tuple[int, int], list[Tensor]] = {}
     base: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
@@ -108,7 +117,7 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
 )
 def test_senders_that_run_once_change_nothing(options: dict[str, Any]) -> None:
     # Receivers of three edges, of one, which leaves them none, and of none.
-    graph = TaskGraph.from_edges([*plain.CYCLIC.edges, ("c", "b")], (*TASKS, "d"), ("shared",))
+    graph = TaskGraph.from_edges([*CYCLIC.edges, ("c", "b")], (*TASKS, "d"), ("shared",))
     layer = GraphLSTM(4, 3, graph, "read", **options)
     model = reader(layer)
     batches = unlabel(make_batches(4, (7, 6)))
@@ -183,20 +192,21 @@ def test_nothing_is_dropped_of_a_model_in_training(effect: Any, exchange: str, d
     assert model.training and layer.training
 
 
+@pytest.mark.parametrize("options", [by_heads, by_conv])
 @pytest.mark.parametrize("exchange", ["read", "mutual", "cascade"])
-def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(exchange: str) -> None:
+def test_insertion_is_the_fall_of_the_loss_in_a_graph_of_one_edge(
+    exchange: str, options: Callable[[], dict[str, Any]]
+) -> None:
     graph = GRAPHS[exchange]
-    model = reader(GraphLSTM(4, 3, graph, exchange, heads=2))
+    model = reader(GraphLSTM(4, 3, graph, exchange, **options()))
     batches = unlabel(make_batches(3, (7, 6)))
     effects = edge_insertion(model, batches, loss)
 
     def losses(edges: list[int]) -> Tensor:
         """Mean loss of each task in a graph of these edges alone, with the same parameters."""
         names = [graph.edges[edge] for edge in edges]
-        layer = GraphLSTM(
-            4, 3, TaskGraph.from_edges(names, graph.tasks, graph.virtual), exchange, heads=2
-        )
-        fewer = reader(layer)
+        few = TaskGraph.from_edges(names, graph.tasks, graph.virtual)
+        fewer = reader(GraphLSTM(4, 3, few, exchange, **options()))
         own = fewer.state_dict()
         given = {k: v for k, v in model.state_dict().items() if k in own}
         # A node that hears nobody has no weights for messages here.
@@ -233,7 +243,7 @@ def test_one_of_two_that_know_the_same_is_missed_little_but_worth_much() -> None
     torch.testing.assert_close(alone[0], alone[1])
 
 
-class Gated(plain.Loop):
+class Gated(Loop):
     """The plain loop, with a gate of 1 before every message of every step and head."""
 
     def __init__(self, layer: GraphLSTM, options: dict[str, Any]) -> None:

@@ -502,3 +502,50 @@ def test_going_on_needs_the_same_learning_rates(tmp_path: Path) -> None:
             )
     options = {"learning_rates": {"scores": 0.2}, "max_epochs": 2}
     assert train(model("star"), tmp_path, resume=first.last_checkpoint, **options).epochs == 2
+
+
+def test_checkpoints_that_are_there_are_replaced(tmp_path: Path) -> None:
+    first = train(model(), tmp_path, max_epochs=4)
+    assert first.best_epoch > 1 and first.dev_accuracy > 0.6
+    other = model("star")
+    second = train(other, tmp_path, max_epochs=1, learning_rate=STILL)  # learns nothing
+    assert (second.checkpoint, second.last_checkpoint) == (first.checkpoint, first.last_checkpoint)
+    assert second.best_epoch == 1 and second.dev_accuracy < first.dev_accuracy
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+    for path in (second.checkpoint, second.last_checkpoint):
+        assert read_checkpoint(path)["mtgnn"]["epoch"] == 1
+        assert same(weights(load_model(path)), weights(other))
+
+
+def falling(groups: list[dict[str, Any]]) -> dict[str, Any]:
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options"),
+    [
+        ("complete", {"learning_rates": {"scores": 0.1}}),
+        ("complete", {"optimizers": falling, "learning_rate": 0.5}),
+        ("complete", {"precision": "bf16-mixed"}),
+        ("adversarial", {}),
+    ],
+    ids=["rates", "schedule", "bf16", "adversarial"],
+)
+def test_resume_is_exact_whatever_trains(
+    tmp_path: Path, encoder: str, options: dict[str, Any]
+) -> None:
+    def ends(folder: Path, *epochs: int) -> list[dict[str, torch.Tensor]]:
+        """The weights after each of some trainings, each of which goes on from the one before."""
+        last, found = None, []
+        for number in epochs:
+            net = model(encoder, dropout=0.4)
+            last = train(net, folder, max_epochs=number, resume=last, **options).last_checkpoint
+            found.append(read_checkpoint(last)["state_dict"])
+        return found
+
+    [expected], (first, resumed) = ends(tmp_path / "whole", 3), ends(tmp_path / "parts", 1, 3)
+    assert same(resumed, expected) and not same(first, expected)

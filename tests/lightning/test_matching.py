@@ -1,4 +1,4 @@
-"""Texts and models mean the same by their numbers, or training does not begin; evaluation."""
+"""Texts and models mean the same by their numbers, or training does not begin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
+from torch.utils.data import Subset
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, EncodedTexts, SentenceEncoder, Vocabulary
@@ -51,6 +52,14 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
         evaluate(model(), named(tasks=turned), accelerator="cpu")
 
 
+def test_names_of_what_a_subset_is_of_count() -> None:
+    items = Named(texts(22, 3))
+    items.tasks = ("toys", "dvd", "books")
+    part: Any = Subset(Subset(items, range(10)), range(5))
+    with pytest.raises(ValueError, match="'test' of the model's tasks .*got tasks .'toys'"):
+        evaluate(model(), MultiTaskDataModule(None, None, part, VOCABULARY), accelerator="cpu")
+
+
 def test_a_loaded_model_is_trained_with_dropout(tmp_path: Path) -> None:
     model("star", dropout=0.5).save(tmp_path / "model.pt")
     net = MultiTaskModel.load(tmp_path / "model.pt")
@@ -73,33 +82,6 @@ def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
     freeze(net)
     with pytest.raises(ValueError, match="all are frozen"):
         train(net, tmp_path)
-
-
-@pytest.mark.parametrize("part", ["dev", "test"])
-def test_evaluation_is_accuracy_text_by_text(tmp_path: Path, part: str) -> None:
-    net = model()
-    result = train(net, tmp_path, max_epochs=3)
-    net.train()
-    net.dropout.eval()  # a part that somebody wants so
-    found = evaluate(net, data(), part, accelerator="cpu")
-    assert net.training and net.encoder.training and not net.dropout.training
-    items = texts(21, 2) if part == "dev" else texts(22, 3)
-    for k, task in enumerate(net.tasks):
-        own = [item for item in items if item.task == k]
-        told = net.predict([item.text for item in own], task)
-        right = [net.classes[task][i.y] == p.label for i, p in zip(own, told, strict=True)]
-        assert found[task] == pytest.approx(sum(right) / len(right))
-    if part == "dev":
-        assert found == pytest.approx(result.dev_accuracy_by_task)
-
-
-def test_tasks_without_texts_have_no_accuracy() -> None:
-    few = MultiTaskDataModule(None, None, texts(5, 3, tasks=1), VOCABULARY)
-    assert list(evaluate(model(), few, accelerator="cpu")) == ["books"]  # others have no text
-    with pytest.raises(ValueError, match="expected part to be one of"):
-        evaluate(model(), few, "train", accelerator="cpu")
-    with pytest.raises(ValueError, match="expected texts for 'dev'"):
-        evaluate(model(), few, "dev", accelerator="cpu")
 
 
 def test_what_is_encoded_already_is_checked_too(tmp_path: Path) -> None:

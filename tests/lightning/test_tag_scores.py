@@ -1,6 +1,7 @@
 """Scores of tag sequences: exactly of all sentences, whatever the batches."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,29 @@ def test_a_missing_label_ends_a_sequence() -> None:
     scores.update(torch.ones_like(y), y, torch.tensor([0, 0]))
     assert scores.compute() == {"chunk": 1.0}
     assert seen == [([["O", "O"], ["O", "O"]], [["B-X", "I-X"], ["I-X", "O"]])]
+
+
+def test_of_several_processes_it_is_the_score_of_all_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predicted, y = sentences()
+    task = torch.ones(len(y), dtype=torch.long)
+    whole, *ranks = (TagScores(CLASSES, {"chunk": f1}) for _ in range(3))
+    whole.update(predicted, y, task)
+    expected = whole.compute()
+    # The processes have 11 sentences and 19, and take turns.
+    for rank, part in zip(ranks, (slice(0, 11), slice(11, None)), strict=True):
+        rank.update(predicted[part], y[part], task[part])
+    assert all(rank.compute() != expected for rank in ranks)
+
+    def gather(every: list[Any], own: Any) -> None:
+        assert any(own is rank._kept["chunk"] for rank in ranks) and len(every) == 2
+        every[:] = [list(rank._kept["chunk"]) for rank in ranks]
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    assert [rank.compute() for rank in ranks] == [expected, expected]
 
 
 def test_processes_are_asked(tmp_path: Path) -> None:

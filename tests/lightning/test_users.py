@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import CLASSES, data, model, train
+from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch import Tensor, nn
+from torch_geometric.nn import SAGEConv
 
 from mtgnn.data import SequenceBatch
+from mtgnn.explain import without_edges
 from mtgnn.lightning import MultiTaskModule, evaluate, load_model, read_checkpoint
 from mtgnn.lightning.accelerator import pick_accelerator
 from mtgnn.lightning.quiet import device_kept
-from mtgnn.nn import Output, Samples
+from mtgnn.nn import CompleteGraphLSTM, MultiTaskModel, Output, Samples
 
 
 def test_an_optimiser_and_a_schedule_of_ones_own(tmp_path: Path) -> None:
@@ -73,6 +75,32 @@ def test_another_model_trains_goes_on_and_is_evaluated(tmp_path: Path) -> None:
     assert weights["model.logits"].equal(guess.logits)
     with pytest.raises(ValueError, match="expected a checkpoint of .*, got one of guess"):
         load_model(result.checkpoint)
+
+
+def test_an_encoder_that_was_given_as_a_module_is_given_again(tmp_path: Path) -> None:
+    def own() -> MultiTaskModel:
+        encoder = CompleteGraphLSTM(6, 5, list(CLASSES), "mutual", conv=SAGEConv(5, 5))
+        return MultiTaskModel(VOCABULARY, CLASSES, encoder, embedding_size=6)
+
+    net = own()
+    result = train(net, tmp_path, max_epochs=1)
+    with pytest.raises(ValueError, match="encoder"):
+        load_model(result.checkpoint)
+    loaded = load_model(result.checkpoint, encoder=own().encoder)
+    for name, value in net.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    told = [item.text for item in texts(10, 4)]
+    assert loaded.predict(told, "dvd") == net.eval().predict(told, "dvd")
+
+
+def test_cut_edges_stay_cut_through_training(tmp_path: Path) -> None:
+    net = without_edges(model(), [("toys", "books"), ("books", "dvd")])
+    cut = net.encoder.graph.cut
+    first = train(net, tmp_path, max_epochs=1)
+    second = train(net, tmp_path, max_epochs=2, resume=first.last_checkpoint)
+    loaded = load_model(second.checkpoint)
+    assert loaded.graph == net.graph and loaded.graph.cut == cut and len(cut) == 2
+    assert evaluate(loaded, data(), accelerator="cpu") == evaluate(net, data(), accelerator="cpu")
 
 
 def test_a_model_that_no_checkpoint_can_hold_is_refused_early(tmp_path: Path) -> None:

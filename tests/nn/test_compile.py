@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch._dynamo.backends.debugging import aot_eager
 
 from mtgnn import TaskGraph
-from mtgnn.data import Vocabulary
-from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaskAttentionConv
+from mtgnn.data import SentenceEncoder, Vocabulary
+from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaggingModel, TaskAttentionConv
 from mtgnn.nn.attention import stack_scores
 from mtgnn.ops.attention import attend
 from mtgnn.ops.recurrence import cell
@@ -181,6 +181,36 @@ def test_a_whole_model_compiles_around_the_loop_over_time(encoder: str) -> None:
     torch._dynamo.reset()
     assert warm and len(sizes) == warm
     assert max(sizes) < 100
+
+
+def test_a_model_that_tags_compiles_around_its_loops_over_time() -> None:
+    sizes: list[int] = []
+
+    def compiler(graph: Any, inputs: Any) -> Callable:
+        sizes.append(len(graph.graph.nodes))
+        return aot_eager(graph, inputs)
+
+    classes = {"pos": ["N", "V"], "chunk": ["O", "B-X", "I-X"]}
+    sentences = SentenceEncoder.build([["pq", "q", "rst"]], classes)
+    options = {"embedding_size": E, "character_size": 4, "hidden_size": H}
+    model = randomise(TaggingModel(sentences, "complete", **options)).eval()
+
+    def batch(steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(steps)
+        tokens = torch.randint(3, 6, (3, steps), generator=generator)
+        letters = torch.randint(1, len(sentences.characters), (3, steps, 4), generator=generator)
+        return tokens, letters, torch.tensor([steps, 2, steps - 1])
+
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend=compiler)
+    for steps in (4, 5):
+        compiled(*batch(steps))
+    warm = len(sizes)
+    for steps in (7, 30):
+        torch.testing.assert_close(compiled(*batch(steps)), model(*batch(steps)))
+    torch._dynamo.reset()
+    assert warm and len(sizes) == warm
+    assert max(sizes) < 150
 
 
 def test_a_crf_compiles_around_its_loop_over_time() -> None:

@@ -12,14 +12,19 @@ from torch_geometric.nn import SAGEConv
 from torch_geometric.nn.module_dict import ModuleDict
 
 from mtgnn import TaskGraph
-from mtgnn.data import SequenceBatch, Vocabulary
+from mtgnn.data import SentenceEncoder, SequenceBatch, Vocabulary
 from mtgnn.nn import (
+    AdversarialLSTM,
     CompleteGraphLSTM,
     CrossStitchLSTM,
     GraphLSTM,
+    HierarchicalLSTM,
+    MixtureOfExpertsLSTM,
     MultiTaskModel,
     SharedLSTM,
+    SharedPrivateLSTM,
     StarGraphLSTM,
+    TaggingModel,
     add_task,
     freeze,
     freeze_except_task,
@@ -57,8 +62,15 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "conv": lambda: GraphLSTM(4, 3, STAR, conv=SAGEConv(3, 5)),
     "star": lambda: StarGraphLSTM(4, 3, TASKS, virtual="convs"),
     "cross_stitch": lambda: CrossStitchLSTM(4, 3, TASKS),
+    "shared_private": lambda: SharedPrivateLSTM(4, 3, TASKS),
+    "adversarial": lambda: AdversarialLSTM(4, 3, TASKS),
+    "hierarchical": lambda: HierarchicalLSTM(
+        4, 3, TaskGraph.hierarchy({"v1.0": ["l0"], "heads": ["l0"]})
+    ),
+    "mixture": lambda: MixtureOfExpertsLSTM(4, 3, TASKS, num_experts=2),
     "private": Private,
 }
+NOTHING_OF_ITS_OWN = ("shared", "hierarchical")
 KINDS = {
     "single": [],
     "shared": ["encoder"],
@@ -69,6 +81,10 @@ KINDS = {
     "conv": ["scores", "virtual.shared"],
     "star": ["scores", "virtual.convs"],
     "cross_stitch": ["stitches"],
+    "shared_private": ["encoder"],
+    "adversarial": ["encoder"],
+    "hierarchical": ["encoder"],
+    "mixture": ["virtual.expert0", "virtual.expert1"],
     "private": ["encoder"],
 }
 
@@ -86,7 +102,7 @@ def test_groups_are_a_partition(name: str) -> None:
     names = [key for group in groups.values() for key in group]
     assert sorted(names) == sorted(key for key, _ in net.named_parameters())
     assert all(p is net.get_parameter(key) for group in groups.values() for key, p in group.items())
-    nodes = [f"nodes.{task}" for task in TASKS] if name != "shared" else []
+    nodes = [f"nodes.{task}" for task in TASKS] if name not in NOTHING_OF_ITS_OWN else []
     heads = [f"heads.{task}" for task in TASKS]
     assert sorted(groups) == sorted(["embedding", "pooling", *nodes, *heads, *KINDS[name]])
     inner = parameter_groups(net.encoder)
@@ -109,12 +125,31 @@ def test_groups_hold_what_their_names_say(name: str) -> None:
         reached = {
             key for key, group in groups.items() if any(p.grad is not None for p in group.values())
         }
-        own = {f"heads.{task}", *([] if name == "shared" else [f"nodes.{task}"])}
+        own = {f"heads.{task}", *([] if name in NOTHING_OF_ITS_OWN else [f"nodes.{task}"])}
         assert own <= reached
         assert not reached & {f"heads.{other}" for other in TASKS if other != task}
-        if name in ("single", "star"):
+        if name in ("single", "star", "shared_private", "adversarial", "mixture"):
             assert not reached & {f"nodes.{other}" for other in TASKS if other != task}
         assert reached >= {"embedding", "pooling"}
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_groups_of_a_model_that_tags(crf: bool) -> None:
+    classes = {"pos": ["N", "V"], "v1.0": ["O", "B-X", "I-X"]}
+    sentences = SentenceEncoder.build([["a", "b"]], classes)
+    sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 3}
+    net = TaggingModel(sentences, "star", crf=crf, **sizes)
+    groups = parameter_groups(net)
+    kinds = ["words", "scores", "virtual.shared"]
+    own = [f"{kind}.{task}" for kind in ("nodes", "heads") for task in classes]
+    assert sorted(groups) == sorted([*kinds, *own])
+    names = [key for group in groups.values() for key in group]
+    assert sorted(names) == sorted(key for key, _ in net.named_parameters())
+    for task in classes:
+        name = task.replace(".", "#")  # as torch wants it
+        assert all(key.startswith(f"encoder.nodes.{name}.") for key in groups[f"nodes.{task}"])
+        assert all(f".{name}." in key for key in groups[f"heads.{task}"])
+        assert any("crfs" in key for key in groups[f"heads.{task}"]) == crf
 
 
 def step(net: MultiTaskModel, task: int, optimiser: torch.optim.Optimizer) -> None:

@@ -81,6 +81,17 @@ def test_regression_is_one_unit_a_task() -> None:
     torch.testing.assert_close(every[torch.arange(4), TASK], values)
 
 
+def test_regression_of_steps_is_that_of_each_step() -> None:
+    layer, h = RegressionHeads(5, NAMES).double(), vectors(6)
+    values = layer(h, TASK)
+    assert values.shape == (4, 6)
+    every = layer(h.unsqueeze(2).expand(-1, -1, 3, -1))
+    assert every.shape == (4, 6, 3)
+    for t in range(6):
+        torch.testing.assert_close(values[:, t], layer(h[:, t], TASK))
+        torch.testing.assert_close(every[torch.arange(4), t, TASK], values[:, t])
+
+
 def test_reset_draws_anew() -> None:
     for layer in (heads(), RegressionHeads(5, 2)):
         before = [p.clone() for p in layer.parameters()]

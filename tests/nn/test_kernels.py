@@ -77,6 +77,13 @@ CASES = [
     for o in OPTIONS
     if not (a in BOXES and o == "static") and not (a in MUTUAL and o.startswith("owned"))
 ]
+ASKED: dict[str, Tensor | None] = {"one": TASK, "some": SOME, "all": None}
+EVERY = ("plain", "deep", "messages", "owned", "static")  # differ in what several tasks need
+
+
+def in_turn(cases: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Each case with one kind of tasks."""
+    return [(*case, kind) for case, kind in zip(cases, itertools.cycle(ASKED), strict=False)]
 
 
 @pytest.fixture(params=["torch", "C++"], autouse=True)
@@ -120,21 +127,28 @@ def check_equal(plain: GraphLSTM, fused: GraphLSTM, *arguments: Any) -> None:
             torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("task", [TASK, SOME, None], ids=["one", "some", "all"])
-@pytest.mark.parametrize(("name", "option"), CASES)
-def test_the_fast_path_equals_the_plain_one(name: str, option: str, task: Tensor | None) -> None:
+@pytest.mark.parametrize(
+    ("name", "option", "asked"),
+    [
+        *((*case, kind) for case in CASES if case[1] in EVERY for kind in ASKED),
+        *in_turn([(name, o) for o in OPTIONS if o not in EVERY for name, p in CASES if p == o]),
+    ],
+)
+def test_the_fast_path_equals_the_plain_one(name: str, option: str, asked: str) -> None:
     plain, fused = pair(name, **OPTIONS[option])
-    check_equal(plain, fused, words(), task)
+    check_equal(plain, fused, words(), ASKED[asked])
 
 
-@pytest.mark.parametrize("task", [TASK, SOME, None], ids=["one", "some", "all"])
-@pytest.mark.parametrize("option", ["plain", "deep", "messages", "gated"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "option", "asked"),
+    in_turn([(name, option) for option in ("plain", "messages", "gated") for name in LAYERS]),
+)
 def test_without_gradients(
-    name: str, option: str, task: Tensor | None, monkeypatch: pytest.MonkeyPatch
+    name: str, option: str, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fast path keeps no gates then, and cells of one step."""
     plain, lean = pair(name, **OPTIONS[option])
+    task = ASKED[asked]
     expected = plain(words(), LENGTHS, task)
     made: list[Any] = []
     monkeypatch.setattr(fused, "States", lambda *parts: made.append(States(*parts)) or made[-1])
@@ -153,9 +167,10 @@ def test_with_an_input_for_each_node(name: str) -> None:
     check_equal(plain, fused, words(plain.graph.num_nodes), TASK)
 
 
+@pytest.mark.parametrize("common", [False, True])
 @pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("fused mailbox", *SEVERAL)])
-def test_from_a_state(name: str) -> None:
-    plain, fused = pair(name, num_layers=2)
+def test_from_a_state(name: str, common: bool) -> None:
+    plain, fused = pair(name, num_layers=2, common=common, concat_messages=common)
     with torch.no_grad():
         _, state = plain(words()[:, :2], None, TASK)
     check_equal(plain, fused, words(), TASK, state)
@@ -183,16 +198,20 @@ def test_nan_that_nobody_reads_reaches_no_gradient(name: str, per_node: bool) ->
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_under_dropout(name: str, drop: str, fusion: str) -> None:
     _, layer = pair(name, **{drop: 0.5}, heads=2, fusion=fusion)
+    leaves = {"x": words(), **{key: p.detach() for key, p in layer.named_parameters()}}
+    sizes = [leaf.numel() for leaf in leaves.values()]
 
-    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+    def run(flat: Tensor) -> Tensor:
         torch.manual_seed(5)
-        named = dict(zip(dict(layer.named_parameters()), parameters, strict=True))
-        return torch.func.functional_call(layer, named, (x, LENGTHS, TASK))[0]
+        parts = zip(leaves.items(), flat.split(sizes), strict=True)
+        named = {key: part.view_as(leaf) for (key, leaf), part in parts}
+        return torch.func.functional_call(layer, named, (named.pop("x"), LENGTHS, TASK))[0]
 
-    inputs = [words().requires_grad_(), *layer.parameters()]
-    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+    # One direction in all of them at once.
+    flat = torch.cat([leaf.flatten() for leaf in leaves.values()]).requires_grad_()
+    assert torch.autograd.gradcheck(run, flat, rtol=1e-6, atol=1e-8, fast_mode=True)
     if name != "fused":
-        assert not torch.equal(run(*inputs), layer.eval()(words(), LENGTHS, TASK)[0])
+        assert not torch.equal(run(flat), layer.eval()(words(), LENGTHS, TASK)[0])
 
 
 def test_nan_of_one_node_reaches_no_gradient_of_another() -> None:

@@ -56,7 +56,7 @@ def gat() -> GATv2Conv:
 
 MAKERS: dict[str, Make] = {
     "complete-read": lambda k: CompleteGraphLSTM(E, H, k),
-    "complete-read-plain": lambda k: CompleteGraphLSTM(E, H, k, kernel="reference"),
+    "messages": lambda k: CompleteGraphLSTM(E, H, k, common=True, concat_messages=True),
     "complete-mutual": lambda k: CompleteGraphLSTM(E, H, k, "mutual"),
     "star": lambda k: GraphLSTM(E, H, TaskGraph.star(k), heads=2, fusion="gated"),
     "mixed-mutual": lambda k: GraphLSTM(E, H, mixed(k), score="dot", score_owner="receiver"),
@@ -72,15 +72,15 @@ MAKERS: dict[str, Make] = {
     "box-all-both-ways": lambda k: StarGraphLSTM(E, H, k, num_layers=2, bidirectional=True),
     "box-past": lambda k: StarGraphLSTM(E, H, k, "past", num_layers=2),
     "box-past-plain": lambda k: StarGraphLSTM(E, H, k, "past", score="dot", kernel="reference"),
+    "box-past-messages": lambda k: StarGraphLSTM(
+        E, H, k, "past", common=True, concat_messages=True
+    ),
     "box-past-both-ways": lambda k: StarGraphLSTM(E, H, k, "past", bidirectional=True),
     "boxes-all": lambda k: GraphLSTM(E, H, mixed(k), "read", memory="all", heads=2),
     "boxes-all-both-ways": lambda k: GraphLSTM(
         E, H, chain(k), "read", memory="all", detach=True, num_layers=2, bidirectional=True
     ),
     "boxes-past": lambda k: GraphLSTM(E, H, mixed(k), "read", memory="past", score="dot"),
-    "boxes-past-plain": lambda k: GraphLSTM(
-        E, H, mixed(k), "read", memory="past", kernel="reference"
-    ),
     "boxes-past-two-virtual": lambda k: GraphLSTM(E, H, hubs(k), "read", memory="past"),
     "boxes-star": lambda k: GraphLSTM(E, H, TaskGraph.star(k), "read", memory="past"),
     "box-current": lambda k: StarGraphLSTM(E, H, k, "current", score="uniform"),

@@ -201,10 +201,18 @@ INPUTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", INPUTS)
-def test_bad_input_is_named(name: str, case: str) -> None:
+def test_bad_input_is_named(case: str) -> None:
     change, error = INPUTS[case]
     with pytest.raises(ValueError, match=error):
-        LAYERS[name]()(**({"x": X, "lengths": LENGTHS, "task": TASK} | change))
+        CompleteGraphLSTM(E, H, 3)(**({"x": X, "lengths": LENGTHS, "task": TASK} | change))
+
+
+def test_every_layer_looks_at_its_input(name: str) -> None:
+    layer = LAYERS[name]()
+    for case in ("x of another width", "a length beyond T", "a task too many"):
+        change, error = INPUTS[case]
+        with pytest.raises(ValueError, match=error):
+            layer(**({"x": X, "lengths": LENGTHS, "task": TASK} | change))
 
 
 def test_a_mailbox_layer_refuses_a_state_without_a_mailbox() -> None:

@@ -100,6 +100,7 @@ def test_autocast_rounds_factors_alone(use_native: Use, name: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = run(layer, 9, False)
     assert not torch.equal(found[0], expected[0])
+    assert not torch.equal(found[0], found[0].bfloat16().float())
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == other.dtype == torch.float32
         assert (one - other).norm() <= 0.1 * other.norm() + 1e-4

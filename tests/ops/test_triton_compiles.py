@@ -6,7 +6,6 @@ import inspect
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -89,11 +88,12 @@ for layer in (
 
 
 @pytest.mark.skipif(torch.version.hip is not None, reason="compiles for NVIDIA's GPUs")
-def test_kernels_compile_in_every_type(tmp_path: Path) -> None:
+def test_kernels_compile_in_every_type(cache: pytest.Cache) -> None:
     compiler = pytest.importorskip("triton.compiler")
     if "constexprs" not in inspect.signature(compiler.ASTSource).parameters:
         pytest.skip("this Triton takes other arguments")
-    changes = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    # Triton's cache goes by sources, types and versions: what has not changed, compiles once.
+    changes = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(cache.mkdir("triton"))}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=os.environ | changes, capture_output=True, text=True
     )

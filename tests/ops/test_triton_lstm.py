@@ -147,7 +147,7 @@ def test_other_types(dtype: torch.dtype, near: float) -> None:
     expected = differentiated(by_torch(layer, x, LENGTHS, TASK, state), layer, x, state)
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == dtype
-        assert (one.double() - other).norm() <= near * (other.norm() + 1)
+        assert (one.double() - other).norm() <= near * other.norm() + 1e-3
 
 
 def test_nan_stays_nan_in_its_own_sequence() -> None:
