@@ -36,7 +36,7 @@ class Broken(nn.Module):
         super().__init__()
         self.sound = randomise(sound or GraphLSTM(E, H, TaskGraph.complete(K), "read"))
         self.graph, self.nodes, self.spoil = self.sound.graph, self.sound.nodes, spoil
-        self.memory = self.sound.memory
+        self.memory, self.bidirectional = self.sound.memory, self.sound.bidirectional
 
     def forward(
         self,
@@ -178,8 +178,23 @@ def at(place: Any) -> Callable[..., tuple]:
     return spoils(put)
 
 
+def evenly(alpha: Tensor) -> Tensor:
+    """All real positions weigh the same, those that come later too."""
+    share = (torch.arange(T) < BATCH.lengths[:, None]) / BATCH.lengths[:, None]
+    share = share.view(len(share), *[1] * (alpha.dim() - 3), T, 1)
+    return share * (alpha.sum(-2, keepdim=True) > 0)
+
+
 def star() -> GraphLSTM:
     return StarGraphLSTM(E, H, K)
+
+
+def past() -> GraphLSTM:
+    return StarGraphLSTM(E, H, K, "past")
+
+
+def past_both_ways() -> GraphLSTM:
+    return StarGraphLSTM(E, H, K, "past", bidirectional=True)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +231,8 @@ def test_broken_layers_fail(spoil: Any, check: Any, arguments: Any, error: str) 
         (spoils(lambda alpha: alpha * 0.9), star, "over the mailbox do not sum to one"),
         (at((1, -1, 0)), star, "over the mailbox do not sum to one"),
         (spoils(lambda alpha: alpha.flip(-2)), star, "on a position beyond the lengths"),
+        (spoils(evenly), past, "on a position not yet read"),
+        (spoils(evenly), past_both_ways, "on a position not yet read"),
     ],
 )
 def test_broken_attention_fails(spoil: Any, sound: Any, error: str) -> None:
@@ -223,6 +240,13 @@ def test_broken_attention_fails(spoil: Any, sound: Any, error: str) -> None:
     for arguments in (BATCH, BATCH[:2]):
         with pytest.raises(AssertionError, match=error):
             assert_attention_sums_to_one(layer, *arguments)
+
+
+@pytest.mark.parametrize("sound", [star, past, past_both_ways])
+def test_mailboxes_of_sound_layers_pass(sound: Callable[[], GraphLSTM]) -> None:
+    layer = Broken(lambda x, *result: result, sound())
+    for arguments in (BATCH, BATCH[:2]):
+        assert_attention_sums_to_one(layer, *arguments)
 
 
 def test_a_layer_that_reads_its_padding_fails() -> None:

@@ -92,10 +92,15 @@ def assert_attention_sums_to_one(
     require(len(attention) > 0, "expected attention for each layer and direction, got none")
     full = torch.full((x.size(0),), x.size(1)) if lengths is None else lengths.cpu()
     real = (torch.arange(x.size(1)) < full[:, None]).to(x.device)
-    for edge_index, alpha in attention:
+    memory, both = getattr(layer, "memory", None), bool(getattr(layer, "bidirectional", False))
+    for number, (edge_index, alpha) in enumerate(attention):
         require(bool((alpha >= 0).all()), "a weight is negative or NaN")
-        if getattr(layer, "memory", None) in ("all", "past"):
+        if memory in ("all", "past"):
             _check_mailbox(task_graph(layer), alpha, real, task)
+            if memory == "past":  # every second of both directions is read from the end
+                steps = alpha.transpose(-3, -1)  # [..., P, T, T], from the position to the step
+                ahead = steps.triu(1) if both and number % 2 else steps.tril(-1)
+                require(not bool(ahead.any()), "a weight stands on a position not yet read")
         else:
             _check_edges(task_graph(layer), edge_index, alpha, real, task)
 
