@@ -53,6 +53,7 @@ from pathlib import Path
 import torch
 from _examples import table
 from _record import append_new, read, select
+from _settings import PROTOCOLS
 from _settings_file import keep_settings
 from _transfer import Run, rates, settings_of
 from _transfer_methods import METHODS
@@ -66,42 +67,32 @@ KEY = COLUMNS[:4]
 RUNS = (*KEY, "pretrained_at", "learning_rate", "dev", "best_epoch", "epochs", "seconds", "right")
 TUNING_TASKS = 4
 SLOW = ("complete-mailbox", "complete", "complete-own", "complete-tuned")  # hours on FDU-MTL
+TRAINING = (
+    *("vectors", "hidden_size", "embedding_size", "epochs", "patience", "batch_size"),
+    *("weight_decay", "clip", "min_count"),
+)
+# As models train in accuracy.py, and what is of transfer alone.
 DEFAULTS = {
-    "planted": {
-        "csv": Path("transfer_planted.csv"),
-        "methods": list(METHODS),
-        "labels": ["all", "50", "20"],
-        "vectors": None,
-        "leave_out": 1,
-        "share": 1.0,
-        "hidden_size": 50,
-        "embedding_size": 50,
-        "epochs": 30,
-        "patience": None,
-        "batch_size": 32,
-        "learning_rate": 5e-3,
-        "adapt_learning_rate": [1e-3, 4e-3, 1.6e-2],
-        "weight_decay": 3e-4,
-        "clip": 1.0,
-        "min_count": 1,
-    },
-    "fdu-mtl": {
-        "csv": Path("transfer.csv"),
-        "methods": [name for name in METHODS if name not in SLOW],
-        "labels": ["all", "200", "50", "20"],
-        "vectors": "train",
-        "leave_out": 4,
-        "share": 0.25,
-        "hidden_size": 100,
-        "embedding_size": 100,
-        "epochs": 20,
-        "patience": 3,
-        "batch_size": 64,
-        "adapt_learning_rate": [2.5e-4, 1e-3, 4e-3],
-        "weight_decay": 0.0,
-        "clip": 1.0,
-        "min_count": 2,
-    },
+    data: {key: protocol.options[key] for key in TRAINING} for data, protocol in PROTOCOLS.items()
+}
+DEFAULTS["planted"] |= {
+    "csv": Path("transfer_planted.csv"),
+    "methods": list(METHODS),
+    "labels": ["all", "50", "20"],
+    "leave_out": 1,
+    "share": 1.0,
+    "learning_rate": 5e-3,
+    "adapt_learning_rate": [1e-3, 4e-3, 1.6e-2],
+    # Words that only the new task has get no gradient before: decay would take them to zero.
+    "weight_decay": 0.0,
+}
+DEFAULTS["fdu-mtl"] |= {
+    "csv": Path("transfer.csv"),
+    "methods": [name for name in METHODS if name not in SLOW],
+    "labels": ["all", "200", "50", "20"],
+    "leave_out": 4,
+    "share": 0.25,
+    "adapt_learning_rate": [2.5e-4, 1e-3, 4e-3],
 }
 
 
