@@ -8,7 +8,7 @@ from pathlib import Path
 # At the end: some programs have the same name in both folders.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
-from _models import CONTROLS, build_model, graph_options, group_rates  # noqa: E402
+from _models import CONTROLS, GroupLSTM, build_model, graph_options, group_rates  # noqa: E402
 from _options import DEFAULTS, PLANTED  # noqa: E402
 from _report import table  # noqa: E402
 from _scoring import is_right, kinds  # noqa: E402
@@ -18,6 +18,7 @@ from text_classification import Texts, read_texts  # noqa: E402
 __all__ = [
     "CONTROLS",
     "DEFAULTS",
+    "GroupLSTM",
     "PLANTED",
     "Texts",
     "build_model",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from _by_task import PARTS, TextsByTask, draw
-from _examples import CONTROLS, DEFAULTS, build_model, is_right, kinds
+from _examples import CONTROLS, DEFAULTS, GroupLSTM, build_model, is_right, kinds
 from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
 from _training import train as fit_to_dev
@@ -120,7 +120,7 @@ class Run:
 
     def extended(self, method: Method, model: MultiTaskModel, task: str) -> MultiTaskModel:
         """A model with one task more."""
-        if method.encoder not in CONTROLS:
+        if not isinstance(model.encoder, GroupLSTM):
             return add_task(model, task, self.classes[task])
         # All tasks are one to its encoder: but for a head it is the same model.
         new = self.build(method, [*model.tasks, task])

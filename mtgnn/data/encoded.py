@@ -46,16 +46,16 @@ class EncodedTexts(Dataset[EncodedText]):
         lengths: Number of tokens of each text ``[n]``, at least 1.
         task: Task of each text ``[n]``.
         y: Label of each text ``[n]``: integers with −100 for "no label", or floats with NaN.
-        truncated: Number of texts that were cut at ``max_length``.
         vocabulary: The vocabulary that it was made with.
         tasks: Names of the tasks, and
         classes: label names by task, where ``data`` has them, else ``None``.
 
     An item is an :class:`EncodedText`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
-    ``encoded[mask]`` are parts, which share its memory.
+    ``encoded[mask]`` are parts, which share its tokens.
 
     Raises:
-        ValueError: If ``max_length`` is below 1, or an item has no text or no task.
+        ValueError: If ``max_length`` is below 1, an item has no text or no task, or datasets are
+            joined that name their tasks or labels differently.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class EncodedTexts(Dataset[EncodedText]):
         lengths: list[int] = []
         tasks: list[int] = []
         labels: list[int | float | None] = []
-        self.truncated, self.vocabulary = 0, vocabulary
+        cut: list[bool] = []
+        self.vocabulary = vocabulary
         self.tasks, self.classes = dataset_names(data)
         unknown = vocabulary.encode(UNK)[0]
         for number, item in enumerate(data):
             text, task, label = _read(item, number)
             encoded = vocabulary.encode(text)
-            if max_length is not None and len(encoded) > max_length:
-                encoded = encoded[:max_length]
-                self.truncated += 1
+            cut.append(max_length is not None and len(encoded) > max_length)
+            encoded = encoded[:max_length]
             tokens.extend(encoded)
             lengths.append(len(encoded))
             tasks.append(task)
@@ -88,6 +88,7 @@ class EncodedTexts(Dataset[EncodedText]):
         self.y = _labels(labels)
         self._tokens = torch.tensor(tokens, dtype=torch.long)
         self._ends = self.lengths.cumsum(0)
+        self._cut = torch.tensor(cut, dtype=torch.bool)
         if self.truncated:
             logger.info("cut %d of %d texts at %d tokens", self.truncated, len(lengths), max_length)
         strange = tokens.count(unknown)
@@ -97,6 +98,11 @@ class EncodedTexts(Dataset[EncodedText]):
                 strange,
                 len(tokens),
             )
+
+    @property
+    def truncated(self) -> int:
+        """Number of texts that were cut at ``max_length``."""
+        return int(self._cut.sum())
 
     def labelled_tasks(self) -> set[int]:
         """Numbers of the tasks that have a label."""
@@ -121,7 +127,7 @@ class EncodedTexts(Dataset[EncodedText]):
     def _part(self, numbers: Tensor) -> EncodedTexts:
         part = copy.copy(self)
         part.lengths, part._ends = self.lengths[numbers], self._ends[numbers]
-        part.task, part.y = self.task[numbers], self.y[numbers]
+        part.task, part.y, part._cut = self.task[numbers], self.y[numbers], self._cut[numbers]
         return part
 
     @staticmethod

@@ -64,7 +64,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
         encoder: The encoder that it was made with.
 
     An item is an :class:`EncodedSentence`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
-    ``encoded[mask]`` are parts, which share its memory.
+    ``encoded[mask]`` are parts, which share its words.
 
     Raises:
         ValueError: If an item has no words, tags without a task, other numbers of tags than words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -16,31 +17,43 @@ def is_number(index: Any) -> bool:
 
 
 def part_numbers(index: Any, size: int) -> Tensor:
-    """The numbers that a slice, numbers or a mask stand for, ``[m]``, as in PyG's datasets.
+    """The numbers that a slice, numbers or a mask stand for, ``[m]``.
 
     Raises:
         IndexError: If a number is out of range, or a mask is of another size.
     """
     if isinstance(index, slice):
-        return torch.arange(size)[index]
-    return torch.arange(size)[torch.as_tensor(index if len(index) else torch.arange(0))]
+        return torch.tensor(range(size)[index], dtype=torch.long)
+    index = torch.as_tensor(index).cpu()
+    return torch.arange(size)[index if len(index) else index.long()]
 
 
 def dataset_names(data: Any) -> tuple[Any, Any]:
     """``tasks`` and ``classes`` of a dataset, or of what it is a part of or joined from.
 
     Raises:
-        ValueError: If datasets are joined that name their tasks or labels differently.
+        ValueError: If datasets are joined that name their tasks or labels differently; those
+            without names, such as lists, have no say.
     """
     while isinstance(data, Subset):
         data = data.dataset
-    if isinstance(data, ConcatDataset):
-        first, *others = [dataset_names(part) for part in data.datasets]
-        for other in others:
-            if other != first:
-                raise ValueError(
-                    f"expected to join datasets of the same tasks and labels, got {first} and "
-                    f"{other}: mtgnn.data.renumber_tasks gives each the same numbers"
-                )
-        return first
-    return getattr(data, "tasks", None), getattr(data, "classes", None)
+    if not isinstance(data, ConcatDataset):
+        return getattr(data, "tasks", None), getattr(data, "classes", None)
+    tasks, classes = zip(*map(dataset_names, data.datasets), strict=True)
+    return _agreed(tasks, (list, tuple), list), _agreed(classes, (Mapping,), _by_task)
+
+
+def _agreed(every: Sequence[Any], kinds: tuple[type, ...], plain: Callable[[Any], Any]) -> Any:
+    """What all that are of these kinds say."""
+    said = [own for own in every if isinstance(own, kinds)]
+    for own in said[1:]:
+        if plain(own) != plain(said[0]):
+            raise ValueError(
+                f"expected to join datasets of the same tasks and labels, got {said[0]} and {own}: "
+                "mtgnn.data.renumber_tasks gives each the same numbers"
+            )
+    return said[0] if said else None
+
+
+def _by_task(classes: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {task: list(labels) for task, labels in classes.items()}

@@ -6,17 +6,18 @@ import re
 
 _ABBREVIATIONS = "mr|mrs|ms|dr|st|jr|inc|etc|vs"
 _CLITICS = r"'(?:s|m|re|ve|ll|d)\b"
+_TAIL = rf"(?:(?:[-/&]|(?!{_CLITICS})')\w+)*"
 _TOKEN = re.compile(
     rf"""
     ``|''                                 # quotes, opening and closing
     |\.{{2,}}|-{{2,}}                     # ... and --
     |n't\b|{_CLITICS}
-    |(?<!\w)'\d\ds?\b                     # '98 and '70s
-    |\d+(?:[.,:/-]\d+)*\w*(?:[-/&]\w+)*   # 1,000 and 16:9, 2.4ghz, 5-star
+    |(?<!\w)'\d\ds?\b(?!')                # '98 and '70s
+    |\w[\w-]*(?:\.(?:com|net|org)\b)
+    |\d+(?:[.,:/-]\d+)*\w*{_TAIL}         # 1,000 and 16:9, 2.4ghz, 5-star
     |[^\W\d_](?:\.[^\W\d_])+\b\.?         # u.s. and i.e
     |(?:{_ABBREVIATIONS})\.
-    |\w+(?:\.(?:com|net|org)\b)
-    |\w+(?:(?:[-/&]|(?!{_CLITICS})')\w+)*   # sci-fi, and/or, c'mon
+    |\w+{_TAIL}                           # sci-fi, and/or, c'mon
     |\S
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -41,7 +41,8 @@ def evaluate(
 
     Raises:
         ValueError: If there are no such texts, none of them has a label, tasks, labels or
-            vocabulary are not the model's, or an Apple GPU is asked for.
+            vocabulary are not the model's, neighbouring tags are not allowed by a CRF's scheme, or
+            an Apple GPU is asked for.
 
     Example:
         >>> from mtgnn.data import Vocabulary

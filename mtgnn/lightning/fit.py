@@ -104,7 +104,8 @@ def fit(
             for bit as they would have without the interruption. ``best.ckpt`` beside it stays the
             best, also in another ``log_dir``, until a better epoch comes. If patience had run out
             and there is no more of it, nothing is trained. Adam goes on at ``learning_rate``,
-            ``learning_rates`` and ``weight_decay`` as they are given now.
+            ``learning_rates`` and ``weight_decay`` as they are given now; another optimiser as it
+            was.
         accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …; no Apple GPU, in whose place
             ``"auto"`` takes the CPU. The model is on its own device again at the end.
         devices: Number of processes. Beyond one, the program itself is started that many times
@@ -122,7 +123,7 @@ def fit(
             ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
         learning_rates: Learning rates of single groups of parameters, see
             :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
-            training that wrote it.
+            training that wrote it, and with ``optimizers`` the same.
         optimizers: Another optimiser than Adam, or a schedule; see :class:`MultiTaskModule`.
 
     Raises:
@@ -131,9 +132,10 @@ def fit(
             or a learning rate is not positive, there is no such group of parameters, an Apple GPU
             is asked for, ``notes`` or what ``model.save`` writes cannot be in a checkpoint, the
             train or dev texts are missing or without any label, a dataset's tasks or label names
-            are not the model's, or in another order, the vocabulary is another one, nothing is to
-            be trained, or ``resume`` is no such checkpoint, is of another model or has trained
-            ``max_epochs`` already.
+            are not the model's, or in another order, the vocabulary is another one, a text has a
+            task or label that the model does not, or a sentence neighbouring tags that a CRF's
+            scheme does not allow, nothing is to be trained, or ``resume`` is no such checkpoint, is
+            of another model or has trained ``max_epochs`` already.
         FileNotFoundError: If there is no file ``resume``.
     """
     check_option("precision", precision, get_args(Precision))
@@ -172,7 +174,7 @@ def fit(
     )
     folder = Path(log_dir)
     if resume is not None:
-        check_resume(resume, max_epochs, model, learning_rates or {})
+        check_resume(resume, max_epochs, module)
         bring_best(resume, folder)
     monitor = "dev/score" if scores else "dev/accuracy"
     best = keep(BEST, folder, monitor)

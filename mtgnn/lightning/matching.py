@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -65,8 +65,8 @@ def _check_vocabulary(model: Any, other: Any, where: str) -> None:
 
 def check_labels(model: Any, texts: Any, part: str) -> None:
     """Raise where texts are of another kind than the model reads, have a task or label that it
-    does not, or no label at all, or tags that its CRFs do not allow. Models of one's own are looked
-    at for labels alone."""
+    does not, or no label at all, or neighbouring tags that its CRFs do not allow. Models of one's
+    own are looked at for labels alone."""
     kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
     if kind is not None and not isinstance(texts, kind):
         names = type(model).__name__, kind.__name__, type(texts).__name__
@@ -84,17 +84,17 @@ def check_labels(model: Any, texts: Any, part: str) -> None:
         check_class_numbers(texts.y, texts.task, model.tasks, model.heads.num_classes)
     if kind is EncodedSentences and model.heads.crfs is not None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):
-            _check_tags(model, crf, task, texts.labels(k), part)
+            if crf.allowed is not None:
+                _check_tags(model.classes[task], crf.allowed, task, texts.labels(k), part)
 
 
-def _check_tags(model: Any, crf: Any, task: str, labels: list[Tensor], part: str) -> None:
-    if crf.allowed is None:
-        return
-    allowed = AllowedTransitions(*(value.cpu() for value in crf.allowed))
-    found = first_not_allowed(allowed, labels)
+def _check_tags(
+    names: Sequence[str], allowed: AllowedTransitions, task: str, labels: list[Tensor], part: str
+) -> None:
+    found = first_not_allowed(AllowedTransitions(*(value.cpu() for value in allowed)), labels)
     if found is not None:
         number, place = found
-        tags = [model.classes[task][label] for label in labels[number].clamp(min=0).tolist()]
+        tags = [None if label < 0 else names[label] for label in labels[number].tolist()]
         raise ValueError(
             f"sentence {number} for {part!r} has tags of {task!r} that its scheme does not allow, "
             f"at word {place} of {tags}: mtgnn.data.repair_tags mends them"

@@ -117,7 +117,6 @@ class MultiTaskModule(L.LightningModule):
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
         self._description: dict[str, Any] | None = None
-        self._adam: torch.optim.Adam | None = None
         for part in ("train", "dev", "test"):
             for name in ("accuracy", "mean_loss"):
                 setattr(self, f"{part}_{name}_metric", TaskMean(len(self.tasks)))
@@ -242,19 +241,24 @@ class MultiTaskModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam over the model and, where it has parameters, the loss; or what was asked for."""
         if self.optimizers_of is not None:
-            return self.optimizers_of(self._by_rate())
-        self._adam = torch.optim.Adam(
-            self._by_rate(),
+            return self.optimizers_of(self.rate_groups())
+        return torch.optim.Adam(
+            self.rate_groups(),
             weight_decay=self.weight_decay,
             # Seven times as fast on large embeddings there; elsewhere PyTorch's own choice.
             fused=True if self.device.type == "cpu" else None,
         )
-        return self._adam
 
-    def on_train_start(self) -> None:
-        """Train at the rates that were asked for: from a checkpoint Adam has got those of then."""
-        if self._adam is not None:
-            for group, asked in zip(self._adam.param_groups, self._by_rate(), strict=True):
+    @property
+    def has_own_adam(self) -> bool:
+        """Whether the optimiser is this class' own."""
+        usual = type(self).configure_optimizers is MultiTaskModule.configure_optimizers
+        return usual and self.optimizers_of is None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on at the rates that are asked for now: Adam's state has those of then."""
+        for state in checkpoint.get("optimizer_states", []) if self.has_own_adam else []:
+            for group, asked in zip(state["param_groups"], self.rate_groups(), strict=True):
                 group |= {"lr": asked["lr"], "weight_decay": self.weight_decay}
 
     def configure_gradient_clipping(
@@ -275,7 +279,7 @@ class MultiTaskModule(L.LightningModule):
         clip = nn.utils.clip_grad_value_ if by_value else nn.utils.clip_grad_norm_
         clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
 
-    def _by_rate(self) -> list[dict[str, Any]]:
+    def rate_groups(self) -> list[dict[str, Any]]:
         """All parameters, those of each group that has a rate of its own together."""
         group: dict[int, str] = {}
         for name in self.learning_rates:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,22 @@ import lightning.pytorch as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from ..nn import Trainable
 from .checkpoint import describe, read_checkpoint
+from .module import MultiTaskModule
 
 BEST, LAST = "best", "last"
 
 
-def check_resume(
-    path: str | os.PathLike[str],
-    max_epochs: int,
-    model: Trainable,
-    learning_rates: Mapping[str, float],
-) -> None:
-    """Raise unless training of ``model`` can go on from a checkpoint up to ``max_epochs``."""
-    saved = read_checkpoint(path)["mtgnn"]
+def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTaskModule) -> None:
+    """Raise unless a module's training can go on from a checkpoint up to ``max_epochs``."""
+    content = read_checkpoint(path)
+    saved = content["mtgnn"]
     if saved["epoch"] >= max_epochs:
         raise ValueError(
             f"{os.fspath(path)} has trained {saved['epoch']} epochs: expected max_epochs beyond "
             f"that, got {max_epochs}"
         )
-    # The optimiser's state is sorted by these groups.
-    groups = saved.get("learning_rates", {})
-    if list(groups) != list(learning_rates):
-        raise ValueError(
-            f"{os.fspath(path)} was trained with learning_rates {groups}: expected rates of the "
-            f"same groups, got {dict(learning_rates)}"
-        )
-    own, other = _lasting(describe(model)), _lasting(saved["model"])
+    own, other = _lasting(describe(module.model)), _lasting(saved["model"])
     for part in own if own["format"] == other["format"] else ["format"]:
         if part not in other:  # in older checkpoints
             continue
@@ -48,6 +36,25 @@ def check_resume(
                 f"{os.fspath(path)} is of another model: expected the same {part}, "
                 f"got {_short(own[part])} for {_short(other[part])}"
             )
+    _check_rates(content, module, os.fspath(path))
+
+
+def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) -> None:
+    """Raise where the optimiser's state, which is sorted by groups of rates, would not fit."""
+    then, now = content["mtgnn"].get("learning_rates", {}), module.learning_rates
+    if not module.has_own_adam:
+        fits = then == now  # it is in the optimiser's state, and nobody here knows where
+        said = "the same, beside an optimiser of one's own"
+    else:
+        states = [state["param_groups"] for state in content["optimizer_states"]]
+        sizes = [[len(group["params"]) for group in groups] for groups in states]
+        asked = [len(group["params"]) for group in module.rate_groups()]
+        fits = then.keys() == now.keys() and sizes == [asked]
+        said = "rates of the same groups"
+    if not fits:
+        raise ValueError(
+            f"{path} was trained with learning_rates {then}: expected {said}, got {now}"
+        )
 
 
 def _lasting(description: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def plain(value: Any) -> Any:
         return (tuple if isinstance(value, tuple) else list)(map(plain, value))
     if isinstance(value, np.generic):
         value = value.item()
-    for kind in PLAIN:
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enum, its value
+    for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind(value)
     raise ValueError(f"expected plain values, got {value!r:.60}, a {type(value).__name__}")

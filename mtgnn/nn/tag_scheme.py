@@ -89,8 +89,9 @@ def task_transitions(task: str, tags: Sequence[str], scheme: str) -> AllowedTran
 def first_not_allowed(
     allowed: AllowedTransitions, sequences: Sequence[Tensor]
 ) -> tuple[int, int] | None:
-    """The first of labels ``[T]``, −100 where there is none, that may not stand where it does: the
-    number of its sequence, and its place there; ``None`` if all may."""
+    """The first of labels ``[T]``, −100 where there is none, that may not stand where it does:
+    first, last, or after its neighbour. The number of its sequence, and its place there; ``None``
+    if all may."""
     sizes = torch.tensor([len(labels) for labels in sequences])
     y, ends = torch.cat(list(sequences)), sizes.cumsum(0)
     there, label = y != NO_LABEL, y.clamp(min=0)

@@ -46,7 +46,7 @@ def test_collate_pads_with_zeros() -> None:
 def test_truncation_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="mtgnn"):
         encoded = EncodedTexts(DATA, VOCABULARY, max_length=2)
-    assert encoded.truncated == 1
+    assert encoded.truncated == encoded[1:].truncated == 1 and encoded[:2].truncated == 0
     assert encoded[2].tokens.tolist() == [5, 5]
     assert encoded[0].tokens.tolist() == [3, 4]
     assert caplog.messages == ["cut 1 of 3 texts at 2 tokens"]
@@ -140,6 +140,7 @@ def test_copies_and_pickles() -> None:
     ("index", "expected"),
     [
         (slice(1, None), [1, 2]),
+        (slice(None, None, -2), [2, 0]),
         ([2, 0], [2, 0]),
         (torch.tensor([True, False, True]), [0, 2]),
         (torch.tensor([-1]), [2]),
@@ -173,5 +174,12 @@ def test_names_of_tasks_and_labels_are_kept() -> None:
     assert encoded.tasks == ("b", "a") and encoded[:1].classes == {"b": ["no", "yes"]}
     joined = EncodedTexts(ConcatDataset([Named(DATA), Named(DATA)]), VOCABULARY)
     assert joined.tasks == ("b", "a") and len(joined) == 6
-    with pytest.raises(ValueError, match=r"the same tasks and labels, got \(\('b', 'a'\)"):
-        EncodedTexts(ConcatDataset([Named(DATA), DATA]), VOCABULARY)
+    assert EncodedTexts(ConcatDataset([DATA, Named(DATA)]), VOCABULARY).tasks == ("b", "a")
+    for name, value in (("tasks", ["a", "b"]), ("classes", {"b": ["yes", "no"]})):
+        other = Named(DATA)
+        setattr(other, name, value)
+        with pytest.raises(ValueError, match="the same tasks and labels, got"):
+            EncodedTexts(ConcatDataset([Named(DATA), other]), VOCABULARY)
+    same = Named(DATA)
+    same.tasks, same.classes = ["b", "a"], {"b": ("no", "yes")}
+    assert len(EncodedTexts(ConcatDataset([Named(DATA), same]), VOCABULARY)) == 6

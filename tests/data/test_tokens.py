@@ -20,6 +20,10 @@ PAIRS = [
     ("i.e. e.g, I cannot", "i.e. e.g , i can not"),
     ("gonna gotta wanna see.... so---so", "gon na got ta wan na see ... so -- so"),
     ("A 5-star, 20-year-old 2.4GHz 18-55mm", "a 5-star , 20-year-old 2.4ghz 18-55mm"),
+    (
+        "1-800-flowers.com, 4chan.org at 7o'clock; 'A' '10' 5's",
+        "1-800-flowers.com , 4chan.org at 7o'clock ; ' a ' ' 10 ' 5 's",
+    ),
     ("1/2-inch '70s, '98 and 'so'.", "1/2-inch '70s , '98 and ' so ' ."),
     ("", ""),
     (" \t\n", ""),

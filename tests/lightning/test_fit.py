@@ -489,6 +489,42 @@ def test_module_alone_in_a_trainer_of_ones_own(tmp_path: Path) -> None:
     assert scores["test/accuracy"] == pytest.approx(sum(expected.values()) / 3)
 
 
+def test_callbacks_may_set_rates(tmp_path: Path) -> None:
+    class Warm(L.Callback):
+        def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
+            for group in trainer.optimizers[0].param_groups:
+                group["lr"] = STILL
+
+    net = model()
+    before = weights(net)
+    last = train(net, tmp_path, max_epochs=1, callbacks=[Warm()]).last_checkpoint
+    train(net, tmp_path, max_epochs=2, callbacks=[Warm()], resume=last)
+    assert all(torch.allclose(value, before[name]) for name, value in weights(net).items())
+
+
+def test_an_optimiser_of_one_s_own_goes_on_at_its_own_rates(tmp_path: Path) -> None:
+    given: dict = {"optimizers": torch.optim.SGD, "learning_rates": {"scores": 0.2}}
+    last = train(model("star"), tmp_path, max_epochs=1, **given).last_checkpoint
+    given["learning_rates"] = {"scores": 0.02}
+    with pytest.raises(ValueError, match="expected the same, beside an optimiser of one's own"):
+        train(model("star"), tmp_path, max_epochs=2, resume=last, **given)
+
+
+def test_groups_at_one_rate_stay_groups(tmp_path: Path) -> None:
+    rates = {"nodes": 0.02, "scores": 0.02}  # that of the rest, too
+    last = train(model("star"), tmp_path, max_epochs=1, learning_rates=rates).last_checkpoint
+    other = {"scores": 0.01, "nodes": 0.03}
+    result = train(model("star"), tmp_path / "on", max_epochs=2, learning_rates=other, resume=last)
+    groups = read_checkpoint(result.last_checkpoint)["optimizer_states"][0]["param_groups"]
+    assert sorted(group["lr"] for group in groups) == [0.01, 0.02, 0.03]
+    content = read_checkpoint(last)  # as one that was sorted otherwise
+    groups, older = content["optimizer_states"][0]["param_groups"], tmp_path / "older.ckpt"
+    groups[0]["params"] += groups.pop()["params"]
+    torch.save(content, older)
+    with pytest.raises(ValueError, match="expected rates of the same groups"):
+        train(model("star"), tmp_path, max_epochs=2, learning_rates=rates, resume=older)
+
+
 def test_going_on_needs_the_same_learning_rates(tmp_path: Path) -> None:
     first = train(model("star"), tmp_path, max_epochs=1, learning_rates={"scores": 0.2})
     for other in ({"nodes.dvd": 0.2}, None):

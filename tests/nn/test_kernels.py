@@ -141,7 +141,9 @@ def test_the_fast_path_equals_the_plain_one(name: str, option: str, asked: str) 
 
 @pytest.mark.parametrize(
     ("name", "option", "asked"),
-    in_turn([(name, option) for option in ("plain", "messages", "gated") for name in LAYERS]),
+    in_turn(
+        [(name, option) for option in ("plain", "deep", "messages", "gated") for name in LAYERS]
+    ),
 )
 def test_without_gradients(
     name: str, option: str, asked: str, monkeypatch: pytest.MonkeyPatch

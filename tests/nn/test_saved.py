@@ -1,6 +1,7 @@
 """Files of models: plain values, the same predictions, clear errors."""
 
 import io
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,10 @@ def test_the_file_holds_plain_values(tmp_path: Path) -> None:
     walk(content)
 
 
+class Score(str, Enum):
+    DOT = "dot"
+
+
 def test_numbers_and_names_of_numpy_are_saved_plain(tmp_path: Path) -> None:
     net = MultiTaskModel(
         VOCABULARY,
@@ -104,12 +109,17 @@ def test_numbers_and_names_of_numpy_are_saved_plain(tmp_path: Path) -> None:
         embedding_size=np.int64(4),
         hidden_size=np.int64(3),
         dropout=np.float64(0.1),
-        encoder_options={"num_layers": np.int64(2), "message_dropout": np.float32(0.5)},
+        encoder_options={
+            "num_layers": np.int64(2),
+            "message_dropout": np.float32(0.5),
+            "score": Score.DOT,
+        },
     )
     net.save(tmp_path / "model.pt")
     loaded = MultiTaskModel.load(tmp_path / "model.pt")
     assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
-    assert loaded.encoder.num_layers == 2 and loaded.encoder.message_dropout == 0.5
+    read = loaded.encoder
+    assert (read.score, read.num_layers, read.message_dropout) == ("dot", 2, 0.5)
 
 
 def test_what_an_encoder_of_one_s_own_calls_its_parts_is_no_matter(tmp_path: Path) -> None:
