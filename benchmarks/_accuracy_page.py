@@ -94,6 +94,7 @@ def short_table(rows: Sequence[Row]) -> Table:
     ):
         values = ([float(row[column]) / unit for row in of[model]] for model in models)
         lines.append([about, *(f"{statistics.mean(value):.2f}" for value in values)])
+    lines.append(["seeds", *(str(len(unique(of[model], "seed"))) for model in models)])
     return ["", *models], lines
 
 
