@@ -22,6 +22,12 @@ from mtgnn.ops import compile_native, gpu, use_triton
 from mtgnn.ops.native import build
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """No test depends on the numbers that others before it drew."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def native_loops() -> object:
     """The loops in C++; they are not in use yet."""
