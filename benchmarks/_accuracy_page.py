@@ -16,6 +16,7 @@ from _comparison import (
     comparisons,
     points,
     score_table,
+    seed_differences,
     seeds_differ,
     with_interval,
 )
@@ -123,6 +124,5 @@ def _mean(rows: Sequence[Row]) -> float:
 
 def _lead(rows: Sequence[Row], graph: str, other: str) -> str:
     """How far one is ahead, over the seeds that both have; nothing where they share none."""
-    own, theirs = (by_seed(select(rows, model=model)) for model in (graph, other))
-    both = [100 * (own[seed] - theirs[seed]) for seed in own if seed in theirs]
+    both = seed_differences(select(rows, model=graph), select(rows, model=other))
     return with_interval(statistics.mean(both), both) if both else ""

@@ -69,9 +69,8 @@ def ablation_table(rows: Sequence[Row], data: str) -> Table:
         header, scores = score_table(own)
         for line in scores:
             alike = {"model": line[0], "reviews": own[0]["reviews"]}
-            changed = by_seed(select(own, **alike), "dev")
-            usual = by_seed(select(rows, setting=than(setting, data), **alike), "dev")
-            both = [100 * (changed[seed] - usual[seed]) for seed in changed if seed in usual]
+            usual = select(rows, setting=than(setting, data), **alike)
+            both = seed_differences(select(own, **alike), usual, "dev")
             ahead = with_interval(statistics.mean(both), both) if both else "–"
             lines.append([line[0], SETTINGS[setting].about, *line[1:], ahead])
     return [*header[:1], "change", *header[1:], "dev, minus without"], lines
@@ -103,6 +102,14 @@ def task_differences(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, fl
     return {task: 0.0 if abs(value) < ROUNDED else value for task, value in changes.items()}
 
 
+def seed_differences(
+    rows: Sequence[Row], others: Sequence[Row], column: str = "test"
+) -> list[float]:
+    """For each seed that both have the difference of the means over tasks, in points."""
+    own, other = by_seed(rows, column), by_seed(others, column)
+    return [100 * (own[seed] - other[seed]) for seed in common_seeds(rows, others)]
+
+
 class Pair(NamedTuple):
     """Two models that are compared.
 
@@ -129,8 +136,7 @@ class Pair(NamedTuple):
 
     def by_seed(self) -> list[float]:
         """For each seed the difference of the means over tasks, in points."""
-        own, other = by_seed(self.own), by_seed(self.other)
-        return [100 * (own[seed] - other[seed]) for seed in self.seeds]
+        return seed_differences(self.own, self.other)
 
 
 def pairs(rows: Sequence[Row], data: str) -> Iterator[list[Pair]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from _lock import locked
@@ -41,13 +41,21 @@ def append(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
         file.write(text.getvalue())
 
 
-def append_new(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequence[str]) -> bool:
+def append_new(
+    path: Path,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    key: Sequence[str],
+    before: Callable[[], None] = lambda: None,
+) -> bool:
     """Add the rows of a finished run, unless another process has added some with the same values
-    of ``key`` meanwhile; returns whether they were added."""
+    of ``key`` meanwhile; returns whether they were added. If they are, ``before`` comes first: what
+    is cut off between the two is made again."""
     with locked(path):
         new = [tuple(row[name] for name in key) for row in rows]
         if any(tuple(row[name] for name in key) in new for row in read(path)):
             return False
+        before()
         append(path, columns, rows)
     return True
 

@@ -32,14 +32,14 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
 from _examples import table
-from _lock import locked
-from _record import Row, append, read, replace, select
+from _record import Row, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Run, Study, accuracies
 from _tuning import Choices
@@ -163,19 +163,9 @@ class Accuracy:
                 for kind, scores in accuracies(right, tested, model.tasks).items()
                 for task, score in scores.items()
             ]
-            if self.keep(new, bits):
+            keep = partial(replace, self.single, _reviews.COLUMNS, [bits], ACCURACY[:4])
+            if append_new(self.record, ACCURACY, new, ACCURACY[:4], before=keep):
                 print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
-
-    def keep(self, new: list[Row], bits: Row) -> bool:
-        """Add a run to the records, its single reviews first: if that is cut off, it is made again.
-        Returns whether it was not yet there."""
-        key = ACCURACY[:4]
-        with locked(self.record):
-            if any(all(row[k] == bits[k] for k in key) for row in read(self.record)):
-                return False
-            replace(self.single, _reviews.COLUMNS, [bits], key)
-            append(self.record, ACCURACY, new)
-        return True
 
     def summary(self) -> None:
         """Print all tables, and write the intervals of the bootstrap."""

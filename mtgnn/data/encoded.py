@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch, is_labelled
-from .parts import dataset_names, is_number, part_numbers
+from .parts import dataset_names, is_number, part_of
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
@@ -119,16 +118,10 @@ class EncodedTexts(Dataset[EncodedText]):
 
     def __getitem__(self, index: Any) -> Any:
         if not is_number(index):
-            return self._part(part_numbers(index, len(self)))
+            return part_of(self, index, ("lengths", "task", "y", "_ends", "_cut"))
         end = int(self._ends[index])
         start = end - int(self.lengths[index])
         return EncodedText(self._tokens[start:end], self.task[index], self.y[index])
-
-    def _part(self, numbers: Tensor) -> EncodedTexts:
-        part = copy.copy(self)
-        part.lengths, part._ends = self.lengths[numbers], self._ends[numbers]
-        part.task, part.y, part._cut = self.task[numbers], self.y[numbers], self._cut[numbers]
-        return part
 
     @staticmethod
     def collate(items: Sequence[EncodedText]) -> SequenceBatch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, overload
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL
-from .parts import is_number, part_numbers
+from .parts import is_number, part_of
 from .sentence_encoder import SentenceEncoder
 from .spelling import pad_spelling, spell
 from .token_batch import TokenBatch
@@ -157,7 +156,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
 
     def __getitem__(self, index: Any) -> Any:
         if not is_number(index):
-            return self._part(part_numbers(index, len(self)))
+            return part_of(self, index, ("lengths", "task", "_numbers"))
         end = int(self._ends[self._numbers[index]])
         words = slice(end - int(self.lengths[index]), end)
         task, y = self.task[index], self._y[words]
@@ -168,12 +167,6 @@ class EncodedSentences(Dataset[EncodedSentence]):
             y[:, int(task)] if task.dim() == 0 else y,
             None if self._unknown is None else self._unknown[words],
         )
-
-    def _part(self, numbers: Tensor) -> EncodedSentences:
-        part = copy.copy(self)
-        part._numbers, part.lengths = self._numbers[numbers], self.lengths[numbers]
-        part.task = self.task[numbers]
-        return part
 
     def _spelling(self, words: slice) -> Tensor:
         """Characters ``[T, C]`` of words that stand one after the other."""

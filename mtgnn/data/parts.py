@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence, Sized
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
+
+Whole = TypeVar("Whole", bound=Sized)
 
 
 def is_number(index: Any) -> bool:
@@ -16,12 +19,24 @@ def is_number(index: Any) -> bool:
     return isinstance(index, Integral) or (isinstance(index, Tensor) and index.dim() == 0)
 
 
-def part_numbers(index: Any, size: int) -> Tensor:
-    """The numbers that a slice, numbers or a mask stand for, ``[m]``.
+def part_of(data: Whole, index: Any, names: Sequence[str]) -> Whole:
+    """The items that a slice, numbers or a mask stand for, as another dataset of the same kind.
+
+    Args:
+        data: The whole.
+        index: Which.
+        names: Its tensors with a row an item; all else the part has in common with it.
 
     Raises:
         IndexError: If a number is out of range, or a mask is of another size.
     """
+    part, numbers = copy.copy(data), _numbers(index, len(data))
+    for name in names:
+        setattr(part, name, getattr(data, name)[numbers])
+    return part
+
+
+def _numbers(index: Any, size: int) -> Tensor:
     if isinstance(index, slice):
         return torch.tensor(range(size)[index], dtype=torch.long)
     index = torch.as_tensor(index).cpu()

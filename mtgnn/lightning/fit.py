@@ -149,9 +149,7 @@ def fit(
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, PARTS)
-    for part in ("train", "dev"):
-        check_labels(model, data.encoded(part), part)
-    train, dev = (data.encoded(part).labelled_tasks() for part in ("train", "dev"))
+    train, dev = (check_labels(model, data.encoded(part), part) for part in ("train", "dev"))
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
     net = cast(nn.Module, model)

@@ -63,15 +63,20 @@ def _check_vocabulary(model: Any, other: Any, where: str) -> None:
         )
 
 
-def check_labels(model: Any, texts: Any, part: str) -> None:
-    """Raise where texts are of another kind than the model reads, have a task or label that it
-    does not, or no label at all, or neighbouring tags that its CRFs do not allow. Models of one's
-    own are looked at for labels alone."""
+def check_labels(model: Any, texts: Any, part: str) -> set[int]:
+    """Numbers of the tasks that have a label.
+
+    Raises:
+        ValueError: If texts are of another kind than the model reads, have a task or label that it
+            does not, or no label at all, or neighbouring tags that its CRFs do not allow. Models of
+            one's own are looked at for labels alone.
+    """
     kind = {TaggingModel: EncodedSentences, MultiTaskModel: EncodedTexts}.get(type(model))
     if kind is not None and not isinstance(texts, kind):
         names = type(model).__name__, kind.__name__, type(texts).__name__
         raise ValueError(f"a {names[0]} reads {names[1]}, got {names[2]} for {part!r}")
-    if not texts.labelled_tasks():
+    there: set[int] = texts.labelled_tasks()
+    if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
     if kind is EncodedTexts:
         wrong = (texts.task < 0) | (texts.task >= len(model.tasks))
@@ -86,6 +91,7 @@ def check_labels(model: Any, texts: Any, part: str) -> None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):
             if crf.allowed is not None:
                 _check_tags(model.classes[task], crf.allowed, task, texts.labels(k), part)
+    return there
 
 
 def _check_tags(
