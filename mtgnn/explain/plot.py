@@ -26,7 +26,7 @@ def plot_task_graphs(
 
     The circle shows the edges that weigh more than the mean of their receiver's (for attention:
     than equal attention would), the thicker the more; the matrix shows all weights, a row for
-    each receiver.
+    each receiver, and is grey where there is no edge.
 
     Args:
         graphs: Titles and graphs over the same tasks. Where a graph has no weights, the edges
@@ -59,10 +59,10 @@ def plot_task_graphs(
     figure = Figure(figsize=(1.1 * size * len(graphs), 1.75 * size), layout="constrained")
     axes = figure.subplots(2, len(graphs), squeeze=False, height_ratios=(1, 1.2))
     for column, (title, graph) in enumerate(graphs.items()):
-        weights = weight_matrix(graph)
-        _draw_circle(axes[0, column], tasks, weights, _there(graph), groups)
+        weights, there = weight_matrix(graph), _there(graph)
+        _draw_circle(axes[0, column], tasks, weights, there, groups)
         axes[0, column].set_title(title, fontsize=14, pad=4)
-        image = _draw_matrix(axes[1, column], tasks, weights)
+        image = _draw_matrix(axes[1, column], tasks, weights.masked_fill(~there, torch.nan))
         figure.colorbar(image, ax=axes[1, column], shrink=0.8, label="weight")
     figure.savefig(path, dpi=150)
 
@@ -130,12 +130,12 @@ def _draw_edge(
 
 
 def _draw_matrix(axes: Axes, tasks: Sequence[str], weights: Tensor) -> Any:
-    off_diagonal = ~torch.eye(len(tasks), dtype=torch.bool)
-    shown = weights.masked_fill(~off_diagonal, torch.nan)
-    high, signed = float(weights.abs().max()), bool((weights < 0).any())
-    # Of signed weights the sign is what matters: white is zero.
+    """Draw weights ``[K, K]``, NaN where there is no edge."""
+    high, signed = float(weights.nan_to_num().abs().max()), bool((weights < 0).any())
+    # Of signed weights the sign is what matters: white is zero, and no edge is grey.
     name, low = ("PuOr_r", -high) if signed else ("cividis", 0.0)
-    image = axes.imshow(shown.numpy(), cmap=name, vmin=low, vmax=high)
+    axes.set_facecolor("0.88")
+    image = axes.imshow(weights.numpy(), cmap=name, vmin=low, vmax=high)
     axes.set_xticks(range(len(tasks)), list(tasks), rotation=90)
     axes.set_yticks(range(len(tasks)), list(tasks))
     axes.set(xlabel="sender", ylabel="receiver")
@@ -151,7 +151,7 @@ def _write_weights(axes: Axes, weights: Tensor, high: float, signed: bool) -> No
         for i, weight in enumerate(row):
             dark = abs(weight) > 0.7 * high if signed else weight <= high / 2
             ink = "white" if dark else "black"
-            if i != k:
+            if not math.isnan(weight):
                 text = _short(weight)
                 axes.text(i, k, text, ha="center", va="center", fontsize=size, color=ink)
 

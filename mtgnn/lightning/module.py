@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as L
 import torch
@@ -11,11 +11,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from ..nn import MultiTaskLoss, MultiTaskModel, Output, Samples, Trainable
-from ..nn.freezing import find_groups
 from ..nn.saved import plain
 from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
+from .rates import check_rates, rate_groups
 from .tag_scores import TagScore, TagScores
 
 Optimizers = Callable[[list[dict[str, Any]]], Any]
@@ -87,11 +87,7 @@ class MultiTaskModule(L.LightningModule):
     ) -> None:
         super().__init__()
         rates = {name: float(rate) for name, rate in (learning_rates or {}).items()}
-        for rate in (learning_rate, *rates.values()):
-            if not 0 < rate < float("inf"):
-                raise ValueError(f"expected a positive learning rate, got {rate}")
-        if rates:
-            find_groups(cast(nn.Module, model), rates)
+        check_rates(model, learning_rate, rates)
         if not weight_decay >= 0:
             raise ValueError(f"expected weight_decay of at least 0, got {weight_decay}")
         if weight_decay and optimizers is not None:
@@ -280,19 +276,8 @@ class MultiTaskModule(L.LightningModule):
         clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
 
     def rate_groups(self) -> list[dict[str, Any]]:
-        """All parameters, those of each group that has a rate of its own together."""
-        group: dict[int, str] = {}
-        for name in self.learning_rates:
-            for parameters in find_groups(cast(nn.Module, self.model), [name]).values():
-                group |= {id(parameter): name for parameter in parameters.values()}
-        names = dict.fromkeys(group.get(id(parameter)) for parameter in self.parameters())
-        return [
-            {
-                "params": [p for p in self.parameters() if group.get(id(p)) == name],
-                "lr": self.learning_rate if name is None else self.learning_rates[name],
-            }
-            for name in names
-        ]
+        """All parameters with their learning rates, as optimisers take them."""
+        return rate_groups(self, self.model, self.learning_rate, self.learning_rates)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model, the dev scores and the notes; plain values all."""

@@ -130,7 +130,9 @@ def test_negative_weights_are_drawn_and_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [-0.3, 0.0])
-def test_a_missing_edge_is_none_that_weighs_nothing(other: float, tmp_path) -> None:
+def test_a_missing_edge_is_none_that_weighs_nothing(
+    other: float, tmp_path: Path, figures: list[Figure]
+) -> None:
     """Drawn is what weighs more than the mean of the edges that there are."""
     edges = [("b", "a"), ("c", "a"), ("a", "b"), ("d", "b"), ("c", "b")]
     graph = TaskGraph.from_edges(edges, ["a", "b", "c", "d"])
@@ -140,3 +142,12 @@ def test_a_missing_edge_is_none_that_weighs_nothing(other: float, tmp_path) -> N
     circle = text[text.index('id="axes_1"') : text.index('id="axes_2"')]
     drawn = 3  # c → a; d → b and c → b, for the mean into b counts the third edge
     assert len(set(re.findall(r'id="(patch_\d+)"', circle))) == drawn
+    matrix = figures[0].axes[1]
+    shown = torch.tensor(matrix.images[0].get_array().filled(torch.nan))
+    sender, receiver = weighted.edge_index
+    there = torch.zeros(4, 4, dtype=torch.bool)
+    there[receiver, sender] = True
+    assert torch.equal(~shown.isnan(), there)
+    assert {text.get_position() for text in matrix.texts} == set(
+        zip(sender.tolist(), receiver.tolist(), strict=True)
+    )
