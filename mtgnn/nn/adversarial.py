@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..graph import Tasks
@@ -127,6 +128,8 @@ class AdversarialLSTM(SharedPrivateLSTM):
         adversarial = nn.functional.cross_entropy(logits, number, reduction="none")
         # The products of padding are zero: it is exact zeros.
         product = shared.transpose(1, 2) @ private
+        # Under autocast: the square of a sum over many steps is beyond float16.
+        product = product.to(torch.promote_types(product.dtype, torch.float32))
         steps = lengths.to(out.device, non_blocking=True)
         overlap = product.square().sum((1, 2)) / steps**2
         return self.adversarial_weight * adversarial + self.orthogonality_weight * overlap

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 FORBIDDEN = -1e30  # as good as −∞ in a plain sum of scores, and its gradient is never NaN
 RESCALED = 4  # steps between two divisions by the sum
@@ -40,15 +39,18 @@ class Scores(NamedTuple):
 def log_partition(scores: Scores, lengths: Tensor) -> Tensor:
     """Logarithm of the sum over all paths of exp(score): ``[N, S]``, −∞ where no path is allowed.
 
-    Differentiable once in all scores.
+    Differentiable in all scores as often as one likes; from the second time on by the plain
+    recursion, which transforms of ``torch.func`` take, too.
     """
     wide = scores.double()
+    if torch._C._are_functorch_transforms_active():
+        return log_partition_plain(wide, lengths).to(scores.emissions.dtype)
     train = torch.is_grad_enabled() and any(part.requires_grad for part in scores)
     scan = _scan(Scores(*(part.detach() for part in wide)), lengths, backwards=train)
     if not scan.exact:
         total = log_partition_plain(wide, lengths)
     elif train:
-        total = _LogPartition.apply(*wide, scan)
+        total = _LogPartition.apply(*wide, lengths, scan)
     else:
         total = scan.total
     return total.to(scores.emissions.dtype)
@@ -262,17 +264,34 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, emissions: Tensor, transitions: Tensor, start: Tensor, end: Tensor, scan: _Scan
+        ctx: Any,
+        emissions: Tensor,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        lengths: Tensor,
+        scan: _Scan,
     ) -> Tensor:
+        ctx.save_for_backward(emissions, transitions, start, end, lengths)
         ctx.scan = scan
         return scan.total.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True: probabilities have a gradient, too
+            *scores, lengths = ctx.saved_tensors
+            return *_gradient(Scores(*scores), lengths, grad), None, None
         scan: _Scan = ctx.scan
         weighed = scan.tag_probability() * grad.view(*grad.shape, 1, 1)
         steps = scan.real.sum(2, keepdim=True).expand(-1, -1, -1, weighed.size(3))
         last = weighed.gather(2, steps - 1).squeeze(2)
         first, pairs = weighed[:, :, 0], scan.pair_probability(grad)
-        return weighed, pairs, first.sum(1), last.sum(1), None
+        return weighed, pairs, first.sum(1), last.sum(1), None, None
+
+
+def _gradient(scores: Scores, lengths: Tensor, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradient of the plain recursion, differentiable in its turn."""
+    wanted = [part for part in scores if part.requires_grad]
+    total = log_partition_plain(scores, lengths)
+    found = iter(torch.autograd.grad(total, wanted, grad, create_graph=True))
+    return tuple(next(found) if part.requires_grad else None for part in scores)

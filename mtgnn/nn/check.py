@@ -131,8 +131,12 @@ def whole_numbers(values: Tensor) -> Tensor:
 
     What is none (booleans, floats) stays, for a check to refuse.
     """
-    integer = not values.is_floating_point() and values.dtype != torch.bool
-    return values.long() if integer else values
+    return values.long() if is_integer(values) else values
+
+
+def is_integer(values: Tensor) -> bool:
+    """Whether values are integers of any type, and no booleans."""
+    return not values.is_floating_point() and values.dtype != torch.bool
 
 
 def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
@@ -159,7 +163,7 @@ def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
 def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
     if not isinstance(values, Tensor):
         raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
-    if values.shape != (size,) or values.is_floating_point() or values.dtype == torch.bool:
+    if values.shape != (size,) or not is_integer(values):
         raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
     if not size:
         raise ValueError(f"expected {name} of at least one sequence, got {values!r}")

@@ -22,6 +22,7 @@ from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
 from .padded import pad_input, wanted_tasks
 from .plan import EXCHANGES, Plan, Stage, Wanted, make_plan
+from .reset import reset_children
 from .run import Run, run_layers
 from .state import GraphState, join_states
 from .talks import edge_talk
@@ -42,7 +43,9 @@ class GraphLSTM(nn.Module):
     Args:
         input_size: Size E of an input.
         hidden_size: Size H of a state.
-        graph: Who may talk to whom.
+        graph: Who may talk to whom. Numbers of edges (static scores, shares in mailboxes) are in
+            the order of its edges, in a ``state_dict`` too: that is for a layer over the same
+            edges in the same order.
         exchange: ``"mutual"``: at step t every needed node receives its senders' states of t−1;
             ``"read"``: only a sequence's own task receives, from senders that run without
             messages, at the same step; ``"cascade"`` (acyclic graphs): in topological order, from
@@ -148,7 +151,8 @@ class GraphLSTM(nn.Module):
         check_options(self)
         suffixes = ("", "_reverse") if bidirectional else ("",)
         self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
-        receivers = [graph.nodes[n] for n in range(graph.num_nodes) if graph.incoming(n)]
+        hear = graph.num_tasks if exchange == "read" else graph.num_nodes  # there senders do not
+        receivers = [graph.nodes[n] for n in range(hear) if graph.incoming(n)]
         if conv is not None:
             self.convs = foreign_convs(conv, self.keys, len(suffixes))
             self.message_size = message_channels(self.convs, hidden_size, exchange == "mutual")
@@ -169,10 +173,7 @@ class GraphLSTM(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
-        for module in self.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if module is not self and callable(reset):
-                reset()
+        reset_children(self)
         for logits in self.edge_logits.values():
             nn.init.zeros_(logits)
 

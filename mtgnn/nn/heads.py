@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
-from .check import whole_numbers
+from .check import is_integer, whole_numbers
 
 
 class ClassificationHeads(nn.Module):
@@ -151,7 +151,7 @@ def _check(h: Tensor, task: Tensor | None, channels: int, num_tasks: int) -> Non
         raise ValueError(
             f"expected h of shape [B, {channels}] or [B, T, {channels}], got {list(h.shape)}"
         )
-    if task.shape != (h.size(0),) or task.is_floating_point():
+    if task.shape != (h.size(0),) or not is_integer(task):
         raise ValueError(f"expected integer tasks of shape [{h.size(0)}], got {task!r}")
     if bool(((task < 0) | (task >= num_tasks)).any()):
         raise ValueError(f"expected tasks in 0…{num_tasks - 1}, got {task.tolist()}")

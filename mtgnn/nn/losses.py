@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .check import check_option, whole_numbers
+from .check import check_option, is_integer, whole_numbers
 
 KINDS = ("classification", "regression")
 
@@ -118,7 +118,8 @@ class MultiTaskLoss(nn.Module):
             The loss ``[]``.
 
         Raises:
-            ValueError: For wrong sizes.
+            ValueError: For wrong sizes, or tasks that are no integers or, where they are on the
+                CPU, out of range.
         """
         return self._terms(losses, task, count, labelled).sum()
 
@@ -177,6 +178,8 @@ class MultiTaskLoss(nn.Module):
                 raise ValueError(
                     f"expected {name} of shape {list(losses.shape)}, got {list(value.shape)}"
                 )
+        if not is_integer(task):
+            raise ValueError(f"expected integer tasks of shape [B], got {task.dtype}")
         if task.device.type == "cpu" and bool(((task < 0) | (task >= self.num_tasks)).any()):
             raise ValueError(f"expected tasks in 0…{self.num_tasks - 1}, got {task.tolist()}")
 

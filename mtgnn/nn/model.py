@@ -16,8 +16,9 @@ from .check import check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
 from .pooling import Pooling
+from .reset import reset_children
 from .trainable import LabelledTexts, Output, Samples
-from .whole import answer_in_batches, encode, reset_parts, take_encoder
+from .whole import answer_in_batches, encode, take_encoder
 from .words import load_vectors
 
 
@@ -124,7 +125,7 @@ class MultiTaskModel(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
-        reset_parts(self)
+        reset_children(self)
 
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, E]`` in the order of the vocabulary; that of padding stays 0.

@@ -20,14 +20,14 @@ class Padded(NamedTuple):
     Attributes:
         x: ``[B, T, E]`` or ``[B, T, N, E]``.
         lengths: ``[B]``, on the CPU.
-        packed: Whether they came packed.
+        packed: What they came packed as; else ``None``.
         task: ``[B]``, where each sequence has one task; else ``None``.
         wanted: ``[B, K]``, the tasks of each sequence, where these are said; else ``None``.
     """
 
     x: Tensor
     lengths: Tensor
-    packed: bool
+    packed: PackedSequence | None
     task: Tensor | None
     wanted: Tensor | None
 
@@ -46,9 +46,15 @@ class Padded(NamedTuple):
 
     def as_they_came(self, out: Tensor) -> Tensor | PackedSequence:
         """Outputs ``[B, T, …]``, packed if the sequences were."""
-        if not self.packed:
+        if self.packed is None:
             return out
-        return pack_padded_sequence(out, self.lengths, batch_first=True, enforce_sorted=False)
+        # In the very order of the input: to sort anew may order equal lengths otherwise.
+        _, _, order, back = self.packed
+        lengths = self.lengths
+        if order is not None:
+            out, lengths = out.index_select(0, order), lengths[order.cpu()]
+        data, sizes, *_ = pack_padded_sequence(out, lengths, batch_first=True)
+        return PackedSequence(data, sizes, order, back)
 
 
 def pad_input(
@@ -60,7 +66,7 @@ def pad_input(
     Raises:
         ValueError: For wrong sizes, a length of 0 or beyond T, or a task out of range.
     """
-    packed = isinstance(x, PackedSequence)
+    packed = x if isinstance(x, PackedSequence) else None
     if isinstance(x, PackedSequence):
         if lengths is not None:
             raise ValueError("a packed sequence has its own lengths; expected no others")

@@ -12,7 +12,7 @@ from ..graph import TaskGraph, Tasks
 from ..ops.device import to_device
 from ..ops.fused import recur_fused
 from ..ops.layout import Layout
-from ..ops.recurrence import NodeWeights
+from ..ops.recurrence import NodeWeights, recur
 from ..ops.words import Words
 from .padded import check_shapes, own_input, pad_input
 
@@ -129,7 +129,8 @@ class SharedLSTM(nn.Module):
         x = batch.x if batch.task is None else own_input(batch.x, batch.task)
         out, end = self._read(x, batch.lengths, state)
         if batch.task is None and x.dim() == 3:
-            out = out.unsqueeze(2).expand(-1, -1, self.graph.num_tasks, -1)
+            # A copy each: who writes into one task's states shall not write into the others'.
+            out = out.unsqueeze(2).repeat(1, 1, self.graph.num_tasks, 1)
         answer = batch.as_they_came(batch.only_wanted(out))
         if not return_attention_weights:
             return answer, end
@@ -164,6 +165,7 @@ class SharedLSTM(nn.Module):
         place = torch.argsort(sequence)
         token = sequence[layout.slot] * x.size(1) + layout.time
         source, index = x.flatten(0, 1), token
+        run = recur if torch._C._are_functorch_transforms_active() else recur_fused
         ends: list[tuple[Tensor, Tensor]] = []
         for layer in range(self.num_layers):
             outs = []
@@ -172,7 +174,7 @@ class SharedLSTM(nn.Module):
                 start = x.new_zeros(len(order), self.hidden_size)
                 h, c = (start, start) if state is None else (v[len(ends)][sequence] for v in state)
                 weights = self._weights(f"l{layer}{suffix}")
-                hs, end, *_ = recur_fused(layout, Words(source, own), h, c, weights)
+                hs, end, *_ = run(layout, Words(source, own), h, c, weights)
                 ends.append((hs[layout.final][place], end[place]))
                 outs.append(hs[layout.flip] if suffix else hs)
             source = torch.cat(outs, -1) if self.bidirectional else outs[0]

@@ -16,10 +16,11 @@ from . import saved
 from .check import whole_numbers
 from .check_model import check_kind, check_tokens
 from .padded import has_one_task, pick_wanted
+from .reset import reset_children
 from .tag_scheme import task_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
-from .whole import answer_in_batches, encode, reset_parts, take_encoder
+from .whole import answer_in_batches, encode, take_encoder
 from .words import WordEmbedding, build_characters
 
 
@@ -126,7 +127,7 @@ class TaggingModel(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
-        reset_parts(self)
+        reset_children(self)
 
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, embedding_size]`` of words; that of padding stays 0.

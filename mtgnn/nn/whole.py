@@ -34,13 +34,6 @@ def take_encoder(
     return encoder
 
 
-def reset_parts(model: nn.Module) -> None:
-    """Draw all parameters of a model's parts anew."""
-    for part in model.children():
-        if any(True for _ in part.parameters()):
-            part.reset_parameters()  # type: ignore[operator]
-
-
 def encode(
     encoder: nn.Module,
     x: Tensor,

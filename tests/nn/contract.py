@@ -70,11 +70,29 @@ def check_encoder(make: Make, *, streams: bool, permutes: bool = True) -> None:
         again, sizes = pad_packed_sequence(layer(packed, task=wanted)[0], batch_first=True)
         assert torch.equal(sizes, lengths)
         torch.testing.assert_close(again, layer(x, lengths, wanted)[0])
+    check_packed_order(layer, x.repeat(4, 1, 1), lengths.repeat(4), task.repeat(4))
     assert repr(layer).startswith(f"{type(layer).__name__}({E}, {H}, TaskGraph(")
     assert "\n" not in repr(layer)
     before = {name: value.clone() for name, value in layer.named_parameters()}
     layer.reset_parameters()
     assert all(not torch.equal(value, before[name]) for name, value in layer.named_parameters())
+
+
+def check_packed_order(layer: nn.Module, x: Tensor, lengths: Tensor, task: Tensor) -> None:
+    """Packed rows come out in the order of the input's, also among equal lengths."""
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    out = layer(packed, task=task)[0]
+    order = packed.sorted_indices
+    expected = layer(x, lengths, task)[0][order]
+    rows = pack_padded_sequence(expected, lengths[order], batch_first=True)
+    torch.testing.assert_close(out.data, rows.data)
+    assert torch.equal(out.batch_sizes, packed.batch_sizes)
+    assert torch.equal(out.sorted_indices, order)
+    assert torch.equal(out.unsorted_indices, packed.unsorted_indices)
+    ordered = pack_padded_sequence(x[order], lengths[order], batch_first=True)
+    out = layer(ordered, task=task[order])[0]
+    torch.testing.assert_close(out.data, rows.data)
+    assert out.sorted_indices is None and out.unsorted_indices is None
 
 
 def lstm(x: Tensor, node: nn.Module, layers: int = 1, both: bool = False) -> Tensor:

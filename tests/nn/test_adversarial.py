@@ -128,6 +128,15 @@ def test_a_sequence_s_loss_knows_no_companions_and_no_padding() -> None:
         torch.testing.assert_close(alone, losses[one])
 
 
+def test_the_penalty_is_finite_in_half_precision() -> None:
+    made = AdversarialLSTM(3, 8, 2)
+    given = torch.full((1, 400, 16), 0.9), torch.tensor([400]), torch.tensor([0])
+    expected = made.auxiliary_losses(*given)
+    with torch.autocast("cpu", torch.float16):
+        got = made.auxiliary_losses(*given)
+    torch.testing.assert_close(got.float(), expected, rtol=1e-2, atol=1e-2)
+
+
 def test_outputs_are_those_of_shared_private() -> None:
     made = layer()
     plain = SharedPrivateLSTM(E, H, TASKS).double()

@@ -1,5 +1,7 @@
 """Several chains at once, and the scaled sums beside the plain recursion."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -69,3 +71,29 @@ def test_gradient_of_the_partition_is_right_numerically() -> None:
     parts = [torch.randn(*shape, dtype=torch.double, requires_grad=True) for shape in shapes]
     lengths = torch.tensor([[3, 2]])
     assert torch.autograd.gradcheck(lambda *p: chain.log_partition(Scores(*p), lengths), parts)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e3])
+def test_second_derivatives_are_those_of_the_plain_recursion(scale: float) -> None:
+    def twice(partition: Callable[[Scores, Tensor], Tensor]) -> list[Tensor]:
+        own = scores(scale)
+        total = partition(own, LENGTHS)
+        weight = torch.linspace(-1, 2, total.numel(), dtype=torch.double).view_as(total)
+        first = torch.autograd.grad((total * weight).sum(), list(own), create_graph=True)
+        size = sum(grad.square().sum() for grad in first)
+        return list(torch.autograd.grad(size, list(own)))
+
+    got, expected = twice(chain.log_partition), twice(chain.log_partition_plain)
+    torch.testing.assert_close(got, expected)
+    assert scale > 1 or all(grad.any() for grad in got)
+
+
+def test_transforms_of_functions_go_through() -> None:
+    own = [part.detach() for part in scores()]
+
+    def total(*parts: Tensor) -> Tensor:
+        return chain.log_partition(Scores(*parts), LENGTHS).sum()
+
+    got = torch.func.grad(total, argnums=(0, 1, 2, 3))(*own)
+    parts = [part.requires_grad_() for part in own]
+    torch.testing.assert_close(list(got), list(torch.autograd.grad(total(*parts), parts)))

@@ -110,6 +110,7 @@ def test_reset_draws_anew() -> None:
         (lambda: heads()(vectors()), r"\[B, 3, 5\]"),
         (lambda: heads()(vectors(), TASK[:3]), "tasks of shape"),
         (lambda: heads()(vectors(), TASK.double()), "tasks of shape"),
+        (lambda: heads()(vectors(), TASK > 0), "integer tasks"),
         (lambda: heads()(vectors(), TASK + 1), "0…2"),
         (lambda: heads()(vectors(), TASK - 1), "0…2"),
     ],

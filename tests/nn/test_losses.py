@@ -125,6 +125,8 @@ def test_state_dict_holds_what_was_chosen() -> None:
         (lambda: MultiTaskLoss(3)(LOSSES, TASK[:2]), "task of shape"),
         (lambda: MultiTaskLoss(3)(LOSSES, TASK, labelled=LABELLED[:2]), "labelled of shape"),
         (lambda: MultiTaskLoss(2)(LOSSES, TASK), "0…1"),
+        (lambda: MultiTaskLoss(3)(LOSSES, TASK > 0), "integer tasks"),
+        (lambda: MultiTaskLoss(3)(LOSSES, TASK.double()), "integer tasks"),
         (lambda: MultiTaskLoss(3)(LOSSES, TASK, torch.ones(3)), "count of shape"),
         (lambda: MultiTaskLoss(3, reduction="task")(LOSSES, TASK, 4), "count of shape"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
-from torch_geometric.nn import GATv2Conv, SAGEConv
+from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv
 
 from mtgnn import TaskGraph
 from mtgnn.nn import (
@@ -91,6 +91,51 @@ def test_reset_parameters_draws_everything_anew(name: str) -> None:
     for node in layer.nodes.values():
         assert max(float(p.detach().abs().max()) for p in node.parameters()) <= H**-0.5
     assert_heard(layer, *random_batch(E, 3))
+
+
+@pytest.mark.parametrize("name", ["additive", "gat", "undecided"])
+def test_reset_parameters_draws_what_the_constructor_drew(name: str) -> None:
+    """The bounds of all parameters: they are uniform, so that many numbers come near these."""
+
+    class Undecided(SAGEConv):
+        reset_parameters = MessagePassing.reset_parameters  # it leaves that to its parts
+
+    size = 40
+    conv = {
+        "additive": None,
+        "gat": GATv2Conv(size, size, add_self_loops=False),
+        "undecided": Undecided(size, size),
+    }[name]
+    layer = CompleteGraphLSTM(8, size, 3, conv=conv)
+    drawn = {n: p.detach().abs().max().clone() for n, p in layer.named_parameters()}
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(9)
+    layer.reset_parameters()
+    for n, p in layer.named_parameters():
+        torch.testing.assert_close(p.detach().abs().max(), drawn[n], rtol=0.1, atol=1e-6)
+
+
+def test_parameters_that_nobody_draws_are_not_passed_over() -> None:
+    class Scaled(SAGEConv):
+        reset_parameters = MessagePassing.reset_parameters
+
+        def __init__(self, *sizes: int) -> None:
+            super().__init__(*sizes)
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+    layer = CompleteGraphLSTM(E, H, 3, conv=Scaled(H, H))
+    with pytest.raises(TypeError, match="expected reset_parameters of .*Scaled"):
+        layer.reset_parameters()
+
+
+@pytest.mark.parametrize("score_owner", ["shared", "receiver"])
+@pytest.mark.parametrize("exchange", ["read", "mutual"])
+def test_all_parameters_learn(exchange: str, score_owner: str) -> None:
+    """Also where a virtual node has senders: with "read" it does not listen."""
+    layer = GraphLSTM(E, H, TaskGraph.star(3), exchange, score_owner=score_owner, fusion="gated")
+    layer(torch.randn(3, 6, E), task=torch.arange(3))[0].sum().backward()
+    assert [n for n, p in layer.named_parameters() if p.grad is None] == []
 
 
 def test_repr_says_what_it_is(name: str) -> None:

@@ -78,6 +78,26 @@ def test_packed_in_packed_out(task: Tensor | None) -> None:
     torch.testing.assert_close(padded, shared(x, LENGTHS, task)[0])
 
 
+def test_each_task_has_states_of_its_own_to_write_into() -> None:
+    with torch.no_grad():
+        out, _ = layer()(words(), LENGTHS)
+        kept = out[:, :, 1].clone()
+        out[:, :, 0] = 7
+    assert torch.equal(out[:, :, 1], kept)
+
+
+def test_transforms_of_functions_go_through() -> None:
+    shared, x = layer(2, True), words()
+    named = dict(shared.named_parameters())
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(shared, parameters, (x, LENGTHS, TASK))[0].sin().sum()
+
+    got = torch.func.grad(loss)(named)
+    expected = torch.autograd.grad(loss(named), list(named.values()))
+    torch.testing.assert_close(list(got.values()), list(expected))
+
+
 def test_dropout_between_layers_only_in_training() -> None:
     shared, x = layer(2, dropout=0.5), words()
     torch.manual_seed(0)
