@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class TaskGraph:
         self.edge_index = edge_index.detach().to("cpu", torch.long).clone()
         self.edge_weight = None if edge_weight is None else edge_weight.detach().cpu().clone()
         self._index = {name: i for i, name in enumerate(self.nodes)}
-        self._ancestors: dict[frozenset[int], frozenset[int]] = {}
+        self._ancestors: dict[int, frozenset[int]] = {}
         self._incoming: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist()):
             self._incoming[receiver].append((edge, sender))
@@ -121,16 +121,26 @@ class TaskGraph:
 
     def ancestors(self, nodes: Iterable[int]) -> frozenset[int]:
         """All nodes from which a path leads to one of ``nodes``, and these themselves."""
-        asked = frozenset(nodes)
-        if asked not in self._ancestors:
-            found = set(asked)
-            frontier = list(found)
+        found: set[int] = set()
+        for node in nodes:
+            if node not in found:  # else its ancestors are there as well
+                found |= self._ancestors_of(node)
+        return frozenset(found)
+
+    def _ancestors_of(self, node: int) -> frozenset[int]:
+        """Those of one node; kept, since every batch asks for the same ones."""
+        if node not in self._ancestors:
+            found, frontier = {node}, [node]
             while frontier:
                 senders = {sender for _, sender in self.incoming(frontier.pop())} - found
                 found |= senders
                 frontier.extend(senders)
-            self._ancestors[asked] = frozenset(found)
-        return self._ancestors[asked]
+            self._ancestors[node] = frozenset(found)
+        return self._ancestors[node]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: without what is found again when it is asked for."""
+        return {**self.__dict__, "_ancestors": {}}
 
     def generations(self) -> list[list[int]]:
         """Nodes in topological order, as lists of nodes that do not depend on one another.

@@ -1,3 +1,7 @@
+import copy
+import pickle
+from itertools import combinations
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -26,6 +30,18 @@ def test_hierarchy_is_in_topological_order() -> None:
     assert [sender for _, sender in graph.incoming(2)] == [0, 1]
     with pytest.raises(ValueError, match="cycle"):
         TaskGraph.hierarchy({"a": ["b"], "b": ["a"]})
+
+
+def test_what_is_kept_of_ancestors_does_not_grow_with_the_sets_asked_for() -> None:
+    graph = TaskGraph.from_edges([("a", "b"), ("b", "a"), ("c", "d"), ("d", "e")])
+    fresh = len(pickle.dumps(graph))
+    for size in range(1, 6):
+        for nodes in combinations(range(5), size):
+            expected = {i for k in nodes for i in ([0, 1], [0, 1], [2], [2, 3], [2, 3, 4])[k]}
+            assert graph.ancestors(nodes) == expected
+    assert len(graph._ancestors) <= graph.num_nodes
+    assert len(pickle.dumps(graph)) == fresh  # nor does what is saved
+    assert copy.deepcopy(graph).ancestors([4]) == {2, 3, 4}
 
 
 def test_round_trips_keep_names_order_and_weights() -> None:
