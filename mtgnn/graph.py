@@ -164,12 +164,12 @@ class TaskGraph:
                 del left[node]
         return order
 
-    # Constructors -------------------------------------------------------------------------------
+    # Constructors, of whole graphs: a CutGraph is made of one -----------------------------------
 
     @classmethod
     def isolated(cls, tasks: Tasks) -> TaskGraph:
         """Tasks that do not talk: no edges."""
-        return cls(tasks, torch.empty(2, 0, dtype=torch.long))
+        return TaskGraph(tasks, torch.empty(2, 0, dtype=torch.long))
 
     @classmethod
     def complete(cls, tasks: Tasks) -> TaskGraph:
@@ -238,7 +238,7 @@ class TaskGraph:
             raise ValueError(f"edges name unknown nodes {unknown}; known are {list(names)}")
         pairs = [(number[i], number[k]) for i, k in edges]
         index = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).t()
-        return cls(tasks, index, virtual)
+        return TaskGraph(tasks, index, virtual)
 
     @classmethod
     def from_data(cls, data: Data) -> TaskGraph:
@@ -254,7 +254,7 @@ class TaskGraph:
             raise ValueError("expected a Data object with an edge_index, got one without")
         virtual = tuple(data["virtual"]) if "virtual" in data else ()
         tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
-        graph = cls(tasks, data.edge_index, virtual, data.edge_weight)
+        graph = TaskGraph(tasks, data.edge_index, virtual, data.edge_weight)
         if data.num_nodes is not None and data.num_nodes != graph.num_nodes:
             raise ValueError(f"expected {data.num_nodes} node names, got {graph.num_nodes}")
         return graph
