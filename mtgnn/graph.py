@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from . import graph_networkx
-from .graph_check import check_edges, check_names, check_weight
+from .graph_check import check_edges, check_names, check_order, check_pairs, check_weight
 
 if TYPE_CHECKING:
     import networkx
@@ -25,8 +25,7 @@ def task_names(tasks: Tasks) -> tuple[str, ...]:
         if tasks < 1:
             raise ValueError(f"a task graph needs at least one task, got {tasks}")
         return tuple(f"task{i}" for i in range(int(tasks)))
-    if isinstance(tasks, str):
-        raise ValueError(f"tasks must be a number or a sequence of names, got the string {tasks!r}")
+    check_order("a number of tasks, or their names", tasks)
     return tuple(cast(Iterable[str], tasks))
 
 
@@ -63,8 +62,7 @@ class TaskGraph:
         virtual: Sequence[str] = (),
         edge_weight: Tensor | None = None,
     ) -> None:
-        if isinstance(virtual, str):
-            raise ValueError(f"virtual must be a sequence of names, got the string {virtual!r}")
+        check_order("names of virtual nodes", virtual)
         self.tasks = task_names(tasks)
         self.virtual = tuple(virtual)
         check_names(self.tasks, self.virtual)
@@ -202,8 +200,7 @@ class TaskGraph:
             ValueError: If there is a cycle.
         """
         for receiver, names in senders.items():
-            if isinstance(names, str):
-                raise ValueError(f"senders of {receiver!r} must be a list of names, got {names!r}")
+            check_order(f"senders of {receiver!r}", names)
         edges = [(i, k) for k, names in senders.items() for i in names]
         seen = dict.fromkeys([name for edge in edges for name in edge] + list(senders))
         draft = cls.from_edges(edges, tuple(seen))
@@ -225,9 +222,12 @@ class TaskGraph:
             virtual: Names of virtual nodes.
 
         Raises:
-            ValueError: If an edge names an unknown node.
+            ValueError: If an edge is no pair, or names an unknown node.
         """
+        check_order("edges", edges)
+        check_order("names of virtual nodes", virtual)
         edges = list(edges)
+        check_pairs(edges)
         if tasks is None:
             seen = dict.fromkeys(name for edge in edges for name in edge)
             tasks = [name for name in seen if name not in set(virtual)]
@@ -252,7 +252,7 @@ class TaskGraph:
         """
         if data.edge_index is None:
             raise ValueError("expected a Data object with an edge_index, got one without")
-        virtual = tuple(data["virtual"]) if "virtual" in data else ()
+        virtual = getattr(data, "virtual", ())
         tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
         graph = TaskGraph(tasks, data.edge_index, virtual, data.edge_weight)
         if data.num_nodes is not None and data.num_nodes != graph.num_nodes:
@@ -265,8 +265,8 @@ class TaskGraph:
     ) -> TaskGraph:
         """A graph from a networkx ``DiGraph``; nodes with ``virtual=True`` are virtual.
 
-        An undirected graph is read as edges both ways. Edge attribute ``weight`` is kept where
-        every edge has one.
+        An undirected graph is read as edges both ways, a multigraph without its keys. Edge
+        attribute ``weight`` is kept where every edge has one.
 
         Args:
             graph: The graph.
