@@ -167,7 +167,7 @@ class TaskGraph:
     @classmethod
     def isolated(cls, tasks: Tasks) -> TaskGraph:
         """Tasks that do not talk: no edges."""
-        return TaskGraph(tasks, torch.empty(2, 0, dtype=torch.long))
+        return TaskGraph(tasks, torch.empty(2, 0, dtype=torch.long, device="cpu"))
 
     @classmethod
     def complete(cls, tasks: Tasks) -> TaskGraph:
@@ -237,7 +237,7 @@ class TaskGraph:
         if unknown:
             raise ValueError(f"edges name unknown nodes {unknown}; known are {list(names)}")
         pairs = [(number[i], number[k]) for i, k in edges]
-        index = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).t()
+        index = torch.tensor(pairs, dtype=torch.long, device="cpu").reshape(-1, 2).t()
         return TaskGraph(tasks, index, virtual)
 
     @classmethod

@@ -37,7 +37,7 @@ def read(graph: networkx.DiGraph, tasks: Sequence[str] | None) -> Parts:
     edges = [(str(i), str(k)) for i, k in directed.edges()]  # a multigraph's without keys
     weights = [weight for _, _, weight in directed.edges.data("weight")]
     known = bool(weights) and None not in weights
-    weight = torch.tensor(weights, dtype=torch.float) if known else None
+    weight = torch.tensor(weights, dtype=torch.float, device="cpu") if known else None
     return Parts(edges, found if tasks is None else list(tasks), virtual, weight)
 
 
