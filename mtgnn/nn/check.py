@@ -21,6 +21,14 @@ def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"expected {name} to be one of {allowed}, got {value!r}")
 
 
+def check_state_kind(state: object, kind: type) -> None:
+    """Raise where a state is that of another layer."""
+    if not isinstance(state, kind):
+        raise ValueError(
+            f"expected a {kind.__name__}, as an earlier call returns, got a {type(state).__name__}"
+        )
+
+
 def check_options(layer: GraphLSTM) -> None:
     """Raise where numbers make no sense or options exclude each other."""
     if not isinstance(layer.graph, TaskGraph):

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
 from ..ops.device import to_device
+from .check import check_state_kind
 from .padded import check_shapes, own_input, pad_input
 from .shared import SharedLSTM, SharedState
 
@@ -201,6 +202,7 @@ class HierarchicalLSTM(nn.Module):
         return outs, HierarchicalState(h, c, need)
 
     def _check_state(self, state: HierarchicalState, need: Tensor) -> None:
+        check_state_kind(state, HierarchicalState)
         expected = (len(self.levels) * self.num_layers, len(need), self.hidden_size)
         check_shapes((state.h, state.c), expected, self.bidirectional)
         if (state.levels < need).any():
