@@ -35,6 +35,10 @@ def foreign_convs(
         raise ValueError(
             f"expected a layer or a factory f(layer, direction), got the class {conv.__name__}"
         )
+    if not callable(conv):
+        raise ValueError(
+            f"expected a layer or a factory f(layer, direction), got a {type(conv).__name__}"
+        )
     if not isinstance(conv, nn.Module):
         made = {key: conv(i // directions, i % directions) for i, key in enumerate(keys)}
         return nn.ModuleDict(made)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
 from ..ops.device import to_device
-from .check import check_state_kind
+from .check import check_graph, check_state_kind
 from .padded import check_shapes, own_input, pad_input
 from .shared import SharedLSTM, SharedState
 
@@ -88,6 +88,7 @@ class HierarchicalLSTM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_graph(graph)
         if graph.virtual:
             raise ValueError(f"expected a graph of tasks alone, got virtual {list(graph.virtual)}")
         generations = graph.generations()
