@@ -135,6 +135,7 @@ class CrossStitchLSTM(nn.Module):
         """The combination after a layer: ``[subspaces, K, K]``, row k what task k takes."""
         return torch.stack([self.stitches[layer][name] for name in self.graph.tasks], 1)
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,

@@ -120,6 +120,7 @@ class HierarchicalLSTM(nn.Module):
         """Size of an output: H, or 2H if bidirectional."""
         return self.hidden_size * (1 + self.bidirectional)
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,

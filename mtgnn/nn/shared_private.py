@@ -106,6 +106,7 @@ class SharedPrivateLSTM(nn.Module):
         """Each task's own LSTM, by the task's name."""
         return self.private.nodes
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,
