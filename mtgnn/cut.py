@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torch import Tensor
+
 from .graph import TaskGraph
 
 
@@ -33,6 +35,10 @@ class CutGraph(TaskGraph):
     def incoming(self, node: int) -> list[tuple[int, int]]:
         """The edges into ``node`` that are left, as pairs (edge number, sender)."""
         return self._left[node]
+
+    def with_weight(self, edge_weight: Tensor | None) -> CutGraph:
+        """The same graph, the same edges cut, with other edge weights ``[E]``."""
+        return CutGraph(super().with_weight(edge_weight), self.cut)
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from . import graph_networkx
-from .graph_check import check_edges, check_names, check_weight
+from .graph_check import check_edges, check_names, check_order, check_pairs, check_weight
 
 if TYPE_CHECKING:
     import networkx
@@ -25,8 +25,7 @@ def task_names(tasks: Tasks) -> tuple[str, ...]:
         if tasks < 1:
             raise ValueError(f"a task graph needs at least one task, got {tasks}")
         return tuple(f"task{i}" for i in range(int(tasks)))
-    if isinstance(tasks, str):
-        raise ValueError(f"tasks must be a number or a sequence of names, got the string {tasks!r}")
+    check_order("a number of tasks, or their names", tasks)
     return tuple(cast(Iterable[str], tasks))
 
 
@@ -63,8 +62,7 @@ class TaskGraph:
         virtual: Sequence[str] = (),
         edge_weight: Tensor | None = None,
     ) -> None:
-        if isinstance(virtual, str):
-            raise ValueError(f"virtual must be a sequence of names, got the string {virtual!r}")
+        check_order("names of virtual nodes", virtual)
         self.tasks = task_names(tasks)
         self.virtual = tuple(virtual)
         check_names(self.tasks, self.virtual)
@@ -73,7 +71,7 @@ class TaskGraph:
         self.edge_index = edge_index.detach().to("cpu", torch.long).clone()
         self.edge_weight = None if edge_weight is None else edge_weight.detach().cpu().clone()
         self._index = {name: i for i, name in enumerate(self.nodes)}
-        self._ancestors: dict[frozenset[int], frozenset[int]] = {}
+        self._ancestors: dict[int, frozenset[int]] = {}
         self._incoming: list[list[tuple[int, int]]] = [[] for _ in self.nodes]
         for edge, (sender, receiver) in enumerate(self.edge_index.t().tolist()):
             self._incoming[receiver].append((edge, sender))
@@ -121,16 +119,26 @@ class TaskGraph:
 
     def ancestors(self, nodes: Iterable[int]) -> frozenset[int]:
         """All nodes from which a path leads to one of ``nodes``, and these themselves."""
-        asked = frozenset(nodes)
-        if asked not in self._ancestors:
-            found = set(asked)
-            frontier = list(found)
+        found: set[int] = set()
+        for node in nodes:
+            if node not in found:  # else its ancestors are there as well
+                found |= self._ancestors_of(node)
+        return frozenset(found)
+
+    def _ancestors_of(self, node: int) -> frozenset[int]:
+        """Those of one node; kept, since every batch asks for the same ones."""
+        if node not in self._ancestors:
+            found, frontier = {node}, [node]
             while frontier:
                 senders = {sender for _, sender in self.incoming(frontier.pop())} - found
                 found |= senders
                 frontier.extend(senders)
-            self._ancestors[asked] = frozenset(found)
-        return self._ancestors[asked]
+            self._ancestors[node] = frozenset(found)
+        return self._ancestors[node]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: without what is found again when it is asked for."""
+        return {**self.__dict__, "_ancestors": {}}
 
     def generations(self) -> list[list[int]]:
         """Nodes in topological order, as lists of nodes that do not depend on one another.
@@ -154,12 +162,12 @@ class TaskGraph:
                 del left[node]
         return order
 
-    # Constructors -------------------------------------------------------------------------------
+    # Constructors, of whole graphs: a CutGraph is made of one -----------------------------------
 
     @classmethod
     def isolated(cls, tasks: Tasks) -> TaskGraph:
         """Tasks that do not talk: no edges."""
-        return cls(tasks, torch.empty(2, 0, dtype=torch.long))
+        return TaskGraph(tasks, torch.empty(2, 0, dtype=torch.long, device="cpu"))
 
     @classmethod
     def complete(cls, tasks: Tasks) -> TaskGraph:
@@ -192,8 +200,7 @@ class TaskGraph:
             ValueError: If there is a cycle.
         """
         for receiver, names in senders.items():
-            if isinstance(names, str):
-                raise ValueError(f"senders of {receiver!r} must be a list of names, got {names!r}")
+            check_order(f"senders of {receiver!r}", names)
         edges = [(i, k) for k, names in senders.items() for i in names]
         seen = dict.fromkeys([name for edge in edges for name in edge] + list(senders))
         draft = cls.from_edges(edges, tuple(seen))
@@ -215,9 +222,12 @@ class TaskGraph:
             virtual: Names of virtual nodes.
 
         Raises:
-            ValueError: If an edge names an unknown node.
+            ValueError: If an edge is no pair, or names an unknown node.
         """
+        check_order("edges", edges)
+        check_order("names of virtual nodes", virtual)
         edges = list(edges)
+        check_pairs(edges)
         if tasks is None:
             seen = dict.fromkeys(name for edge in edges for name in edge)
             tasks = [name for name in seen if name not in set(virtual)]
@@ -227,8 +237,8 @@ class TaskGraph:
         if unknown:
             raise ValueError(f"edges name unknown nodes {unknown}; known are {list(names)}")
         pairs = [(number[i], number[k]) for i, k in edges]
-        index = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).t()
-        return cls(tasks, index, virtual)
+        index = torch.tensor(pairs, dtype=torch.long, device="cpu").reshape(-1, 2).t()
+        return TaskGraph(tasks, index, virtual)
 
     @classmethod
     def from_data(cls, data: Data) -> TaskGraph:
@@ -242,9 +252,9 @@ class TaskGraph:
         """
         if data.edge_index is None:
             raise ValueError("expected a Data object with an edge_index, got one without")
-        virtual = tuple(data["virtual"]) if "virtual" in data else ()
+        virtual = getattr(data, "virtual", ())
         tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
-        graph = cls(tasks, data.edge_index, virtual, data.edge_weight)
+        graph = TaskGraph(tasks, data.edge_index, virtual, data.edge_weight)
         if data.num_nodes is not None and data.num_nodes != graph.num_nodes:
             raise ValueError(f"expected {data.num_nodes} node names, got {graph.num_nodes}")
         return graph
@@ -255,8 +265,8 @@ class TaskGraph:
     ) -> TaskGraph:
         """A graph from a networkx ``DiGraph``; nodes with ``virtual=True`` are virtual.
 
-        An undirected graph is read as edges both ways. Edge attribute ``weight`` is kept where
-        every edge has one.
+        An undirected graph is read as edges both ways, a multigraph without its keys. Edge
+        attribute ``weight`` is kept where every edge has one.
 
         Args:
             graph: The graph.

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn.module_dict import ModuleDict
 
 _EMPTY = nn.Module()
+
+
+def check_order(name: str, values: object) -> None:
+    """Raise where values are not several in an order that stays: with that of a set, a state dict
+    would fit another run's layer, and mean other tasks."""
+    several = isinstance(values, Iterable) and not isinstance(values, (str, set, frozenset))
+    if not several:
+        string = "the string " if isinstance(values, str) else ""
+        raise ValueError(f"expected {name} in order, such as a list, got {string}{values!r}")
+
+
+def check_pairs(edges: list[tuple[str, str]]) -> None:
+    """Raise where an edge is no pair of names."""
+    for edge in edges:
+        if not isinstance(edge, (tuple, list)) or len(edge) != 2:
+            raise ValueError(
+                "expected edges as pairs (sender, receiver), tuples or lists, with weights by "
+                f"with_weight, got {edge!r}"
+            )
 
 
 def check_names(tasks: tuple[str, ...], virtual: tuple[str, ...]) -> None:
@@ -36,7 +58,8 @@ def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:
         raise ValueError(
             f"expected edge_index as a tensor of shape [2, E], got a {type(edge_index).__name__}"
         )
-    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.is_floating_point():
+    whole = not edge_index.is_floating_point() and edge_index.dtype != torch.bool
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or not whole:
         raise ValueError(
             "expected edge_index as integers of shape [2, E], "
             f"got {edge_index.dtype} of shape {list(edge_index.shape)}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .graph_check import check_order
+
 if TYPE_CHECKING:
     import networkx
 
@@ -25,15 +27,17 @@ class Parts(NamedTuple):
 
 def read(graph: networkx.DiGraph, tasks: Sequence[str] | None) -> Parts:
     """The parts of a networkx graph; see :meth:`mtgnn.TaskGraph.from_networkx`."""
+    if tasks is not None:
+        check_order("tasks", tasks)
     directed = graph.to_directed()
     virtual = [str(n) for n, there in directed.nodes.data("virtual", False) if there]
     found = [str(n) for n, there in directed.nodes.data("virtual", False) if not there]
     if tasks is not None and sorted(tasks) != sorted(found):
         raise ValueError(f"expected the graph's tasks {found} in some order, got {list(tasks)}")
-    edges = [(str(i), str(k)) for i, k in directed.edges]
+    edges = [(str(i), str(k)) for i, k in directed.edges()]  # a multigraph's without keys
     weights = [weight for _, _, weight in directed.edges.data("weight")]
     known = bool(weights) and None not in weights
-    weight = torch.tensor(weights, dtype=torch.float) if known else None
+    weight = torch.tensor(weights, dtype=torch.float, device="cpu") if known else None
     return Parts(edges, found if tasks is None else list(tasks), virtual, weight)
 
 

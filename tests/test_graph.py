@@ -1,3 +1,9 @@
+import copy
+import pickle
+from collections.abc import Collection
+from itertools import combinations
+
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -26,6 +32,18 @@ def test_hierarchy_is_in_topological_order() -> None:
     assert [sender for _, sender in graph.incoming(2)] == [0, 1]
     with pytest.raises(ValueError, match="cycle"):
         TaskGraph.hierarchy({"a": ["b"], "b": ["a"]})
+
+
+def test_what_is_kept_of_ancestors_does_not_grow_with_the_sets_asked_for() -> None:
+    graph = TaskGraph.from_edges([("a", "b"), ("b", "a"), ("c", "d"), ("d", "e")])
+    fresh = len(pickle.dumps(graph))
+    for size in range(1, 6):
+        for nodes in combinations(range(5), size):
+            expected = {i for k in nodes for i in ([0, 1], [0, 1], [2], [2, 3], [2, 3, 4])[k]}
+            assert graph.ancestors(nodes) == expected
+    assert len(graph._ancestors) <= graph.num_nodes
+    assert len(pickle.dumps(graph)) == fresh  # nor does what is saved
+    assert copy.deepcopy(graph).ancestors([4]) == {2, 3, 4}
 
 
 def test_round_trips_keep_names_order_and_weights() -> None:
@@ -61,6 +79,18 @@ def test_undirected_networkx_graphs_have_edges_both_ways() -> None:
     assert TaskGraph.from_networkx(graph).edge_weight is None  # where not every edge has one
 
 
+def test_networkx_multigraphs_are_read_without_keys() -> None:
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.MultiDiGraph()
+    graph.add_edge("a", "b", weight=0.5)
+    assert TaskGraph.from_networkx(graph).weights() == {("a", "b"): 0.5}
+    with pytest.raises(ValueError, match="tasks in order"):
+        TaskGraph.from_networkx(graph, tasks={"a", "b"})
+    graph.add_edge("a", "b")
+    with pytest.raises(ValueError, match="duplicate edge 'a' → 'b'"):
+        TaskGraph.from_networkx(graph)
+
+
 def test_weights_by_name() -> None:
     graph = TaskGraph.from_edges([("a", "b"), ("b", "a")])
     assert graph.with_weight(torch.tensor([0.25, 0.5])).weights() == {
@@ -71,7 +101,7 @@ def test_weights_by_name() -> None:
         graph.weights()
 
 
-def named(tasks: list[str], virtual: list[str] | None = None) -> Data:
+def named(tasks: list[str], virtual: Collection[str] | None = None) -> Data:
     """Three nodes, an edge, and names."""
     names = {"tasks": tasks, "virtual": virtual or []}
     return Data(edge_index=torch.tensor([[0], [1]]), num_nodes=3, **names)
@@ -80,6 +110,13 @@ def named(tasks: list[str], virtual: list[str] | None = None) -> Data:
 def test_from_data_without_names() -> None:
     data = Data(edge_index=torch.tensor([[0], [2]]), num_nodes=3)
     assert TaskGraph.from_data(data).edges == [("task0", "task2")]
+
+
+def test_tasks_come_in_any_kind_of_order() -> None:
+    classes = {"b": ["no", "yes"], "a": ["N", "V"]}
+    for tasks in (classes, classes.keys(), np.array(["b", "a"]), iter(["b", "a"])):
+        assert TaskGraph.isolated(tasks).tasks == ("b", "a")
+    assert TaskGraph.isolated(np.int64(2)).num_tasks == 2
 
 
 def test_repr() -> None:
@@ -95,6 +132,11 @@ def test_repr() -> None:
         (lambda: TaskGraph.complete(0), "at least one task"),
         (lambda: TaskGraph.complete([]), "at least one task"),
         (lambda: TaskGraph.complete("abc"), "got the string"),
+        (lambda: TaskGraph.complete({"a", "b"}), r"their names in order, .* got \{'"),
+        (lambda: TaskGraph.complete(2.0), "a number of tasks, .* got 2.0"),
+        (lambda: TaskGraph.complete(None), "a number of tasks, .* got None"),
+        (lambda: TaskGraph(2, torch.tensor([[0], [2]]), {"u"}), "virtual nodes in order"),
+        (lambda: TaskGraph.from_edges([("u", "a")], virtual="u"), "got the string 'u'"),
         (lambda: TaskGraph.isolated(["a", "a"]), "unique"),
         (lambda: TaskGraph.isolated(["a", ""]), "non-empty"),
         (lambda: TaskGraph.isolated(["a", "c#"]), "without '#'"),
@@ -107,10 +149,16 @@ def test_repr() -> None:
         (lambda: TaskGraph(2, torch.tensor([[0], [2]])), "out of range"),
         (lambda: TaskGraph(2, torch.tensor([0, 1])), r"\[2, E\]"),
         (lambda: TaskGraph(2, torch.tensor([[0.0], [1.0]])), "integers"),
+        (lambda: TaskGraph(2, torch.tensor([[True], [False]])), "as integers .* got torch.bool"),
         (lambda: TaskGraph.complete(2).with_weight(torch.ones(3)), r"\[2\]"),
         (lambda: TaskGraph.from_edges([("a", "b")], ["a"]), "unknown nodes"),
-        (lambda: TaskGraph.hierarchy({"b": "a"}), "list of names"),
+        (lambda: TaskGraph.from_edges(["ab"]), r"pairs \(sender, receiver\), .* got 'ab'"),
+        (lambda: TaskGraph.from_edges([("a", "b", 0.5)]), r"got \('a', 'b', 0.5\)"),
+        (lambda: TaskGraph.from_edges({("a", "b")}), "edges in order"),
+        (lambda: TaskGraph.hierarchy({"b": "a"}), "senders of 'b' in order, .* the string 'a'"),
+        (lambda: TaskGraph.hierarchy({"c": {"a", "b"}}), "senders of 'c' in order"),
         (lambda: TaskGraph.from_data(Data(num_nodes=2)), "with an edge_index"),
+        (lambda: TaskGraph.from_data(named(["a", "b"], {"u"})), "virtual nodes in order"),
         (lambda: TaskGraph.from_data(named(["a", "b"])), "expected 3 node names, got 2"),
         (lambda: TaskGraph.from_data(named(["a", "b"], ["u", "v"])), "3 node names, got 4"),
     ],

@@ -32,7 +32,8 @@ class TaskAttentionConv(MessagePassing):
 
     Args:
         in_channels: Size of a state, or a pair (senders, receivers).
-        context_channels: Size of the word's features; 0: the score does not see a word.
+        context_channels: Size of the word's features; 0: the score does not see a word, as static
+            and uniform ones never do.
         heads: Number of score sets P, whose messages are concatenated.
         score: ``"additive"`` (the formula); ``"dot"``,
             :math:`(\mathbf{W}_q \mathbf{h}_k + \mathbf{W}_x \mathbf{x}_k) \cdot
@@ -49,8 +50,9 @@ class TaskAttentionConv(MessagePassing):
           ``(edge_index, alpha)`` with the weights :math:`(*, E, P)` before dropout
 
     Raises:
-        ValueError: For an unknown score, static scores without ``num_edges``, on another number of
-            edges or with a sparse matrix, or a context that does not fit ``context_channels``.
+        ValueError: For an unknown score, a number or dropout out of range, static scores without
+            ``num_edges``, on another number of edges or with a sparse matrix, a context that does
+            not fit ``context_channels``, or receivers without states, which say how many there are.
     """
 
     def __init__(
@@ -73,6 +75,14 @@ class TaskAttentionConv(MessagePassing):
             raise ValueError(f"expected at least one head, got {heads}")
         if score_channels is not None and score_channels < 1:
             raise ValueError(f"expected score_channels of at least 1, got {score_channels}")
+        contextual = score in CONTEXTUAL
+        if context_channels < 0 or (context_channels > 0 and not contextual):
+            raise ValueError(
+                f"expected context_channels of at least 0, and 0 for scores that see no words, "
+                f"got {context_channels} with {score!r}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
@@ -83,10 +93,9 @@ class TaskAttentionConv(MessagePassing):
         self.num_edges = num_edges
         self.dropout = dropout
         width = heads * self.score_channels
-        contextual = score in CONTEXTUAL
         self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
         self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
-        sees_word = contextual and context_channels > 0
+        sees_word = context_channels > 0
         self.lin_context = nn.Linear(context_channels, width, False) if sees_word else None
         additive = score == "additive"
         self.bias = nn.Parameter(torch.empty(width)) if additive else None
@@ -121,6 +130,8 @@ class TaskAttentionConv(MessagePassing):
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Pass messages once; shapes as in the class description."""
         senders, receivers = (x, x) if isinstance(x, Tensor) else x
+        if receivers is None:
+            raise ValueError("expected the states of senders and of receivers, got no receivers'")
         rowptr: OptTensor = None
         if is_sparse(edge_index):  # PyG's adj_t: rows receive
             if self.logit is not None:  # a sparse matrix has an order of its own
@@ -146,11 +157,10 @@ class TaskAttentionConv(MessagePassing):
         self, senders: Tensor, receivers: Tensor, context: Tensor | None, edge_index: Tensor
     ) -> Tensor:
         """Scores ``[*, E, P]`` before the softmax."""
-        edges = edge_index.size(1)
-        if self.logit is not None:
-            return self.logit.expand(*senders.shape[:-2], edges, self.heads)
         if self.lin_query is None or self.lin_sender is None:
-            return senders.new_zeros(*senders.shape[:-2], edges, self.heads)
+            batch = torch.broadcast_shapes(senders.shape[:-2], receivers.shape[:-2])
+            size = (*batch, edge_index.size(1), self.heads)
+            return senders.new_zeros(size) if self.logit is None else self.logit.expand(size)
         query = self.lin_query(receivers)
         if self.lin_context is not None:
             query = query + self.lin_context(context)

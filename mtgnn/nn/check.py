@@ -21,13 +21,47 @@ def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"expected {name} to be one of {allowed}, got {value!r}")
 
 
-def check_options(layer: GraphLSTM) -> None:
-    """Raise where numbers make no sense or options exclude each other."""
-    if not isinstance(layer.graph, TaskGraph):
+def check_graph(graph: TaskGraph) -> None:
+    """Raise where a graph is none."""
+    if not isinstance(graph, TaskGraph):
         raise ValueError(
-            f"expected a TaskGraph, got a {type(layer.graph).__name__}: TaskGraph.from_edges and "
+            f"expected a TaskGraph, got a {type(graph).__name__}: TaskGraph.from_edges and "
             "from_networkx make one"
         )
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Raise where one is no integer, or less than 1."""
+    for name, value in numbers.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
+
+
+def check_rates(**rates: float) -> None:
+    """Raise where a dropout is no probability below 1."""
+    for name, value in rates.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"expected {name} in [0, 1), got {value}")
+
+
+def check_switch(name: str, value: bool) -> None:
+    """Raise where a value is neither true nor false: a number of directions, say."""
+    if value not in (False, True):
+        raise ValueError(f"expected {name} to be True or False, got {value!r}")
+
+
+def check_state_kind(state: object, kind: type) -> None:
+    """Raise where a state is that of another layer."""
+    if not isinstance(state, kind):
+        raise ValueError(
+            f"expected a {kind.__name__}, as an earlier call returns, got a {type(state).__name__}"
+        )
+
+
+def check_options(layer: GraphLSTM) -> None:
+    """Raise where numbers make no sense or options exclude each other."""
+    check_graph(layer.graph)
+    check_switch("bidirectional", layer.bidirectional)
     if layer.graph.edge_weight is not None:
         warnings.warn(
             "the graph's edge_weight is not used: layers learn weights of their own, and "
@@ -36,13 +70,10 @@ def check_options(layer: GraphLSTM) -> None:
         )
     if layer.exchange == "cascade":
         layer.graph.generations()
-    for name in ("input_size", "hidden_size", "num_layers", "heads", "score_channels"):
-        value = getattr(layer, name)
-        if not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
-    for name in ("dropout", "message_dropout", "attention_dropout"):
-        if not 0 <= getattr(layer, name) < 1:
-            raise ValueError(f"expected {name} in [0, 1), got {getattr(layer, name)}")
+    numbers = ("input_size", "hidden_size", "num_layers", "heads", "score_channels")
+    check_numbers(**{name: getattr(layer, name) for name in numbers})
+    rates = ("dropout", "message_dropout", "attention_dropout")
+    check_rates(**{name: getattr(layer, name) for name in rates})
     if layer.num_neighbors is not None:
         _check_sample(layer)
     if layer.memory != "current":

@@ -11,6 +11,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.nn.parameter_dict import ParameterDict
 
 from ..graph import TaskGraph, Tasks
+from .check import check_state_kind
 from .graph_lstm import GraphLSTM
 from .padded import left_alone, pad_input
 from .state import GraphState
@@ -134,6 +135,7 @@ class CrossStitchLSTM(nn.Module):
         """The combination after a layer: ``[subspaces, K, K]``, row k what task k takes."""
         return torch.stack([self.stitches[layer][name] for name in self.graph.tasks], 1)
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,
@@ -162,8 +164,8 @@ class CrossStitchLSTM(nn.Module):
         if return_attention_weights:
             raise ValueError("cross-stitch has no attention weights; see matrix(layer)")
         batch = pad_input(self, x, lengths, task)
-        if state is not None and state.h.size(0) != self.num_layers * (1 + self.bidirectional):
-            raise ValueError(f"expected a state of {self.num_layers} layers, got {len(state.h)}")
+        if state is not None:
+            self._check_state(state)
         states, ends = batch.x, []
         for number, layer in enumerate(self.layers):
             start = None if state is None else _layer_of(state, number)
@@ -177,6 +179,11 @@ class CrossStitchLSTM(nn.Module):
         else:
             out = self._combine_own(states, batch.task)
         return batch.as_they_came(out), _join_layers(ends)
+
+    def _check_state(self, state: GraphState) -> None:
+        check_state_kind(state, GraphState)
+        if len(state.h) != self.num_layers * (1 + self.bidirectional):
+            raise ValueError(f"expected a state of {self.num_layers} layers, got {len(state.h)}")
 
     def _combine_all(self, states: Tensor, layer: int) -> Tensor:
         """What every task takes of states ``[B, T, K, F]``: the same shape."""

@@ -49,9 +49,7 @@ def parameter_groups(module: nn.Module) -> Groups:
         >>> list(parameter_groups(StarGraphLSTM(3, 4, ["books", "dvd"])))
         ['scores', 'nodes.books', 'nodes.dvd', 'virtual.shared']
     """
-    graph = getattr(module, "graph", None)
-    if not isinstance(graph, TaskGraph):
-        raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
+    graph = _graph_of(module)
     group: dict[int, str] = {}
     encoder: Any = getattr(module, "encoder", module)
     if encoder is not module:
@@ -162,6 +160,9 @@ def edge_logit_group(module: nn.Module) -> str | None:
         ``None``. A logit's size is about 1, where that of a weight is about 1/√H: this group may
         want a larger learning rate than the rest.
 
+    Raises:
+        ValueError: For static scores without a task graph, as of one attention edge.
+
     Example:
         >>> from mtgnn.nn import CompleteGraphLSTM
         >>> edge_logit_group(CompleteGraphLSTM(3, 4, 3, memory="all"))
@@ -171,7 +172,14 @@ def edge_logit_group(module: nn.Module) -> str | None:
     if len(getattr(encoder, "edge_logits", ())):
         return "edges"
     static = getattr(encoder, "score", None) == "static"
-    return "scores" if static and encoder.graph.num_edges > 0 else None
+    return "scores" if static and _graph_of(encoder).num_edges > 0 else None
+
+
+def _graph_of(module: nn.Module) -> TaskGraph:
+    graph = getattr(module, "graph", None)
+    if not isinstance(graph, TaskGraph):
+        raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
+    return graph
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

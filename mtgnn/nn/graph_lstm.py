@@ -16,7 +16,7 @@ from ..ops.words import Words
 from . import mailbox
 from .attention import attention_convs
 from .channel import edge_channel
-from .check import check_option, check_options
+from .check import check_option, check_options, check_state_kind
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
@@ -296,7 +296,8 @@ class GraphLSTM(nn.Module):
             )
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the end first: it takes no state")
-        mailbox.check_memory(self, state)
+        check_state_kind(state, GraphState)
+        mailbox.check_memory(self, state, batch_size)
         sizes = (self.num_layers, batch_size, self.graph.num_nodes, self.hidden_size)
         state.check(plan, sizes, self.graph.nodes)
 

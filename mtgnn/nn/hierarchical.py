@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph
 from ..ops.device import to_device
+from .check import check_graph, check_state_kind
 from .padded import check_shapes, own_input, pad_input
 from .shared import SharedLSTM, SharedState
 
@@ -87,6 +88,7 @@ class HierarchicalLSTM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_graph(graph)
         if graph.virtual:
             raise ValueError(f"expected a graph of tasks alone, got virtual {list(graph.virtual)}")
         generations = graph.generations()
@@ -118,6 +120,7 @@ class HierarchicalLSTM(nn.Module):
         """Size of an output: H, or 2H if bidirectional."""
         return self.hidden_size * (1 + self.bidirectional)
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,
@@ -201,6 +204,7 @@ class HierarchicalLSTM(nn.Module):
         return outs, HierarchicalState(h, c, need)
 
     def _check_state(self, state: HierarchicalState, need: Tensor) -> None:
+        check_state_kind(state, HierarchicalState)
         expected = (len(self.levels) * self.num_layers, len(need), self.hidden_size)
         check_shapes((state.h, state.c), expected, self.bidirectional)
         if (state.levels < need).any():

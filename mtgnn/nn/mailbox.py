@@ -221,7 +221,7 @@ def carries(graph: TaskGraph) -> bool:
     return alone and all(senders == heard[0] for senders in heard)
 
 
-def check_memory(layer: GraphLSTM, state: GraphState) -> None:
+def check_memory(layer: GraphLSTM, state: GraphState, batch_size: int) -> None:
     """Raise where a layer's memory takes no state, or not this one."""
     if layer.memory == "all":
         raise ValueError('memory="all" reads the whole sentence first: it takes no state')
@@ -234,6 +234,14 @@ def check_memory(layer: GraphLSTM, state: GraphState) -> None:
         )
     if state.mailbox is None or state.mailbox_mask is None:
         raise ValueError('memory="past" goes on from a state with a mailbox, got one without')
+    box, mask = list(state.mailbox.shape), list(state.mailbox_mask.shape)
+    steps = mask[-1] if mask else 0
+    rows, size = layer.num_layers, layer.hidden_size
+    if box != [rows, batch_size, steps, size] or mask != [batch_size, steps]:
+        raise ValueError(
+            f"expected a mailbox of shape [{rows}, {batch_size}, T, {size}] and its mask "
+            f"[{batch_size}, T], got {box} and {mask}"
+        )
 
 
 def with_mailbox(

@@ -102,6 +102,7 @@ class MixtureOfExpertsLSTM(nn.Module):
         experts = {name: self.experts.nodes[name] for name in self.graph.virtual}
         return ModuleDict({name: self.gates[name] for name in self.graph.tasks} | experts)
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,

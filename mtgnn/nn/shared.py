@@ -14,6 +14,7 @@ from ..ops.fused import recur_fused
 from ..ops.layout import Layout
 from ..ops.recurrence import NodeWeights, recur
 from ..ops.words import Words
+from .check import check_numbers, check_rates, check_switch
 from .padded import check_shapes, own_input, pad_input
 
 
@@ -70,12 +71,9 @@ class SharedLSTM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"expected {name} to be at least 1, got {size}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
+        check_numbers(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_switch("bidirectional", bidirectional)
+        check_rates(dropout=dropout)
         self.graph = TaskGraph.isolated(num_tasks)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bidirectional = num_layers, bidirectional

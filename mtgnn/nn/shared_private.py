@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..graph import TaskGraph, Tasks
+from .check import check_state_kind
 from .graph_lstm import GraphLSTM
 from .padded import pad_input
 from .shared import SharedLSTM, SharedState
@@ -105,6 +106,7 @@ class SharedPrivateLSTM(nn.Module):
         """Each task's own LSTM, by the task's name."""
         return self.private.nodes
 
+    @torch.compiler.disable  # a compiler would unroll the loop over time
     def forward(
         self,
         x: Tensor | PackedSequence,
@@ -127,6 +129,8 @@ class SharedPrivateLSTM(nn.Module):
             ``(out, state)`` or ``(out, state, attention)``.
         """
         batch = pad_input(self, x, lengths, task)
+        if state is not None:
+            check_state_kind(state, SharedPrivateState)
         shared, private = (None, None) if state is None else state
         common, shared_end = self.shared(batch.x, batch.lengths, task, shared)
         own, private_end, attention = self.private(

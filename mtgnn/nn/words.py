@@ -55,7 +55,7 @@ class CharacterCNN(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew: characters uniformly, as in the paper."""
-        _reset_characters(self.embedding)
+        _reset(self.embedding)
         self.conv.reset_parameters()
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class CharacterLSTM(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
-        _reset_characters(self.embedding)
+        _reset(self.embedding)
         self.lstm.reset_parameters()
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -167,20 +167,15 @@ class WordEmbedding(nn.Module):
         more = 0 if characters is None else int(characters.output_size)  # type: ignore[arg-type]
         self.output_size = embedding_size + more
         self.dropout = nn.Dropout(dropout)
-        self._reset_words()
+        _reset(self.embedding)
         if vectors is not None:
             self.load_vectors(vectors)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
-        self._reset_words()
+        _reset(self.embedding)
         if self.characters is not None:
             self.characters.reset_parameters()  # type: ignore[operator]
-
-    @torch.no_grad()
-    def _reset_words(self) -> None:
-        bound = math.sqrt(3 / self.embedding.embedding_dim)
-        self.embedding.weight.uniform_(-bound, bound)[0] = 0
 
     @torch.no_grad()
     def load_vectors(self, vectors: Tensor) -> None:
@@ -267,10 +262,11 @@ def load_vectors(embedding: nn.Embedding, vectors: Tensor, num_words: int) -> No
     tables[0, 0] = 0
 
 
-def _reset_characters(embedding: nn.Embedding) -> None:
+@torch.no_grad()
+def _reset(embedding: nn.Embedding) -> None:
+    """Draw vectors uniformly, with variance 1 / size; that of padding is 0."""
     bound = math.sqrt(3 / embedding.embedding_dim)
-    with torch.no_grad():
-        embedding.weight.uniform_(-bound, bound)[0] = 0
+    embedding.weight.uniform_(-bound, bound)[0] = 0
 
 
 def _check_sizes(*sizes: int, dropout: float) -> None:

@@ -144,6 +144,21 @@ def test_a_cut_graph_says_so() -> None:
     assert graph.ancestors([graph.index("c")]) == {graph.index("a"), graph.index("c")}
 
 
+def test_a_cut_graph_with_other_weights_has_the_same_cuts() -> None:
+    graph = CutGraph(TaskGraph.complete(3).with_weight(torch.rand(6)), [0, 1])
+    weighted = graph.with_weight(torch.arange(6.0))
+    assert weighted.edge_weight is not None and weighted.edge_weight.tolist() == [0, 1, 2, 3, 4, 5]
+    assert weighted != graph and weighted.with_weight(graph.edge_weight) == graph
+    assert graph.with_weight(None) == CutGraph(TaskGraph.complete(3), [0, 1])
+    assert graph.with_weight(None).incoming(0) == []
+
+
+def test_constructors_give_whole_graphs() -> None:
+    whole = TaskGraph.complete(3)
+    assert CutGraph.complete(3) == CutGraph.from_data(whole.to_data()) == whole
+    assert CutGraph.isolated(3) == TaskGraph.isolated(3)
+
+
 def test_what_cannot_be_cut_is_refused() -> None:
     with pytest.raises(ValueError, match="edges in 0…5, got \\[6\\]"):
         without_edges(CompleteGraphLSTM(E, H, TASKS), [0, 6])

@@ -101,6 +101,18 @@ def test_bipartite_states_of_other_sizes() -> None:
     assert conv((torch.randn(4, F), torch.randn(5, 6)), EDGES).shape == (5, P * F)
 
 
+@pytest.mark.parametrize("score", ["additive", "dot", "static", "uniform"])
+def test_a_batch_of_one_side_meets_each_of_the_other(score: str) -> None:
+    conv = make(score)
+    few, many = torch.randn(N, F).double(), torch.randn(3, N, F).double()
+    word = None if conv.lin_context is None else torch.randn(N, X).double()
+    for pair in ((few, many), (many, few)):
+        out, (_, alpha) = conv(pair, EDGES, word, return_attention_weights=True)
+        assert out.shape == (3, N, P * F) and alpha.shape == (3, EDGES.size(1), P)
+        each = [conv(tuple(x[b] if x.dim() == 3 else x for x in pair), EDGES, word) for b in (0, 2)]
+        torch.testing.assert_close(out[[0, 2]], torch.stack(each))
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="one of"):
         TaskAttentionConv(F, score="cosine")
@@ -110,6 +122,14 @@ def test_bad_input_is_named() -> None:
         TaskAttentionConv(F, heads=0)
     with pytest.raises(ValueError, match="score_channels of at least 1"):
         TaskAttentionConv(F, score_channels=0)
+    with pytest.raises(ValueError, match="context_channels of at least 0, .* got -3"):
+        TaskAttentionConv(F, context_channels=-3)
+    with pytest.raises(ValueError, match="see no words, got 3 with 'uniform'"):
+        TaskAttentionConv(F, context_channels=X, score="uniform")
+    with pytest.raises(ValueError, match=r"dropout in \[0, 1\), got 1.5"):
+        TaskAttentionConv(F, dropout=1.5)
+    with pytest.raises(ValueError, match="got no receivers'"):
+        TaskAttentionConv(F, score="uniform")((torch.zeros(N, F), None), EDGES)
     with pytest.raises(ValueError, match="no context"):
         TaskAttentionConv(F, context_channels=X)(torch.zeros(N, F), EDGES)
     with pytest.raises(ValueError, match="is 0, got a context"):

@@ -12,7 +12,7 @@ from torch._dynamo.backends.debugging import aot_eager
 
 from mtgnn import TaskGraph
 from mtgnn.data import SentenceEncoder, Vocabulary
-from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaggingModel, TaskAttentionConv
+from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaggingModel, TaskAttentionConv, build_encoder
 from mtgnn.nn.attention import stack_scores
 from mtgnn.ops.attention import attend
 from mtgnn.ops.recurrence import cell
@@ -181,6 +181,22 @@ def test_a_whole_model_compiles_around_the_loop_over_time(encoder: str) -> None:
     torch._dynamo.reset()
     assert warm and len(sizes) == warm
     assert max(sizes) < 100
+
+
+@pytest.mark.parametrize("name", ["shared_private", "mixture", "cross_stitch", "hierarchical"])
+def test_encoders_made_of_others_are_left_to_the_loop_as_a_whole(name: str) -> None:
+    """What stands around their loops would break into many graphs, anew for other batches."""
+    counter, line = Counter(), TaskGraph.from_edges([("a", "b"), ("b", "c")])
+    options = {"graph": line} if name == "hierarchical" else {}
+    layer = build_encoder(name, E, H, ("a", "b", "c"), **options).double().eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend=counter)
+    lengths, task = torch.tensor([4, 2, 1]), torch.tensor([0, 2, 1])
+    torch.testing.assert_close(
+        compiled(draw(3, 4, E), lengths, task)[0], layer(draw(3, 4, E), lengths, task)[0]
+    )
+    torch._dynamo.reset()
+    assert counter.graphs == 0
 
 
 def test_a_model_that_tags_compiles_around_its_loops_over_time() -> None:

@@ -80,6 +80,14 @@ def test_trying_leaves_a_conv_in_training_and_gives_it_its_sizes() -> None:
     assert conv.training and conv.lin_l.weight.shape == (H, H)
 
 
+def test_trying_leaves_each_part_of_a_conv_in_its_mode() -> None:
+    conv = SAGEConv(H, H)
+    conv.lin_r.eval()
+    conv.scale = torch.ones(1, requires_grad=True) * 2  # not copied: the conv itself is tried
+    GraphLSTM(E, H, GRAPH, "read", conv=conv)
+    assert conv.training and conv.lin_l.training and not conv.lin_r.training
+
+
 def test_what_cannot_be_copied_or_is_never_the_same_is_taken() -> None:
     class Noisy(SAGEConv):
         def forward(self, x, edge_index):

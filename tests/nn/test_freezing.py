@@ -25,7 +25,9 @@ from mtgnn.nn import (
     SharedPrivateLSTM,
     StarGraphLSTM,
     TaggingModel,
+    TaskAttentionConv,
     add_task,
+    edge_logit_group,
     freeze,
     freeze_except_task,
     parameter_groups,
@@ -226,6 +228,10 @@ def test_freezing_and_unfreezing() -> None:
         (lambda: freeze_except_task(model("single", embedding="task"), "l0"), "all tables"),
         (lambda: freeze_except_task(SharedLSTM(4, 3, TASKS), "l0"), "of its own"),
         (lambda: freeze_except_task(nn.Linear(2, 2), "l0"), "TaskGraph"),
+        (
+            lambda: edge_logit_group(TaskAttentionConv(4, score="static", num_edges=2)),
+            "with a TaskGraph as its graph, got None",
+        ),
     ],
 )
 def test_errors(call: Callable[[], object], message: str) -> None:

@@ -84,6 +84,7 @@ def test_errors() -> None:
     both = layer(both=True)
     cycle = TaskGraph.complete(TASKS)
     for call, message in [
+        (lambda: HierarchicalLSTM(E, H, ["a", "b"]), "expected a TaskGraph, got a list"),
         (lambda: HierarchicalLSTM(E, H, cycle), "acyclic"),
         (lambda: HierarchicalLSTM(E, H, TaskGraph.flat(TASKS)), "tasks alone"),
         (lambda: HierarchicalLSTM(E, 0, GRAPH), "hidden_size"),

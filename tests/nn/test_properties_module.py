@@ -182,6 +182,14 @@ CONSTRUCTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "narrow conv": (lambda: GraphLSTM(E, H, GRAPH, "read", conv=SAGEConv(H - 1, H)), "size 4"),
     "wide conv": (lambda: GraphLSTM(E, H, GRAPH, "cascade", conv=GATv2Conv(H + 1, H)), "size 4"),
+    "directions": (
+        lambda: CompleteGraphLSTM(E, H, 2, bidirectional=2),
+        "bidirectional to be True or False, got 2",
+    ),
+    "convs in a list": (
+        lambda: GraphLSTM(E, H, GRAPH, conv=[SAGEConv(H, H)]),  # type: ignore[arg-type]
+        r"a factory f\(layer, direction\), got a list",
+    ),
     "no conv": (lambda: GraphLSTM(E, H, GRAPH, conv=torch.nn.Linear(H, H)), "got Linear"),
     "convs disagree": (
         lambda: GraphLSTM(E, H, GRAPH, num_layers=2, conv=lambda i, _: SAGEConv(H, H + i)),

@@ -132,6 +132,8 @@ def test_reset_draws_anew() -> None:
         (lambda: SharedLSTM(0, 3, 2), "input_size"),
         (lambda: SharedLSTM(4, 3, 2, num_layers=0), "num_layers"),
         (lambda: SharedLSTM(4, 3, 2, dropout=1.0), "dropout"),
+        (lambda: SharedLSTM(2.5, 4, 2), "input_size to be an integer of at least 1, got 2.5"),
+        (lambda: SharedLSTM(3, 4, 2, bidirectional=2), "to be True or False, got 2"),
         (lambda: layer()(words()[..., :2]), r"\[B, T, 4\]"),
         (lambda: layer()(words(3)), "2 nodes"),
         (lambda: layer()(words(), torch.tensor([3, 6, 1])), "1…5"),

@@ -46,3 +46,40 @@ def test_detached_states_say_the_same_and_end_gradients(name: str) -> None:
     out.sum().backward()  # the first part's own history is still there, and was walked by nobody
     assert first.grad is not None
     assert type(state.detach()) is type(state)
+
+
+OTHERS = {
+    "LSTM's": lambda: (torch.zeros(1, 2, H), torch.zeros(1, 2, H)),
+    "shared": lambda: SharedLSTM(E, H, 2)(torch.randn(2, 3, E))[1],
+    "hierarchical": lambda: LAYERS["hierarchical"]()(torch.randn(2, 3, E))[1],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "shared"])
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_state_of_another_kind_of_layer_is_refused(name: str, other: str) -> None:
+    if name == other:
+        return
+    layer: nn.Module = LAYERS[name]()
+    x, task = torch.randn(2, 3, E), torch.tensor([0, 1])
+    kind, state = type(layer(x, None, task)[1]).__name__, OTHERS[other]()
+    message = f"expected a {kind}, .* got a {type(state).__name__}"
+    with pytest.raises(ValueError, match=message):
+        layer(x, None, task, state)
+
+
+def test_a_mailbox_that_does_not_fit_is_refused() -> None:
+    layer, x = StarGraphLSTM(E, H, 2, memory="past"), torch.randn(2, 3, E)
+    lengths, task = torch.tensor([3, 3]), torch.tensor([0, 1])
+    _, state = layer(x, lengths, task)
+    layer(x, lengths, task, state)
+    box, mask = state.mailbox, state.mailbox_mask
+    for values, real in (
+        (box, mask[:, :2]),
+        (box, mask[0]),
+        (box[:, :1], mask[:1]),
+        (box[..., :2], mask),
+        (box[0], mask),
+    ):
+        with pytest.raises(ValueError, match=r"mailbox of shape \[1, 2, T, 4\] and its mask"):
+            layer(x, lengths, task, state._replace(mailbox=values, mailbox_mask=real))
