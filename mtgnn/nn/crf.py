@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..data import NO_LABEL
 from . import chain
 from .chain import Scores
-from .check import whole_numbers
+from .check import is_integer, whole_numbers
 from .tag_scheme import AllowedTransitions, on_no_path
 
 
@@ -93,7 +93,7 @@ class LinearChainCRF(nn.Module):
             ValueError: For wrong sizes, a label out of range, or labels that ``allowed`` forbids.
         """
         sizes = self._check(emissions, lengths)
-        if y.shape != emissions.shape[:2] or y.is_floating_point():
+        if y.shape != emissions.shape[:2] or not is_integer(y):
             raise ValueError(
                 f"expected integer labels of shape {list(emissions.shape[:2])}, "
                 f"got {y.dtype} of {list(y.shape)}"

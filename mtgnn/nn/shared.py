@@ -192,6 +192,8 @@ class SharedLSTM(nn.Module):
         return NodeWeights(input_weight[None], weight[None], None, (input_bias + bias)[None])
 
     def _check_state(self, state: SharedState, batch_size: int) -> None:
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise ValueError(f"expected a SharedState (h, c), got a {type(state).__name__}")
         check_shapes(state, (self.num_layers, batch_size, self.hidden_size), self.bidirectional)
 
     def __repr__(self) -> str:

@@ -266,6 +266,7 @@ Y = torch.zeros(4, 5, dtype=torch.long)
         ),
         (lambda: layer()(emissions()[0], Y), r"\[B, T, 5\]"),
         (lambda: layer()(emissions(), Y[:3]), "labels of shape"),
+        (lambda: layer()(emissions(), Y > 0), "integer labels"),
         (lambda: layer()(emissions(), Y + 5), r"got \[5\]"),
         (lambda: layer()(emissions(), Y - 1), r"got \[-1\]"),
         (lambda: layer()(emissions(), Y, LENGTHS - 1), "1…5"),

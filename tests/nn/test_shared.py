@@ -141,6 +141,10 @@ def test_reset_draws_anew() -> None:
         (lambda: layer()(words(), LENGTHS, TASK + 1), "0…1"),
         (lambda: layer()(words(), state=layer()(words()[:2])[1]), "state of shape"),
         (
+            lambda: layer()(words(), state=GraphLSTM(4, 3, HIERARCHY)(words().float())[1]),
+            "expected a SharedState .h, c., got a GraphState",
+        ),
+        (
             lambda: layer(1, True)(words(), state=layer(1, True)(words())[1]),
             "bidirectional",
         ),
