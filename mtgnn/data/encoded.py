@@ -72,7 +72,6 @@ class EncodedTexts(Dataset[EncodedText]):
         cut: list[bool] = []
         self.vocabulary = vocabulary
         self.tasks, self.classes = dataset_names(data)
-        unknown = vocabulary.encode(UNK)[0]
         for number, item in enumerate(data):
             text, task, label = _read(item, number)
             encoded = vocabulary.encode(text)
@@ -90,13 +89,7 @@ class EncodedTexts(Dataset[EncodedText]):
         self._cut = torch.tensor(cut, dtype=torch.bool)
         if self.truncated:
             logger.info("cut %d of %d texts at %d tokens", self.truncated, len(lengths), max_length)
-        strange = tokens.count(unknown)
-        if 2 * strange > len(tokens):
-            logger.warning(
-                "%d of %d tokens are not in the vocabulary: is it of texts in the same form?",
-                strange,
-                len(tokens),
-            )
+        warn_of_unknown(tokens, vocabulary)
 
     @property
     def truncated(self) -> int:
@@ -135,6 +128,17 @@ class EncodedTexts(Dataset[EncodedText]):
 
     def __repr__(self) -> str:
         return f"EncodedTexts({len(self)})"
+
+
+def warn_of_unknown(tokens: Sequence[int], vocabulary: Vocabulary) -> None:
+    """Log a warning where most tokens of some texts are unknown, as those of raw texts are."""
+    strange = tokens.count(vocabulary.encode(UNK)[0])
+    if 2 * strange > len(tokens):
+        logger.warning(
+            "%d of %d tokens are not in the vocabulary: is it of texts in the same form?",
+            strange,
+            len(tokens),
+        )
 
 
 def _read(item: Data, number: int) -> tuple[str, int, int | float | None]:

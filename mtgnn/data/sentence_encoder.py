@@ -184,9 +184,10 @@ class SentenceEncoder:
         numbers = self._numbers[self._check(task)]
         for tag in tags:
             if tag is not None and tag not in numbers:
+                rest = ", …" if len(numbers) > 8 else ""
                 raise ValueError(
                     f"tag {tag!r} is not among the {len(numbers)} tags of task {task!r}: "
-                    f"{self.classes[task][:8]}…"
+                    f"{', '.join(map(repr, self.classes[task][:8]))}{rest}"
                 )
         return torch.tensor([NO_LABEL if tag is None else numbers[tag] for tag in tags])
 

@@ -110,6 +110,8 @@ def _read(path: Path) -> Iterator[tuple[int, str, str]]:
         raise ValueError(f"{path} is empty")
     for number, line in read_lines(content, str(path)):
         label, tab, text = line.partition("\t")
+        if not line.strip():
+            raise ValueError(f"{path}, line {number} is blank: expected label<TAB>text")
         if not tab:
             raise ValueError(f"{path}, line {number}: expected label<TAB>text, got {line[:60]!r}")
         if not label.strip():

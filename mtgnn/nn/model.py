@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
+from ..data.encoded import warn_of_unknown
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
 from .heads import ClassificationHeads
-from .pooling import Pooling
+from .pooling import POOLINGS, Pooling
 from .reset import reset_children
 from .trainable import LabelledTexts, Output, Samples
 from .whole import answer_in_batches, encode, take_encoder
@@ -84,6 +85,7 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         super().__init__()
         check_option("embedding", embedding, ("shared", "task"))
+        check_option("pooling", pooling, POOLINGS)
         check_kind(vocabulary, Vocabulary)
         if embedding_size < 1 or not 0 <= dropout < 1:
             raise ValueError(
@@ -237,6 +239,9 @@ class MultiTaskModel(nn.Module):
     ) -> list[Prediction]:
         """Classify texts for one task, in evaluation mode.
 
+        Texts are split at blanks: they have to be in the form of those that were trained on (see
+        :func:`mtgnn.data.tokenize`). Where most of their tokens are unknown, a warning is logged.
+
         Args:
             texts: The texts.
             task: Name of the task.
@@ -255,6 +260,7 @@ class MultiTaskModel(nn.Module):
                 f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
             )
         encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
+        warn_of_unknown([token for tokens in encoded for token in tokens], self.vocabulary)
         sizes = [len(tokens) for tokens in encoded]
         return answer_in_batches(
             self, encoded, sizes, batch_size, lambda chosen: self._predict(chosen, task)

@@ -254,8 +254,9 @@ class TaggingModel(nn.Module):
         """
         if task is not None and task not in self.tasks:
             raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
-        if isinstance(sentences, str):
-            raise ValueError(f"expected sentences as lists of words, got {sentences[:40]!r}")
+        strings = [given for given in (sentences, *sentences) if isinstance(given, str)]
+        if strings:
+            raise ValueError(f"expected sentences as lists of words, got {strings[0][:40]!r}")
         if batch_size < 1:
             raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
         encoded = [self.sentences.encode(words) for words in sentences]

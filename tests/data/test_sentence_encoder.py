@@ -107,7 +107,7 @@ def test_bad_words(encoder: SentenceEncoder, words: list[str]) -> None:
 
 
 def test_bad_tags(encoder: SentenceEncoder) -> None:
-    with pytest.raises(ValueError, match="tag 'VB' is not among the 2 tags of task 'pos'"):
+    with pytest.raises(ValueError, match="tag 'VB' is not .* 2 tags of task 'pos': 'DT', 'NN'$"):
         encoder.encode_tags(["DT", "VB"], "pos")
     with pytest.raises(ValueError, match=r"a task of \['pos', 'ner'\], got 'chunk'"):
         encoder.encode_tags(["DT"], "chunk")

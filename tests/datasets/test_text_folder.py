@@ -96,7 +96,7 @@ def test_encodes(folder: Path) -> None:
     ("name", "content", "message"),
     [
         ("topic.train.tsv", b"art\ta\nno tab\n", r"topic\.train\.tsv, line 2: .*<TAB>.*'no tab'"),
-        ("topic.train.tsv", b"art\ta\n\nart\tb\n", r"topic\.train\.tsv, line 2: .*got ''"),
+        ("topic.train.tsv", b"art\ta\n\nart\tb\n", r"topic\.train\.tsv, line 2 is blank"),
         ("topic.train.tsv", b"art\ta\n \tb\n", r"topic\.train\.tsv, line 2: expected a label"),
         ("topic.train.tsv", b"art\ta\nart\t\xff\n", r"topic\.train\.tsv, line 2: not UTF-8"),
         ("topic.train.tsv", b"", r"topic\.train\.tsv is empty"),

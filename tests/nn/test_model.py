@@ -200,6 +200,17 @@ def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
     assert net.predict(["i like it"], "books") != net.predict(["i"], "books")
 
 
+def test_texts_of_unknown_words_are_predicted_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    net = model()
+    net.predict(["i like it", "Zounds"], "books")
+    assert not caplog.records
+    assert len(net.predict(["I LIKE it"], "books")) == 1
+    [record] = caplog.records
+    assert record.getMessage().startswith("2 of 3 tokens are not in the vocabulary")
+
+
 # Bad input ----------------------------------------------------------------------------------------
 
 
@@ -232,7 +243,7 @@ def test_nan_is_no_prediction() -> None:
         (lambda: MultiTaskModel(VOCABULARY, ["a"]), "classes as a dict"),
         (lambda: MultiTaskModel(["i"], CLASSES), "expected a Vocabulary"),
         (lambda: model("circle"), "'complete'"),
-        (lambda: model(pooling="median"), "how"),
+        (lambda: model(pooling="median"), "pooling to be one of .*'attention'"),
         (lambda: model(embedding="own"), "embedding"),
         (lambda: model(embedding_size=0), "embedding_size"),
         (lambda: model(dropout=1.0), "dropout"),

@@ -427,7 +427,7 @@ def test_files_of_other_models_and_encoders_of_one_s_own() -> None:
         (lambda: model()(batch().tokens + 90, batch().characters, batch().lengths), "tokens in"),
         (lambda: model().predict(SENTENCES, "films"), "'films'"),
         (lambda: model().predict("A dog"), "lists of words"),
-        (lambda: model().predict(["A dog"]), "sentence as its words"),
+        (lambda: model().predict([["A"], "A dog"]), "lists of words, got 'A dog'"),
         (lambda: model().predict([[]]), "at least one"),
         (lambda: model().predict(SENTENCES, batch_size=0), "batch_size"),
     ],
