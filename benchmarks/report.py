@@ -60,11 +60,16 @@ class Report:
         return {self.docs / path.name: self.text(path.read_text("utf-8")) for path in texts}
 
     def readme(self, text: str) -> str:
-        """The README with its tables of ``accuracy.csv``, which stand between two comments."""
+        """The README with its tables, of a setting or of transfer, each between two comments."""
         rows = select(read(self.results / "accuracy.csv"), dataset="fdu-mtl")
-        return BLOCK.sub(
-            lambda m: m[1] + markdown(short_table(select(rows, setting=m[2]))) + m[3], text
-        )
+        moved = select(read(self.results / "transfer.csv"), reviews="unleaked")
+
+        def table(name: str) -> str:
+            if name == "transfer":
+                return markdown(transfer_table(moved))
+            return markdown(short_table(select(rows, setting=name)))
+
+        return BLOCK.sub(lambda m: m[1] + table(m[2]) + m[3], text)
 
     def text(self, template: str) -> str:
         """A text with the tables and pictures that it names."""

@@ -325,7 +325,7 @@ def test_committed_pages_are_up_to_date(program: Program) -> None:
         assert page.read_text(encoding="utf-8") == text, "run: python benchmarks/report.py"
     readme = report.README.read_text(encoding="utf-8")
     made = report.Report(report.RESULTS, report.DOCS, draw=False).readme(readme)
-    assert readme == made and "| all test reviews | " in made
+    assert readme == made and "| all test reviews | " in made and "| scratch | " in made
 
 
 def test_what_rounding_leaves_is_no_difference(program: Program) -> None:
