@@ -144,16 +144,19 @@ def report(
     return weights
 
 
+WIDTH = "the thinner, the closer to it, and at full width from twice as much."
 ABOUT = {
     "shares": "The share of each sender in what a task reads: one learned number an edge, the same "
-    "at all words. The circle shows the edges whose share is larger than an equal one would be.",
+    "at all words. The circle shows the edges whose share is larger than an equal one would be: "
+    + WIDTH,
     "attention": "Mean attention weight at the words of a task's own sentences. The circle shows "
-    "the edges that weigh more than equal attention would.",
+    "the edges that weigh more than equal attention would: " + WIDTH,
     "ablation": "How much the loss of the receiver rises when the edge is cut: its other senders "
     "take its share, and where there is none, no message comes. The circle shows the edges where "
-    "this is more than two standard errors.",
+    "this is more than two standard errors, the thicker the farther beyond.",
     "gradient": "The rise of the loss when the edge is cut, to first order: the gradient of the "
-    "loss along the change of the message. The circle shows more than two standard errors.",
+    "loss along the change of the message. The circle shows more than two standard errors, the "
+    "thicker the farther beyond.",
     "profile": "How alike the relations of two tasks to all tasks are, by attention and by what an "
     "edge does alone: a correlation, without a direction. Single edges are uncertain, and who "
     "belongs together is seen here best. The circle shows what is above 0.",
@@ -217,6 +220,8 @@ def _readout(
         "weight": rounded(graph.edge_weight),
         "error": None if error is None else _known(error),
         "bar": _known(bar),
+        "signed": name != "attention",
+        "most": 1 if name == "profile" else None,  # a correlation; others end at the largest
     }
 
 
@@ -240,7 +245,8 @@ def _planted(graph: TaskGraph, truth: TaskGraph) -> dict[str, Any]:
     weight = [float(edge in true) for edge in graph.edges]
     about = "The true edges."
     named = {"key": "truth", "name": "truth", "about": about, "unit": "is there"}
-    return {**named, "weight": weight, "error": None, "bar": [0.5] * len(weight)}
+    bar = [0.0] * len(weight)
+    return {**named, "weight": weight, "error": None, "bar": bar, "signed": False, "most": 1}
 
 
 def _agreements(weights: dict[str, TaskGraph]) -> list[dict[str, Any]]:

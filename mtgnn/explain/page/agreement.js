@@ -27,7 +27,9 @@ function agreementTable() {
 function scatter() {
   const [first, second] = ["attention", "ablation"].map((key) => data.readouts.find((r) => r.key === key));
   const width = 460, height = 320, [left, bottom] = [64, 46];
-  const [xs, ys] = [range(compared(first.weight)), range(compared(second.weight))];
+  // Both axes have 0 on them: an axis from the smallest to the largest value makes much of nothing.
+  const [risen, fallen] = [1, -1].map((sign) => Math.max(0, ...compared(second.weight).map((v) => sign * v)));
+  const xs = [0, tones(first).high], ys = [-fallen, Math.max(risen, 1e-3 - fallen)];
   const x = (v) => left + ((v - xs[0]) / (xs[1] - xs[0])) * (width - left - 24) + 8;
   const y = (v) => height - bottom - ((v - ys[0]) / (ys[1] - ys[0])) * (height - bottom - 26) - 8;
   const dots = data.edges.map(([sender, receiver], e) => [receiver === chosen.task, sender, receiver, e])
