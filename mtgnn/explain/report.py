@@ -72,7 +72,7 @@ def report(
         num_clusters: Number of clusters, see :func:`task_clusters`.
         per_task: Sentences a task.
         num_words: Words shown a pair of tasks.
-        min_count: Words that are rarer are not shown among these.
+        min_count: Words that are rarer are not shown among these; the page says how many these are.
         progress: Show a progress bar of each pass over the batches: every edge is cut, which takes
             many times an evaluation.
 
@@ -134,6 +134,7 @@ def report(
         ],
         "agreements": agreements,
         "words": _words(table, num_words, min_count) if sees_words else None,
+        "rare": _rare(table, min_count),
         "min_count": min_count,
         "sentences": [shown(model, sentence, mailbox) for sentence in sentences],
         **_map(weights[chosen], chosen, num_clusters),
@@ -250,17 +251,33 @@ def _planted(graph: TaskGraph, truth: TaskGraph) -> dict[str, Any]:
 
 
 def _agreements(weights: dict[str, TaskGraph]) -> list[dict[str, Any]]:
-    """Each pair of readouts; where no receiver can be ranked, without numbers."""
+    """Each pair of readouts; where no receiver can be ranked, without numbers.
+
+    Receivers of two senders are left out: their correlation is 1 or −1, whatever was learned.
+    """
     if "attention" not in weights:
         return []
     names, found = list(weights), []
+    graph = weights["attention"]
+    pairs = {graph.nodes[k] for k in range(graph.num_nodes) if len(graph.incoming(k)) == 2}
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             row: dict[str, Any] = {"pair": f"{first} and {second}", "mean": None}
-            with suppress(ValueError):  # a single sender each, or equal weights
-                row |= graph_agreement(weights[first], weights[second])._asdict()
+            row["why"] = "equal weights, or a single sender"
+            with suppress(ValueError):  # as it says
+                ranks = graph_agreement(weights[first], weights[second]).by_receiver
+                row |= _without_pairs(ranks, pairs)
             found.append(row)
     return found
+
+
+def _without_pairs(ranks: dict[str, float], pairs: set[str]) -> dict[str, Any]:
+    left = {receiver: rank for receiver, rank in ranks.items() if receiver not in pairs}
+    if not left:
+        return {"why": "two senders"}
+    values = torch.tensor(list(left.values()), dtype=torch.float64)
+    spread = float(values.std()) if len(left) > 1 else None
+    return {"mean": float(values.mean()), "spread": spread, "by_receiver": left}
 
 
 def _map(graph: TaskGraph, name: str, num_clusters: int | None) -> dict[str, Any]:
@@ -274,13 +291,38 @@ def _map(graph: TaskGraph, name: str, num_clusters: int | None) -> dict[str, Any
 
 
 def _words(table: WordWeights | MailboxWords, number: int, min_count: int) -> list[Any]:
-    """For each edge, or each task that reads a mailbox, its heaviest words."""
-    columns = range(table.weight.size(1))
+    """For each edge, or each task that reads a mailbox, its heaviest words: those that weigh more
+    than under equal attention."""
+    equal = torch.ones(table.weight.size(1))  # a mailbox's weights are in units of it
+    if isinstance(table, WordWeights):
+        receiver = table.graph.edge_index[1]
+        equal = 1 / receiver.bincount(minlength=table.graph.num_nodes)[receiver].float()
     heavy = [
         heaviest(table.words, table.weight[:, i], table.count[:, i], number, min_count)
-        for i in columns
+        for i in range(len(equal))
     ]
-    return [[_word(entry) for entry in entries] for entries in heavy]
+    return [
+        [_word(entry) for entry in entries if entry.weight > 1.001 * float(one)]
+        for entries, one in zip(heavy, equal, strict=True)
+    ]
+
+
+def _rare(table: WordWeights | MailboxWords, min_count: int) -> list[list[int] | None]:
+    """For each task how many words are rarer than ``min_count``, and how many it has read; ``None``
+    where it listens to nobody."""
+    if isinstance(table, WordWeights):
+        into = [table.graph.incoming(k) for k in range(table.graph.num_tasks)]
+        columns = [edges[0][0] if edges else None for edges in into]
+    else:
+        columns = list(range(len(table.tasks)))
+    found: list[list[int] | None] = []
+    for column in columns:
+        if column is None:
+            found.append(None)
+            continue
+        count = table.count[:, column]
+        found.append([int(((count > 0) & (count < min_count)).sum()), int((count > 0).sum())])
+    return found
 
 
 def _word(entry: WordWeight) -> list[Any]:

@@ -13,7 +13,8 @@ from dom import NODE, drawn, section
 from mtgnn import TaskGraph
 from mtgnn.explain.plot import edge_strength
 from mtgnn.explain.render import render_page
-from mtgnn.explain.report import _planted, _readout
+from mtgnn.explain.report import _agreements, _planted, _rare, _readout, _words
+from mtgnn.explain.words import WordWeights
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node is installed")
 
@@ -115,3 +116,47 @@ def test_a_lone_share_is_drawn_in_full() -> None:
     graph = TaskGraph.from_edges([("a", "b"), ("a", "c"), ("b", "c")])
     strength = edge_strength(graph.with_weight(torch.tensor([1.0, 0.5, 0.5])))
     assert strength[1, 0] == 1 and strength[2, :2].tolist() == [0, 0]
+
+
+def test_two_senders_have_no_rank_correlation(tmp_path: Path) -> None:
+    edges = [("b", "a"), ("c", "a"), ("a", "b"), ("c", "b"), ("a", "c"), ("b", "c"), ("d", "c")]
+    few = TaskGraph.from_edges(edges[:4], GRAPH.tasks)
+    first, second = torch.tensor([0.4, 0.6, 0.3, 0.7, 0.2, 0.3, 0.5]), torch.arange(7) - 3.0
+    of = {"attention": few.with_weight(first[:4]), "ablation": few.with_weight(second[:4])}
+    rows = _agreements(of)
+    page = make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, agreements=rows)
+    assert "none: two senders" in section(drawn(page), "Does attention say what matters?")
+    graph = TaskGraph.from_edges(edges, GRAPH.tasks)
+    of = {"attention": graph.with_weight(first), "ablation": graph.with_weight(second)}
+    [row] = rows = _agreements(of)
+    assert row["by_receiver"] == {"c": 1.0}
+    page = make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, agreements=rows)
+    text = section(drawn(page), "Does attention say what matters?")
+    assert '<td class="number">1.00</td>' in text and "±" not in text
+
+
+def test_words_that_stand_out_and_how_many_are_rare(tmp_path: Path) -> None:
+    weight, count = torch.full((3, 12), 1 / 3), torch.full((3, 12), 2)
+    weight[0, 0], weight[1, 0], count[0] = 0.5, 0.9, 7
+    table = WordWeights(GRAPH, ["often", "rare", "even"], weight, count)
+    words = _words(table, 8, 5)
+    assert words[0] == [["often", 0.5, 7]] and not any(words[1:])
+    assert _rare(table, 5) == [[2, 3]] * 4 and _rare(table, 1) == [[0, 3]] * 4
+    told = {"words": words, "rare": _rare(table, 5)}
+    page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **told))
+    text = section(page, "Words that make a task listen")
+    assert "Left out: 2 of the 3 words that a has seen" in text
+    assert text.count("no word stands out") == 2
+    mailbox = {"kind": "mailbox", "words": [[["w", 1.2, 9]], [], [], []], "rare": [[0, 1]] * 4}
+    page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **told | mailbox))
+    assert "Left out" not in section(page, "Words that a task reads")
+
+
+def test_a_mailbox_says_which_axis_is_which(tmp_path: Path) -> None:
+    sentence = {"task": "a", "words": ["x", "y"], "senders": None, "label": None}
+    sentence |= {"prediction": None, "weights": [[0.5, 0.2], [0.5, 0.8]]}
+    of = {"kind": "mailbox", "sentences": [sentence]}
+    page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **of))
+    text = section(page, "Sentence by sentence")
+    assert "word that is read ↓" in text and "at the word (step) →" in text
+    assert "x at “y”: .20" in text  # rows are read, columns are the steps
