@@ -25,7 +25,7 @@ from .effects import EdgeEffects, edge_errors, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
 from .profiles import profile_graph
-from .readout import Batch
+from .readout import Batch, check_batches
 from .recovery import graph_recovery
 from .render import render_page
 from .sentences import SentenceSample
@@ -80,7 +80,8 @@ def report(
         The weighted graphs, by readout.
 
     Raises:
-        ValueError: If the batches are a generator, the encoder runs on no graph with edges, a
+        ValueError: If the batches are a generator or no batches of sequences, the model is none,
+            the page's folder does not exist, the encoder runs on no graph with edges, a
             receiving task has no labelled sequence, ``truth`` has other tasks or edges, the model
             has no weights of the kind ``cluster_by``, or it computes NaN.
     """
@@ -88,6 +89,9 @@ def report(
         check_option("cluster_by", cluster_by, CLUSTER_BY)
     if isinstance(batches, Iterator):
         raise ValueError("batches are read more than once: expected a loader, got an iterator")
+    check_batches(batches)
+    _check_path(Path(path))
+    _check_model(model)
     encoder = find_encoder(model)
     kinds, graph = _kinds(encoder), encoder.graph
     if truth is not None:
@@ -229,6 +233,22 @@ def _readout(
 def _known(values: Tensor) -> list[float | None]:
     """Errors, and bars that come from these: ``None`` where they are NaN, unknown."""
     return [None if isnan(value) else value for value in rounded(values)]
+
+
+def _check_path(path: Path) -> None:
+    """Raise where no page can be written: at once, and not after all has been computed."""
+    if not path.parent.is_dir():
+        raise ValueError(f"expected path in a folder that exists, got {str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"expected path of a file, got the folder {str(path)!r}")
+
+
+def _check_model(model: Any) -> None:
+    """Raise for what has no words and labels, such as an encoder alone."""
+    if not hasattr(model, "encoder") or not (
+        hasattr(model, "vocabulary") or hasattr(model, "sentences")
+    ):
+        raise ValueError(f"expected a MultiTaskModel or a TaggingModel, got {type(model).__name__}")
 
 
 def _check_truth(truth: TaskGraph, graph: TaskGraph) -> None:

@@ -366,6 +366,28 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_first_mistakes_are_named(tmp_path: Path) -> None:
+    """What is wrong with a path or a model is said before anything is computed."""
+    model, path = make_model("complete"), tmp_path / "no.html"
+    unread = ["no batch: whoever reads this fails"]
+    with pytest.raises(ValueError, match="expected path in a folder that exists"):
+        report(model, unread, tmp_path / "nodir" / "no.html")
+    with pytest.raises(ValueError, match="expected path of a file"):
+        report(model, unread, tmp_path)
+    with pytest.raises(ValueError, match="TaggingModel, got CompleteGraphLSTM"):
+        report(model.encoder, unread, path)
+    for batches, got in (
+        (unread, "got a str in the place of a batch"),
+        ([Data(x=torch.ones(1))], "got a Data in the place of a batch"),
+        (EncodedTexts(DATA, VOCABULARY), "in the place of a batch"),
+        (torch.utils.data.DataLoader(EncodedTexts(DATA, VOCABULARY), 4), "without collate_fn"),
+    ):
+        for read in (lambda data: report(model, data, path), lambda d: edge_ablation(model, d)):
+            with pytest.raises(ValueError, match=f"expected batches that are .*{got}"):
+                read(batches)
+    assert not list(tmp_path.iterdir())
+
+
 # In a browser ---------------------------------------------------------------------------------
 
 LISTEN = """<script>
