@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import isnan
 from os import PathLike
@@ -25,7 +25,7 @@ from .effects import EdgeEffects, edge_errors, find_encoder
 from .gradient import edge_gradient
 from .mailbox import MailboxByWord, MailboxWords
 from .profiles import profile_graph
-from .readout import Batch, check_batches
+from .readout import Batch, check_batches, edges_into
 from .recovery import graph_recovery
 from .render import render_page
 from .sentences import SentenceSample
@@ -42,6 +42,7 @@ def report(
     *,
     title: str = "What the tasks learn from each other",
     truth: TaskGraph | None = None,
+    tasks: Sequence[str] | None = None,
     cluster_by: str | None = None,
     num_clusters: int | None = None,
     per_task: int = 5,
@@ -66,6 +67,9 @@ def report(
         path: Where the page goes.
         title: Its title.
         truth: The true task graph, where it is known; a star has no edges to compare with it.
+        tasks: Names of the receivers that are asked for, by default all: only these need labelled
+            sequences, such as a task that was added, and the page shows the edges into them alone,
+            without profiles and clusters, which take all edges.
         cluster_by: The weights that the clusters come from: ``"profile"``, ``"ablation"``,
             ``"attention"`` or ``"gradient"``; by default the first of these that there is. Tasks
             without edges between them have no clusters.
@@ -94,6 +98,11 @@ def report(
     _check_model(model)
     encoder = find_encoder(model)
     kinds, graph = _kinds(encoder), encoder.graph
+    asked = edges_into(graph, tasks)
+    if tasks is not None:
+        if cluster_by is not None:
+            raise ValueError(f"expected no cluster_by with tasks=[…], got {cluster_by!r}")
+        kinds = [kind for kind in kinds if kind != "profile"]
     if truth is not None:
         _check_truth(truth, graph)
     chosen = cluster_by or next(name for name in CLUSTER_BY if name in kinds)
@@ -107,19 +116,24 @@ def report(
         else EdgeByWord(graph, vocabulary)
     )
     sample = SentenceSample(graph, vocabulary, per_task, mailbox=mailbox, characters=characters)
-    readouts = [words, sample, *([EdgeMean(graph)] if "attention" in kinds else [])]
+    readouts = [words, sample, *([EdgeMean(graph, tasks)] if "attention" in kinds else [])]
 
     def watched(doing: str) -> Iterable[Batch]:
         return tqdm(batches, doing, unit="batch", disable=not progress)
 
     table, sentences, *averaged = collect_attention(model, watched("attention"), readouts)
+    if tasks is not None:
+        sentences = [sentence for sentence in sentences if sentence.task in tasks]
     sees_words = encoder.score in CONTEXTUAL
+    heaviest_words = _words(table, num_words, min_count)
+    if not mailbox:  # there is a list an edge
+        heaviest_words = [heaviest_words[edge] for edge in asked.tolist()]
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
-    effects = {"ablation": edge_ablation(model, watched("cutting edges"))}
-    if effects["ablation"].loss.isnan().any():
+    effects = {"ablation": edge_ablation(model, watched("cutting edges"), tasks=tasks)}
+    if _nan(effects["ablation"], tasks):
         raise ValueError("the model computes NaN: its parameters are not finite")
     if "gradient" in kinds:
-        effects["gradient"] = edge_gradient(model, watched("gradients"))
+        effects["gradient"] = edge_gradient(model, watched("gradients"), tasks=tasks)
     weights |= {name: effect.graph for name, effect in effects.items()}
     agreements = _agreements(weights)
     if "profile" in kinds:
@@ -128,23 +142,24 @@ def report(
         weights["profile"] = graph.with_weight(torch.tensor([weight[e] for e in graph.edges]))
     content = {
         "title": title,
-        "summary": _summary(model, effects["ablation"]),
+        "summary": _summary(model, effects["ablation"], tasks),
         "kind": "mailbox" if mailbox else "edges",
         "tasks": list(graph.tasks),
         "nodes": list(graph.nodes),
-        "edges": graph.edge_index.t().tolist(),
+        "asked": [k for k, task in enumerate(graph.tasks) if tasks is None or task in tasks],
+        "edges": graph.edge_index[:, asked].t().tolist(),
         "readouts": [
             _readout(name, weights[name], effects.get(name), truth, mailbox) for name in weights
         ],
         "agreements": agreements,
-        "words": _words(table, num_words, min_count) if sees_words else None,
+        "words": heaviest_words if sees_words else None,
         "rare": _rare(table, min_count),
         "min_count": min_count,
         "sentences": [shown(model, sentence, mailbox) for sentence in sentences],
-        **_map(weights[chosen], chosen, num_clusters),
+        **(_map(weights[chosen], chosen, num_clusters) if tasks is None else {"clusters": None}),
     }
     if truth is not None and "attention" in kinds:
-        content["readouts"].append(_planted(graph, truth))
+        content["readouts"].append(_planted(weights["attention"], truth))
     Path(path).write_text(render_page(content), encoding="utf-8")
     return weights
 
@@ -214,9 +229,7 @@ def _readout(
     else:
         error = edge_errors(effects)
         bar = 2 * error  # unknown of a single sequence: then no edge is drawn
-    if truth is not None and set(truth.edges) <= set(graph.edges):
-        found = graph_recovery(graph, truth)
-        about += f" A true edge weighs more than another with probability {found.auroc:.2f}."
+    about += _recovered(graph, truth)
     return {
         "key": name,
         "name": name,
@@ -228,6 +241,21 @@ def _readout(
         "signed": name != "attention",
         "most": 1 if name == "profile" else None,  # a correlation; others end at the largest
     }
+
+
+def _recovered(graph: TaskGraph, truth: TaskGraph | None) -> str:
+    """How well the weights tell the true edges, of those into receivers that are shown."""
+    if truth is None:
+        return ""
+    shown = set(graph.edge_index[1].tolist())
+    into = torch.tensor([k in shown for k in truth.edge_index[1].tolist()], dtype=torch.bool)
+    truth = TaskGraph(truth.tasks, truth.edge_index[:, into])
+    if not set(truth.edges) <= set(graph.edges):
+        return ""
+    with suppress(ValueError):  # all edges are true, or none is
+        found = graph_recovery(graph, truth)
+        return f" A true edge weighs more than another with probability {found.auroc:.2f}."
+    return ""
 
 
 def _known(values: Tensor) -> list[float | None]:
@@ -349,9 +377,28 @@ def _word(entry: WordWeight) -> list[Any]:
     return [entry.word, float(f"{entry.weight:.4g}"), entry.occurrences]
 
 
-def _summary(model: MultiTaskModel | TaggingModel, effects: EdgeEffects) -> str:
-    number, graph = int(effects.count.sum()), model.graph
-    loss = float((effects.loss * effects.count).sum() / number)
+def _nan(effects: EdgeEffects, tasks: Sequence[str] | None) -> bool:
+    """Whether a loss that is asked for is NaN."""
+    own = [tasks is None or task in tasks for task in effects.graph.tasks]
+    return bool(effects.loss[own].isnan().any())
+
+
+def _summary(
+    model: MultiTaskModel | TaggingModel, effects: EdgeEffects, tasks: Sequence[str] | None
+) -> str:
+    graph = model.graph
+    own = [tasks is None or task in tasks for task in graph.tasks]
+    count = effects.count[own]
+    number = int(count.sum())
+    loss = float((effects.loss[own] * count).sum() / number)
+    if tasks is not None:
+        of = ", ".join(task for task in graph.tasks if task in tasks)
+        return (
+            f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, of which {of} "
+            f"{'is' if sum(own) == 1 else 'are'} shown with the edges into "
+            f"{'it' if sum(own) == 1 else 'them'}; read off {number:,} labelled sentences, whose "
+            f"mean loss is {loss:.3f}."
+        )
     return (
         f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, {graph.num_edges} edges; "
         f"read off {number:,} labelled sentences, whose mean loss is {loss:.3f}."

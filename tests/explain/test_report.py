@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from dom import NODE, drawn
 from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
@@ -386,6 +387,30 @@ def test_first_mistakes_are_named(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=f"expected batches that are .*{got}"):
                 read(batches)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["complete", "graph", "several", "star"])
+def test_a_page_of_some_tasks_needs_no_others(name: str, tmp_path: Path) -> None:
+    model, added, path = make_model(name), TASKS[3], tmp_path / "page.html"
+    texts = Texts([item for item in DATA if int(item.task) == 3], VOCABULARY)
+    own = torch.utils.data.DataLoader(texts, 8, collate_fn=texts.collate)
+    truth = None if name == "star" else TRUTH
+    with pytest.raises(ValueError, match="expected no cluster_by"):
+        report(model, own, path, tasks=[added], cluster_by="attention")
+    found = report(model, own, path, tasks=[added], truth=truth, progress=False)
+    told = content(path)
+    assert "profile" not in found and told["clusters"] is None
+    edges = [edge for edge, _ in model.graph.incoming(3)]
+    for graph in found.values():
+        assert graph.edge_index.tolist() == model.graph.edge_index[:, edges].tolist()
+    assert told["edges"] == model.graph.edge_index[:, edges].t().tolist()
+    assert {s["task"] for s in told["sentences"]} == {added} and told["asked"] == [3]
+    assert name == "several" or name == "star" or len(told["words"]) == len(edges)
+    for readout in told["readouts"]:
+        assert len(readout["weight"]) == len(readout["bar"]) == len(edges)
+    if NODE is not None:
+        page = drawn(path, "choose({ task: 0 }); choose({ task: 3 })")
+        assert f"task {added}, " in page and "of which" in page
 
 
 # In a browser ---------------------------------------------------------------------------------

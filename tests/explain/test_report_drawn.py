@@ -37,6 +37,7 @@ def make_page(path: Path, attention: list[float], ablation: list[float], **more:
         "kind": "edges",
         "tasks": list(GRAPH.tasks),
         "nodes": list(GRAPH.nodes),
+        "asked": [0, 1, 2, 3],
         "edges": GRAPH.edge_index.t().tolist(),
         "readouts": readouts,
         "agreements": [],

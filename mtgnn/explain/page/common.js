@@ -91,7 +91,7 @@ function scale(low, high, label, colours = CIVIDIS, width = 190) {
 function taskMenu(label) {
   const menu = html("select", { "aria-label": label,
     onchange: (event) => choose({ task: Number(event.target.value) }) },
-    data.tasks.map((name, k) => html("option", { value: k }, name)));
+    data.asked.map((k) => html("option", { value: k }, data.tasks[k])));
   drawers.push(() => { menu.value = String(chosen.task); });
   return menu;
 }

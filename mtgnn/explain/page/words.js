@@ -9,12 +9,15 @@ function wordList(title, dot, entries, most) {
 
 // Of small data nearly all words are rare: what is not shown is told.
 function leftOut() {
-  const [rare, all] = data.rare[chosen.task] || [0, 0];
+  const [rare, all] = (data.asked.includes(chosen.task) && data.rare[chosen.task]) || [0, 0];
   return rare === 0 ? "" : `Left out: ${rare} of the ${all} words that ${data.tasks[chosen.task]} has seen, for they `
     + `occur fewer than ${data.min_count} times (report's min_count).`;
 }
 
 function wordCards() {
+  if (!data.asked.includes(chosen.task)) {
+    return [html("span", { class: "soft" }, `${data.tasks[chosen.task]} is not among the tasks that were asked for`)];
+  }
   if (!data.edges.some(([, receiver]) => receiver === chosen.task)) {
     return [html("span", { class: "soft" }, `${data.tasks[chosen.task]} listens to nobody`)];
   }
