@@ -10,7 +10,7 @@ from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
-from .readout import Batch, arguments, on_its_device
+from .readout import Batch, arguments, check_batches, on_its_device
 from .shared_senders import SharedSenders
 
 
@@ -95,6 +95,7 @@ def edge_insertion(
 
 
 def _before_each(prepare: Callable[[], None], batches: Iterable[Batch]) -> Iterator[Batch]:
+    check_batches(batches)
     for batch in batches:
         prepare()
         yield batch

@@ -25,8 +25,14 @@ def plot_task_graphs(
     """Draw task graphs side by side, each as a circle of tasks and as a matrix.
 
     The circle shows the edges that weigh more than the mean of their receiver's (for attention:
-    than equal attention would), the thicker the more; the matrix shows all weights, a row for
-    each receiver, and is grey where there is no edge.
+    than equal attention would); the matrix shows all weights, a row for each receiver, and is grey
+    where there is no edge.
+
+    How thick and dark an edge is drawn says how far it is above that mean. Of shares, which sum to
+    one at each receiver as attention does, an edge has its full width from twice the mean, and is
+    a pale hair where all weigh about the same, for then they say nothing. Of other weights the full
+    width is the largest weight of the graph. The edges of a graph without weights, and a share of
+    one sender alone, have their full width.
 
     Args:
         graphs: Titles and graphs over the same tasks. Where a graph has no weights, the edges
@@ -60,7 +66,7 @@ def plot_task_graphs(
     axes = figure.subplots(2, len(graphs), squeeze=False, height_ratios=(1, 1.2))
     for column, (title, graph) in enumerate(graphs.items()):
         weights, there = weight_matrix(graph), _there(graph)
-        _draw_circle(axes[0, column], tasks, weights, there, groups)
+        _draw_circle(axes[0, column], tasks, edge_strength(graph), groups)
         axes[0, column].set_title(title, fontsize=14, pad=4)
         image = _draw_matrix(axes[1, column], tasks, weights.masked_fill(~there, torch.nan))
         figure.colorbar(image, ax=axes[1, column], shrink=0.8, label="weight")
@@ -79,6 +85,30 @@ def weight_matrix(graph: TaskGraph) -> Tensor:
     return matrix[: graph.num_tasks, : graph.num_tasks]
 
 
+def edge_strength(graph: TaskGraph) -> Tensor:
+    """How thick edges between tasks are drawn ``[K, K]``, row = receiver: from 0 to 1, and NaN
+    where no edge is drawn."""
+    weights, there = weight_matrix(graph), _there(graph)
+    degree = there.sum(1, keepdim=True)
+    mean = weights.sum(1, keepdim=True) / degree.clamp(min=1)
+    drawn = (weights > 0) & (weights >= 0.999 * mean)
+    if graph.edge_weight is None:
+        return torch.ones_like(weights).masked_fill(~drawn, torch.nan)
+    largest = float(weights.max()) or 1.0
+    # A lone sender is above no other. The mean of effects may be negative, where nothing is 0.
+    excess = weights - torch.where(degree == 1, 0, mean.clamp(min=0))
+    full = torch.where(degree == 1, largest, mean) if _are_shares(graph) else largest
+    return (excess / full).clamp(0, 1).masked_fill(~drawn, torch.nan)
+
+
+def _are_shares(graph: TaskGraph) -> bool:
+    """Whether the weights into each receiver are shares of one."""
+    assert graph.edge_weight is not None
+    receiver, weight = graph.edge_index[1], graph.edge_weight.double()
+    total = torch.zeros(graph.num_nodes, dtype=torch.float64).index_add_(0, receiver, weight)
+    return bool((weight >= 0).all() and ((total[receiver] - 1).abs() < 0.01).all())
+
+
 def _there(graph: TaskGraph) -> Tensor:
     """Between which tasks there are edges ``[K, K]``, boolean, row = receiver."""
     there = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=torch.bool)
@@ -86,19 +116,13 @@ def _there(graph: TaskGraph) -> Tensor:
     return there[: graph.num_tasks, : graph.num_tasks]
 
 
-def _draw_circle(
-    axes: Axes, tasks: Sequence[str], weights: Tensor, there: Tensor, groups: list[int]
-) -> None:
+def _draw_circle(axes: Axes, tasks: Sequence[str], strength: Tensor, groups: list[int]) -> None:
     count = len(tasks)
     order = sorted(range(count), key=lambda k: groups[k])
     angle = {k: math.pi / 2 - 2 * math.pi * place / count for place, k in enumerate(order)}
     spot = {k: (math.cos(a), math.sin(a)) for k, a in angle.items()}
-    bar = 0.999 * weights.sum(1) / there.sum(1).clamp(min=1)
-    scale = float(weights.max()) or 1.0
-    for k in range(count):
-        for i in range(count):
-            if weights[k, i] > 0 and weights[k, i] >= bar[k]:
-                _draw_edge(axes, spot[i], spot[k], float(weights[k, i]) / scale, groups[i])
+    for k, i in (~strength.isnan()).nonzero().tolist():
+        _draw_edge(axes, spot[i], spot[k], float(strength[k, i]), groups[i])
     for k, (x, y) in spot.items():
         axes.scatter(x, y, s=260, color=_colour(groups[k]), edgecolor="white", zorder=3)
         side = "center" if abs(x) < 0.2 else "left" if x > 0 else "right"
@@ -122,8 +146,8 @@ def _draw_edge(
             mutation_scale=11,
             shrinkA=9,
             shrinkB=10,
-            linewidth=0.4 + 2.6 * strength**2,
-            alpha=0.25 + 0.65 * strength**2,
+            linewidth=0.4 + 2.6 * strength,
+            alpha=0.2 + 0.7 * strength,
             color=_colour(group),
         )
     )

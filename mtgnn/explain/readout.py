@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, default_collate
 
 from ..data import TokenBatch
 from ..graph import TaskGraph
@@ -39,11 +40,30 @@ class Batch(Protocol):
         """The batch on a device; asked only where its tokens are on another."""
 
 
+EXPECTED = (
+    "expected batches that are SequenceBatch or TokenBatch, as a loader of MultiTaskDataModule or "
+    "DataLoader(data, collate_fn=data.collate) gives"
+)
+
+
+def check_batches(batches: Iterable[Batch]) -> None:
+    """Raise where a loader would stack sequences of several lengths, which fails in torch."""
+    if isinstance(batches, DataLoader) and batches.collate_fn is default_collate:
+        raise ValueError(f"{EXPECTED}, got a DataLoader without collate_fn")
+
+
 def on_its_device(model: Any, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches where a model's parameters are; as they come, where it has none."""
+    """Batches where a model's parameters are; as they come, where it has none.
+
+    Raises:
+        ValueError: If they are no batches of sequences.
+    """
+    check_batches(batches)
     parameters = model.parameters() if isinstance(model, nn.Module) else ()
     device = next((parameter.device for parameter in parameters), None)
     for batch in batches:
+        if not all(hasattr(batch, name) for name in ("tokens", "lengths", "task")):
+            raise ValueError(f"{EXPECTED}, got a {type(batch).__name__} in the place of a batch")
         if device is not None and batch.tokens.device != device:
             batch = batch.to(device)
         yield batch

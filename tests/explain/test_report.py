@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from dom import NODE, drawn
 from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
@@ -232,7 +233,10 @@ def test_sentences_words_and_predictions(name: str, pages: dict[str, Path]) -> N
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=5e-3)
     assert (told["kind"] == "mailbox") == (name in ("star", "past", "several", "whole"))
     # Without a score of words, they would all have the same weight.
-    assert told["words"] is None if name == "uniform" else any(told["words"])
+    if name == "uniform":
+        assert told["words"] is None
+    else:  # one who has a single sender listens to it at all words alike
+        assert any(told["words"]) == (name != "current")
 
 
 def test_tags_are_those_of_the_sentence_that_was_read(tmp_path: Path) -> None:
@@ -364,6 +368,52 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="computes NaN"):
         report(broken, loader(), tmp_path / "no.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_first_mistakes_are_named(tmp_path: Path) -> None:
+    """What is wrong with a path or a model is said before anything is computed."""
+    model, path = make_model("complete"), tmp_path / "no.html"
+    unread = ["no batch: whoever reads this fails"]
+    with pytest.raises(ValueError, match="expected path in a folder that exists"):
+        report(model, unread, tmp_path / "nodir" / "no.html")
+    with pytest.raises(ValueError, match="expected path of a file"):
+        report(model, unread, tmp_path)
+    with pytest.raises(ValueError, match="TaggingModel, got CompleteGraphLSTM"):
+        report(model.encoder, unread, path)
+    for batches, got in (
+        (unread, "got a str in the place of a batch"),
+        ([Data(x=torch.ones(1))], "got a Data in the place of a batch"),
+        (EncodedTexts(DATA, VOCABULARY), "in the place of a batch"),
+        (torch.utils.data.DataLoader(EncodedTexts(DATA, VOCABULARY), 4), "without collate_fn"),
+    ):
+        for read in (lambda data: report(model, data, path), lambda d: edge_ablation(model, d)):
+            with pytest.raises(ValueError, match=f"expected batches that are .*{got}"):
+                read(batches)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["complete", "graph", "several", "star"])
+def test_a_page_of_some_tasks_needs_no_others(name: str, tmp_path: Path) -> None:
+    model, added, path = make_model(name), TASKS[3], tmp_path / "page.html"
+    texts = Texts([item for item in DATA if int(item.task) == 3], VOCABULARY)
+    own = torch.utils.data.DataLoader(texts, 8, collate_fn=texts.collate)
+    truth = None if name == "star" else TRUTH
+    with pytest.raises(ValueError, match="expected no cluster_by"):
+        report(model, own, path, tasks=[added], cluster_by="attention")
+    found = report(model, own, path, tasks=[added], truth=truth, progress=False)
+    told = content(path)
+    assert "profile" not in found and told["clusters"] is None
+    edges = [edge for edge, _ in model.graph.incoming(3)]
+    for graph in found.values():
+        assert graph.edge_index.tolist() == model.graph.edge_index[:, edges].tolist()
+    assert told["edges"] == model.graph.edge_index[:, edges].t().tolist()
+    assert {s["task"] for s in told["sentences"]} == {added} and told["asked"] == [3]
+    assert name == "several" or name == "star" or len(told["words"]) == len(edges)
+    for readout in told["readouts"]:
+        assert len(readout["weight"]) == len(readout["bar"]) == len(edges)
+    if NODE is not None:
+        page = drawn(path, "choose({ task: 0 }); choose({ task: 3 })")
+        assert f"task {added}, " in page and "of which" in page
 
 
 # In a browser ---------------------------------------------------------------------------------

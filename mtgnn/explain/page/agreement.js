@@ -16,8 +16,8 @@ function strip(agreement) {
 
 function agreementTable() {
   const rows = data.agreements.map((agreement) => html("tr", {}, html("td", { class: "number" }, agreement.pair),
-    html("td", { class: "number" }, agreement.mean === null ? "none: equal weights"
-      : `${shown(agreement.mean)} (± ${shown(agreement.spread)})`),
+    html("td", { class: "number" }, agreement.mean === null ? `none: ${agreement.why}`
+      : shown(agreement.mean) + (agreement.spread === null ? "" : ` (± ${shown(agreement.spread)})`)),
     html("td", {}, agreement.mean === null ? "" : strip(agreement))));
   return html("table", {}, html("tr", {}, html("th", {}, "readouts"),
     html("th", {}, "mean (spread)"), html("th", {}, "each receiver")), rows);
@@ -27,7 +27,9 @@ function agreementTable() {
 function scatter() {
   const [first, second] = ["attention", "ablation"].map((key) => data.readouts.find((r) => r.key === key));
   const width = 460, height = 320, [left, bottom] = [64, 46];
-  const [xs, ys] = [range(compared(first.weight)), range(compared(second.weight))];
+  // Both axes have 0 on them: an axis from the smallest to the largest value makes much of nothing.
+  const [risen, fallen] = [1, -1].map((sign) => Math.max(0, ...compared(second.weight).map((v) => sign * v)));
+  const xs = [0, tones(first).high], ys = [-fallen, Math.max(risen, 1e-3 - fallen)];
   const x = (v) => left + ((v - xs[0]) / (xs[1] - xs[0])) * (width - left - 24) + 8;
   const y = (v) => height - bottom - ((v - ys[0]) / (ys[1] - ys[0])) * (height - bottom - 26) - 8;
   const dots = data.edges.map(([sender, receiver], e) => [receiver === chosen.task, sender, receiver, e])
@@ -65,7 +67,7 @@ function agreementSection() {
   const about = ["Attention that does not order the senders as cutting their edges does is no explanation of what "
     + "the model gets right. Spearman's rank correlation over the senders of each receiver: 1 the same order, 0 none."];
   const senders = data.nodes.map((_, node) => data.edges.filter((edge) => edge[1] === node).length);
-  if (senders.includes(2)) about.push("Two senders are in the same order or in the reverse one: 1 or −1, whatever was learned.");
+  if (senders.includes(2)) about.push("Two senders are in the same order or in the reverse one: 1 or −1, whatever was learned. So they are left out.");
   const key = data.clusters ? "A dot for each edge; filled: within a cluster, hollow: between clusters." : "A dot for each edge.";
   return section("Does attention say what matters?", about, html("div", { class: "row" },
     html("div", {}, plot, html("p", { class: "soft" }, key)), table));

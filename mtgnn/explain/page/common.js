@@ -2,6 +2,8 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const GROUPS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"];
 const CIVIDIS = ["#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78",
   "#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838"];
+const PUOR = ["#2d004b", "#542788", "#8073ac", "#b2abd2", "#d8daeb", "#f7f7f7",
+  "#fee0b6", "#fdb863", "#e08214", "#b35806", "#7f3b08"];  // negative values are purple
 
 // What is chosen on the page; sections redraw themselves when it changes.
 const chosen = { readout: 0, task: 0, sentence: 0, word: 0 };
@@ -42,18 +44,22 @@ function section(title, about, ...children) {
 function parts(colour) {
   return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 }
-function cividis(share) {
-  const place = Math.min(Math.max(share, 0), 1) * (CIVIDIS.length - 1);
-  const low = Math.min(Math.floor(place), CIVIDIS.length - 2);
-  const [a, b] = [parts(CIVIDIS[low]), parts(CIVIDIS[low + 1])];
-  const mixed = a.map((value, i) => Math.round(value + (place - low) * (b[i] - value)));
-  return `rgb(${mixed.join(",")})`;
+function mixed(stops, share) {
+  const place = Math.min(Math.max(share, 0), 1) * (stops.length - 1);
+  const low = Math.min(Math.floor(place), stops.length - 2);
+  const [a, b] = [parts(stops[low]), parts(stops[low + 1])];
+  return `rgb(${a.map((value, i) => Math.round(value + (place - low) * (b[i] - value))).join(",")})`;
 }
+const cividis = (share) => mixed(CIVIDIS, share);
 const ink = (share) => (share > 0.55 ? "#000" : "#fff");
-// From the smallest to the largest value; equal values are no reason to divide by zero.
-function range(values) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  return high - low > 1e-12 ? [low, high] : [low - 1e-9, low + 1e-9];
+
+// Colours start at nothing, and not at the smallest value, else small differences would look like a result.
+// Of signed values white is 0, and both signs go equally far. What reads as 0 is no reason for colour.
+function tones(readout) {
+  const high = readout.most === null ? Math.max(1e-3, ...compared(readout.weight).map(Math.abs)) : readout.most;
+  if (!readout.signed) return { low: 0, high, stops: CIVIDIS, colour: (v) => cividis(v / high), ink: (v) => ink(v / high) };
+  return { low: -high, high, stops: PUOR, colour: (v) => mixed(PUOR, (v / high + 1) / 2),
+    ink: (v) => (Math.abs(v) > 0.65 * high ? "#fff" : "#000") };
 }
 function shown(value) {
   if (Math.abs(value) < 5e-4) return "0";
@@ -72,10 +78,10 @@ const order = data.nodes.map((_, node) => node).sort((a, b) => {
   return rank(a) - rank(b) || a - b;
 });
 
-function scale(low, high, label, width = 190) {
-  const stops = CIVIDIS.map((colour, i) =>
-    svg("rect", { x: (i * width) / CIVIDIS.length, width: width / CIVIDIS.length + 0.6, y: 0,
-      height: 10, fill: cividis(i / (CIVIDIS.length - 1)) }));
+function scale(low, high, label, colours = CIVIDIS, width = 190) {
+  const stops = colours.map((colour, i) =>
+    svg("rect", { x: (i * width) / colours.length, width: width / colours.length + 0.6, y: 0,
+      height: 10, fill: mixed(colours, i / (colours.length - 1)) }));
   const text = (x, anchor, words) =>
     svg("text", { x, y: 24, "text-anchor": anchor, "font-size": 12, class: "soft" }, words);
   return picture(width + 2, 30, `colours from ${shown(low)} to ${shown(high)}`, stops,
@@ -85,7 +91,7 @@ function scale(low, high, label, width = 190) {
 function taskMenu(label) {
   const menu = html("select", { "aria-label": label,
     onchange: (event) => choose({ task: Number(event.target.value) }) },
-    data.tasks.map((name, k) => html("option", { value: k }, name)));
+    data.asked.map((k) => html("option", { value: k }, data.tasks[k])));
   drawers.push(() => { menu.value = String(chosen.task); });
   return menu;
 }

@@ -17,8 +17,11 @@ function graphPicture() {
   });
   // Where the bar is unknown, nothing is above it.
   const above = readout.weight.map((weight, e) => (readout.bar[e] === null ? 0 : weight - readout.bar[e]));
-  const most = Math.max(1e-9, ...compared(above));
-  const drawn = data.edges.map((edge, e) => [e, edge, Math.min(1, above[e] / most)]).filter((x) => x[2] > 0);
+  // Not by the largest excess, which may be next to nothing: at twice equal attention an edge has its full width,
+  // and so has a lone sender; by another readout at the end of the scale.
+  const { high } = tones(readout);
+  const full = readout.bar.map((bar) => (readout.key === "attention" ? bar || 1 : high));
+  const drawn = data.edges.map((edge, e) => [e, edge, Math.min(1, above[e] / full[e])]).filter((x) => x[2] > 0);
   drawn.sort((a, b) => (a[1][1] === chosen.task) - (b[1][1] === chosen.task) || a[2] - b[2]);
   const arrows = drawn.map(([e, [sender, receiver], share]) =>
     arrow(spot[sender], spot[receiver], share, receiver === chosen.task,
@@ -37,7 +40,7 @@ function arrow([x1, y1], [x2, y2], share, picked, label) {
   const width = 0.8 + 4.2 * share ** 1.3, head = 6 + 1.4 * width;
   const [ex, ey] = [x2 - 17 * tx, y2 - 17 * ty];
   const [bx, by] = [ex - head * tx, ey - head * ty];
-  const colour = picked ? "#d55e00" : "#33475b", opacity = picked ? 0.95 : 0.1 + 0.6 * share ** 1.5;
+  const colour = picked ? "#d55e00" : "#33475b", opacity = picked ? 0.4 + 0.55 * share : 0.15 + 0.55 * share;
   const half = head * 0.5;
   return svg("g", { opacity }, svg("title", {}, label),
     svg("path", { d: `M${x1} ${y1} Q${mx} ${my} ${bx} ${by}`, fill: "none", stroke: colour,
@@ -74,20 +77,21 @@ function matrixPicture() {
   const cell = Math.max(22, Math.min(42, 380 / columns.length));
   const left = 16 + 8.2 * Math.max(...rows.map((node) => data.nodes[node].length));
   const top = 16 + 8 * Math.max(...columns.map((node) => data.nodes[node].length));
-  const [low, high] = range(compared(readout.weight));
+  const tone = tones(readout);
   const cells = data.edges.map(([sender, receiver], e) => {
     const x = left + cell * columns.indexOf(sender), y = top + cell * rows.indexOf(receiver);
-    const share = (readout.weight[e] - low) / (high - low);
     const error = readout.error ? readout.error[e] : undefined;
     const spread = error === undefined ? "" : error === null ? ", error unknown" : ` ± ${shown(error)}`;
     const label = `${data.nodes[receiver]} listens to ${data.nodes[sender]}: ${shown(readout.weight[e])}${spread}`;
     const digits = cell >= 32 ? svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "font-size": 11.5,
-      "text-anchor": "middle", style: `fill:${ink(share)}` }, shown(readout.weight[e])) : null;
+      "text-anchor": "middle", style: `fill:${tone.ink(readout.weight[e])}` }, shown(readout.weight[e])) : null;
     return svg("g", receiver < data.tasks.length
       ? { class: "pickable", onclick: () => choose({ task: receiver }) } : {},
     svg("title", {}, label),
-    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: cividis(share) }), digits);
+    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: tone.colour(readout.weight[e]) }), digits);
   });
+  const none = svg("rect", { x: left, y: top, width: cell * columns.length - 1, height: cell * rows.length - 1,
+    fill: "#e3e6ea" });
   const names = rows.map((node, i) => svg("text", { x: left - 8, y: top + cell * (i + 0.5) + 4.5,
     "text-anchor": "end", "font-size": 13, "font-weight": node === chosen.task ? 650 : 400 }, data.nodes[node]));
   const heads = columns.map((node, i) => svg("text", { "font-size": 13,
@@ -96,8 +100,8 @@ function matrixPicture() {
   const frame = row < 0 ? null : svg("rect", { x: left - 1.5, y: top + cell * row - 1.5, fill: "none",
     width: cell * columns.length + 2, height: cell + 2, stroke: "#d55e00", "stroke-width": 2 });
   const width = left + cell * columns.length + 6, height = top + cell * rows.length + 6;
-  return [picture(width, height, `matrix of weights by ${readout.name}`, cells, names, heads, frame),
-    html("div", { style: `margin:6px 0 0 ${left}px` }, scale(low, high, readout.unit))];
+  return [picture(width, height, `matrix of weights by ${readout.name}`, none, cells, names, heads, frame),
+    html("div", { style: `margin:6px 0 0 ${left}px` }, scale(tone.low, tone.high, readout.unit, tone.stops))];
 }
 
 function graphSection() {
@@ -110,7 +114,7 @@ function graphSection() {
     circle.replaceChildren(graphPicture());
     matrix.replaceChildren(...matrixPicture());
   });
-  const hint = "Click on a task: what it listens to turns orange, here and below. Row: who listens; column: to whom.";
+  const hint = "Click on a task: what it listens to turns orange, here and below. Row: who listens; column: to whom; grey: no edge.";
   return section("Who listens to whom", hint, html("div", { class: "bar" }, "by", buttons), about,
     html("div", { class: "row" }, circle, matrix));
 }

@@ -9,5 +9,5 @@ page.replaceChildren(
     data.words ? wordSection() : null,
     sentenceSection(),
   ].filter(Boolean));
-choose({});
+choose({ task: data.asked[0] });
 document.body.dataset.ready = "true";

@@ -45,8 +45,10 @@ function wordLine(sentence) {
 function heatMap(sentence) {
   if (hearsNobody(sentence)) return [];
   const rows = sentence.senders || sentence.words, cell = 25, high = 20;
-  const left = 16 + 8.2 * Math.max(...rows.map((name) => name.length));
-  const longest = Math.max(...sentence.words.map((word) => word.length)), top = 16 + 6.5 * longest;
+  const [along, across] = sentence.senders === null ? ["word that is read ↓", "at the word (step) →"]
+    : ["listens to ↓", "at the word →"];
+  const left = 16 + Math.max(7.2 * along.length, 8.2 * Math.max(...rows.map((name) => name.length)));
+  const longest = Math.max(...sentence.words.map((word) => word.length)), top = 36 + 6.5 * longest;
   const most = Math.max(1e-9, ...sentence.weights.flat());
   const cells = sentence.weights.map((row, i) => row.map((weight, t) =>
     svg("rect", { x: left + cell * t, y: top + high * i, width: cell - 1, height: high - 1, class: "pickable",
@@ -57,11 +59,13 @@ function heatMap(sentence) {
   const heads = sentence.words.map((word, t) => svg("text", { "font-size": 13,
     "font-weight": t === chosen.word ? 650 : 400,
     transform: `translate(${left + cell * (t + 0.5)} ${top - 6}) rotate(-50)` }, word));
+  const axes = [svg("text", { x: left - 8, y: top - 6, "text-anchor": "end", "font-size": 12, class: "soft" }, along),
+    svg("text", { x: left, y: 12, "font-size": 12, class: "soft" }, across)];
   const frame = svg("rect", { x: left + cell * chosen.word - 1.5, y: top - 1.5, width: cell + 2, fill: "none",
     height: high * rows.length + 2, stroke: "#d55e00", "stroke-width": 2 });
-  const width = left + cell * sentence.words.length + 24 + 5.4 * longest;
+  const width = left + Math.max(7.2 * across.length, cell * sentence.words.length + 24 + 5.4 * longest);
   return [html("div", { class: "scroll" }, picture(width, top + high * rows.length + 6,
-    "weights at every word", cells, names, heads, frame)),
+    "weights at every word", cells, names, heads, axes, frame)),
   html("div", { style: `margin-left:${left}px` }, scale(0, most, "weight"))];
 }
 
