@@ -13,7 +13,8 @@ from dom import NODE, drawn, section
 from mtgnn import TaskGraph
 from mtgnn.explain.plot import edge_strength
 from mtgnn.explain.render import render_page
-from mtgnn.explain.report import _agreements, _planted, _rare, _readout, _words
+from mtgnn.explain.shown_graphs import shown_agreements, shown_readout, shown_truth
+from mtgnn.explain.shown_words import rare_words, shown_words
 from mtgnn.explain.words import WordWeights
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node is installed")
@@ -26,9 +27,9 @@ def make_page(path: Path, attention: list[float], ablation: list[float], **more:
     readouts = []
     for name, weight in (("attention", attention), ("ablation", ablation)):
         weighted = GRAPH.with_weight(torch.tensor(weight))
-        readouts.append(_readout(name, weighted, None, None, False))
+        readouts.append(shown_readout(name, weighted, None, None, False))
     readouts[1]["bar"] = [0.0] * GRAPH.num_edges
-    readouts.append(_planted(GRAPH, TaskGraph.from_edges([("b", "a")], GRAPH.tasks)))
+    readouts.append(shown_truth(GRAPH, TaskGraph.from_edges([("b", "a")], GRAPH.tasks)))
     sentence = {"task": "a", "words": ["x", "y"], "senders": ["b", "c", "d"], "label": None}
     sentence |= {"prediction": None, "weights": [[0.5, 0.2], [0.25, 0.4], [0.25, 0.4]]}
     content = {
@@ -124,12 +125,12 @@ def test_two_senders_have_no_rank_correlation(tmp_path: Path) -> None:
     few = TaskGraph.from_edges(edges[:4], GRAPH.tasks)
     first, second = torch.tensor([0.4, 0.6, 0.3, 0.7, 0.2, 0.3, 0.5]), torch.arange(7) - 3.0
     of = {"attention": few.with_weight(first[:4]), "ablation": few.with_weight(second[:4])}
-    rows = _agreements(of)
+    rows = shown_agreements(of)
     page = make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, agreements=rows)
     assert "none: two senders" in section(drawn(page), "Does attention say what matters?")
     graph = TaskGraph.from_edges(edges, GRAPH.tasks)
     of = {"attention": graph.with_weight(first), "ablation": graph.with_weight(second)}
-    [row] = rows = _agreements(of)
+    [row] = rows = shown_agreements(of)
     assert row["by_receiver"] == {"c": 1.0}
     page = make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, agreements=rows)
     text = section(drawn(page), "Does attention say what matters?")
@@ -140,10 +141,10 @@ def test_words_that_stand_out_and_how_many_are_rare(tmp_path: Path) -> None:
     weight, count = torch.full((3, 12), 1 / 3), torch.full((3, 12), 2)
     weight[0, 0], weight[1, 0], count[0] = 0.5, 0.9, 7
     table = WordWeights(GRAPH, ["often", "rare", "even"], weight, count)
-    words = _words(table, 8, 5)
+    words = shown_words(table, 8, 5)
     assert words[0] == [["often", 0.5, 7]] and not any(words[1:])
-    assert _rare(table, 5) == [[2, 3]] * 4 and _rare(table, 1) == [[0, 3]] * 4
-    told = {"words": words, "rare": _rare(table, 5)}
+    assert rare_words(table, 5) == [[2, 3]] * 4 and rare_words(table, 1) == [[0, 3]] * 4
+    told = {"words": words, "rare": rare_words(table, 5)}
     page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **told))
     text = section(page, "Words that make a task listen")
     assert "Left out: 2 of the 3 words that a has seen" in text
