@@ -1,6 +1,7 @@
 """Train multi-task text classifiers side by side: who learns from whom, and what does it bring?
 
-Without arguments: planted tasks (no download), four models and an oracle, in under three minutes.
+Without arguments: planted tasks (no download), four models and an oracle, in three to four minutes
+of one core.
 
     python examples/text_classification.py
     python examples/text_classification.py --data fdu-mtl --root data/fdu-mtl --model complete star
