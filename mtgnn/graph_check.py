@@ -11,6 +11,11 @@ from torch_geometric.nn.module_dict import ModuleDict
 _EMPTY = nn.Module()
 
 
+def is_integer(values: Tensor) -> bool:
+    """Whether values are integers of any type, and no booleans."""
+    return not values.is_floating_point() and values.dtype != torch.bool
+
+
 def check_order(name: str, values: object) -> None:
     """Raise where values are not several in an order that stays: with that of a set, a state dict
     would fit another run's layer, and mean other tasks."""
@@ -58,8 +63,7 @@ def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:
         raise ValueError(
             f"expected edge_index as a tensor of shape [2, E], got a {type(edge_index).__name__}"
         )
-    whole = not edge_index.is_floating_point() and edge_index.dtype != torch.bool
-    if edge_index.dim() != 2 or edge_index.size(0) != 2 or not whole:
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or not is_integer(edge_index):
         raise ValueError(
             "expected edge_index as integers of shape [2, E], "
             f"got {edge_index.dtype} of shape {list(edge_index.shape)}"

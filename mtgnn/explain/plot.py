@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from .readout import equal_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,8 +79,7 @@ def weight_matrix(graph: TaskGraph) -> Tensor:
     weight = graph.edge_weight
     sender, receiver = graph.edge_index
     if weight is None:
-        degree = receiver.bincount(minlength=graph.num_nodes)
-        weight = 1 / degree[receiver].float()
+        weight = equal_shares(graph)
     matrix = torch.zeros(graph.num_nodes, graph.num_nodes)
     matrix[receiver, sender] = weight.float()
     return matrix[: graph.num_tasks, : graph.num_tasks]

@@ -40,6 +40,12 @@ class Batch(Protocol):
         """The batch on a device; asked only where its tokens are on another."""
 
 
+def equal_shares(graph: TaskGraph) -> Tensor:
+    """The weight ``[E]`` of each edge under equal attention."""
+    receiver = graph.edge_index[1]
+    return 1 / receiver.bincount(minlength=graph.num_nodes)[receiver].double()
+
+
 EXPECTED = (
     "expected batches that are SequenceBatch or TokenBatch, as a loader of MultiTaskDataModule or "
     "DataLoader(data, collate_fn=data.collate) gives"

@@ -13,6 +13,7 @@ from ..graph import TaskGraph
 from .agreement import graph_agreement
 from .clusters import task_clusters, task_embedding
 from .effects import EdgeEffects, edge_errors
+from .readout import equal_shares
 from .recovery import graph_recovery
 from .shown import rounded
 
@@ -50,15 +51,12 @@ def shown_readout(
 ) -> dict[str, Any]:
     """A way to weigh the edges, and above which bar an edge is drawn."""
     assert graph.edge_weight is not None
-    receiver, about = (
-        graph.edge_index[1],
-        ABOUT["shares" if name == "attention" and mailbox else name],
-    )
+    about = ABOUT["shares" if name == "attention" and mailbox else name]
     error = None
     if name == "profile":
         bar = torch.zeros_like(graph.edge_weight)
     elif effects is None:
-        bar = 1 / receiver.bincount(minlength=graph.num_nodes)[receiver].double()
+        bar = equal_shares(graph)
         bar = torch.where(bar == 1, 0, bar)  # the only sender has all the weight
     else:
         error = edge_errors(effects)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .mailbox import MailboxWords
+from .readout import equal_shares
 from .words import WordWeight, WordWeights, heaviest
 
 
@@ -15,8 +16,7 @@ def shown_words(table: WordWeights | MailboxWords, number: int, min_count: int) 
     than under equal attention."""
     equal = torch.ones(table.weight.size(1))  # a mailbox's weights are in units of it
     if isinstance(table, WordWeights):
-        receiver = table.graph.edge_index[1]
-        equal = 1 / receiver.bincount(minlength=table.graph.num_nodes)[receiver].float()
+        equal = equal_shares(table.graph)
     heavy = [
         heaviest(table.words, table.weight[:, i], table.count[:, i], number, min_count)
         for i in range(len(equal))

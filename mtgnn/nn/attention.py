@@ -10,6 +10,7 @@ from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import CONTEXTUAL, SCORES, ScoreWeights
+from .check import check_dropouts
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -81,8 +82,7 @@ class TaskAttentionConv(MessagePassing):
                 f"expected context_channels of at least 0, and 0 for scores that see no words, "
                 f"got {context_channels} with {score!r}"
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"expected dropout in [0, 1), got {dropout}")
+        check_dropouts(dropout=dropout)
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from ..graph_check import is_integer
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -37,7 +38,7 @@ def check_numbers(**numbers: Any) -> None:
             raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
 
 
-def check_rates(**rates: float) -> None:
+def check_dropouts(**rates: float) -> None:
     """Raise where a dropout is no probability below 1."""
     for name, value in rates.items():
         if not 0 <= value < 1:
@@ -73,7 +74,7 @@ def check_options(layer: GraphLSTM) -> None:
     numbers = ("input_size", "hidden_size", "num_layers", "heads", "score_channels")
     check_numbers(**{name: getattr(layer, name) for name in numbers})
     rates = ("dropout", "message_dropout", "attention_dropout")
-    check_rates(**{name: getattr(layer, name) for name in rates})
+    check_dropouts(**{name: getattr(layer, name) for name in rates})
     if layer.num_neighbors is not None:
         _check_sample(layer)
     if layer.memory != "current":
@@ -163,11 +164,6 @@ def whole_numbers(values: Tensor) -> Tensor:
     What is none (booleans, floats) stays, for a check to refuse.
     """
     return values.long() if is_integer(values) else values
-
-
-def is_integer(values: Tensor) -> bool:
-    """Whether values are integers of any type, and no booleans."""
-    return not values.is_floating_point() and values.dtype != torch.bool
 
 
 def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL
+from ..graph_check import is_integer
 from . import chain
 from .chain import Scores
-from .check import is_integer, whole_numbers
+from .check import whole_numbers
 from .tag_scheme import AllowedTransitions, on_no_path
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
-from .check import is_integer, whole_numbers
+from ..graph_check import is_integer
+from .check import whole_numbers
 
 
 class ClassificationHeads(nn.Module):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .check import check_option, is_integer, whole_numbers
+from ..graph_check import is_integer
+from .check import check_option, whole_numbers
 
 KINDS = ("classification", "regression")
 

@@ -14,7 +14,7 @@ from ..ops.fused import recur_fused
 from ..ops.layout import Layout
 from ..ops.recurrence import NodeWeights, recur
 from ..ops.words import Words
-from .check import check_numbers, check_rates, check_switch
+from .check import check_dropouts, check_numbers, check_switch
 from .padded import check_shapes, own_input, pad_input
 
 
@@ -73,7 +73,7 @@ class SharedLSTM(nn.Module):
         super().__init__()
         check_numbers(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         check_switch("bidirectional", bidirectional)
-        check_rates(dropout=dropout)
+        check_dropouts(dropout=dropout)
         self.graph = TaskGraph.isolated(num_tasks)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bidirectional = num_layers, bidirectional
