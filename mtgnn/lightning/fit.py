@@ -83,7 +83,7 @@ def fit(
     optimizers: Optimizers | None = None,
 ) -> FitResult:
     """Train a model; at the end it holds the weights of the epoch with the best dev accuracy, of
-    several such epochs the first.
+    several such epochs the one with the least dev loss.
 
     After every epoch the dev texts are classified, or the dev sentences tagged. ``log_dir`` gets
     ``best.ckpt`` and ``last.ckpt``, each of which holds the whole model (see :func:`load_model`)

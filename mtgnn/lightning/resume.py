@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from .checkpoint import describe, read_checkpoint
 from .module import MultiTaskModule
 
 BEST, LAST = "best", "last"
+ROUNDING = 1e-6  # means over tasks that differ by less are equal
 
 
 def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTaskModule) -> None:
@@ -98,7 +101,8 @@ def _epoch(path: str | os.PathLike[str]) -> int:
 
 
 def keep(name: str, folder: Path, monitor: str | None) -> ModelCheckpoint:
-    """Keep one checkpoint: the best by ``monitor``, or the last."""
+    """Keep one checkpoint: the best by ``monitor``, of equal ones that of the least dev loss, or
+    the last."""
     return _Checkpoint(
         dirpath=folder,
         filename=name,
@@ -112,12 +116,35 @@ def keep(name: str, folder: Path, monitor: str | None) -> ModelCheckpoint:
 
 
 class _Checkpoint(ModelCheckpoint):
-    """Knows its file again where the folder is another than it was."""
+    """Tells equal scores apart; knows its file again where the folder is another than it was."""
+
+    loss = math.inf  # on dev, of the epoch that was kept
+
+    def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
+        """Whether an epoch is to be kept; if so, its loss is remembered.
+
+        Few dev texts have few accuracies: the first of equal epochs would be the least trained one.
+        """
+        if current is None:
+            return False
+        loss = float(trainer.callback_metrics["dev/loss"])
+        best = self.best_model_score
+        lead = math.inf if best is None else float(current) - float(best)
+        better = lead > ROUNDING or (lead >= -ROUNDING and loss < self.loss)
+        if better:  # on all ranks: scores and losses are those of all
+            self.loss = loss
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "loss": self.loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         path = self.format_checkpoint_name({})
         if self.monitor is not None and os.path.exists(path):
             score = state_dict["best_model_score"]
+            self.loss = state_dict.get(
+                "loss", -math.inf
+            )  # older ones knew none, and kept the first
             super().load_state_dict(
                 {
                     **state_dict,

@@ -99,15 +99,49 @@ def test_one_task_is_enough(tmp_path: Path) -> None:
     assert result.dev_accuracy == result.dev_accuracy_by_task["books"]
 
 
-def test_best_epoch_is_the_first_of_the_best(tmp_path: Path) -> None:
-    result = train(model(), tmp_path, max_epochs=6)
+def few_dev(dev: int) -> MultiTaskDataModule:
+    """The usual training texts; of dev so few that epochs are often equal."""
+    return MultiTaskDataModule(texts(40, 1), texts(dev, 2), None, VOCABULARY, 8)
+
+
+def epochs_of(folder: Path) -> list[dict[str, str]]:
+    """The logged rows of single epochs."""
+    [path] = folder.glob("csv/*/metrics.csv")
+    rows = csv.DictReader(path.read_text().splitlines())
+    return [row for row in rows if row["dev/accuracy"]]
+
+
+@pytest.mark.parametrize(
+    "dev, learning_rate, epochs, best_is_last",
+    [(6, 0.01, 8, True), (6, 0.03, 10, True), (3, 0.05, 4, True), (3, 0.05, 2, False)],
+)
+def test_best_epoch_is_the_surest_of_the_best(
+    tmp_path: Path, dev: int, learning_rate: float, epochs: int, best_is_last: bool
+) -> None:
+    given = {"data": few_dev(dev), "learning_rate": learning_rate}
+    result = train(model(), tmp_path, max_epochs=epochs, **given)
     [path] = tmp_path.glob("csv/*/metrics.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    scores = [float(row["dev/accuracy"]) for row in rows if row["dev/accuracy"]]
-    assert len(scores) == 6 and len(set(scores)) > 1
-    assert result.best_epoch == 1 + scores.index(max(scores))
+    rows = [row for row in rows if row["dev/accuracy"]]
+    scores = [float(row["dev/accuracy"]) for row in rows]
+    best = [i for i, score in enumerate(scores) if score == max(scores)]
+    assert len(scores) == epochs and len(best) > 1  # there is something to choose
+    assert result.best_epoch == 1 + min(best, key=lambda i: float(rows[i]["dev/loss"]))
+    assert (result.best_epoch == epochs) == best_is_last
+    assert result.dev_accuracy == pytest.approx(max(scores))
     assert {f"dev/accuracy/{task}" for task in CLASSES} <= rows[0].keys()
     assert len(list(tmp_path.glob("tensorboard/*/events*"))) == 1
+
+
+@pytest.mark.parametrize("halfway, epochs, best", [(1, 2, 1), (2, 4, 4)])
+def test_equal_epochs_are_told_apart_after_a_resume(
+    tmp_path: Path, halfway: int, epochs: int, best: int
+) -> None:
+    given = {"data": few_dev(3), "learning_rate": 0.05}
+    part = train(model(), tmp_path, max_epochs=halfway, **given)
+    assert part.best_epoch == 1
+    whole = train(model(), tmp_path, max_epochs=epochs, resume=part.last_checkpoint, **given)
+    assert whole.best_epoch == best and whole.dev_accuracy == part.dev_accuracy
 
 
 def test_seed_decides(tmp_path: Path) -> None:
