@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
-from ..data.encoded import warn_of_unknown
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option, check_tasks, whole_numbers
-from .check_model import check_classes, check_kind, check_labels, check_texts, check_tokens
+from .check_model import check_classes, check_kind, check_labels, check_tokens
 from .heads import ClassificationHeads
 from .pooling import POOLINGS, Pooling
 from .reset import reset_children
+from .text_answers import text_probabilities
 from .trainable import LabelledTexts, Output, Samples
-from .whole import answer_in_batches, encode, take_encoder
+from .whole import encode, take_encoder
 from .words import load_vectors
 
 
@@ -252,33 +252,24 @@ class MultiTaskModel(nn.Module):
             ValueError: For an unknown task, one string in the place of several, a text that is no
                 string, a ``batch_size`` or ``max_length`` below 1, or where the model computes NaN.
         """
-        if task not in self.tasks:
-            raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
-        check_texts(texts)
-        if batch_size < 1 or (max_length is not None and max_length < 1):
-            raise ValueError(
-                f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
-            )
-        encoded = [self.vocabulary.encode(text)[:max_length] for text in texts]
-        warn_of_unknown([token for tokens in encoded for token in tokens], self.vocabulary)
-        sizes = [len(tokens) for tokens in encoded]
-        return answer_in_batches(
-            self, encoded, sizes, batch_size, lambda chosen: self._predict(chosen, task)
-        )
-
-    def _predict(self, encoded: list[list[int]], task: str) -> list[Prediction]:
-        lengths = torch.tensor([len(tokens) for tokens in encoded])
-        rows = [torch.tensor(tokens) for tokens in encoded]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.embedding.weight.device)
-        number = torch.full((len(encoded),), self.tasks.index(task))
-        probability, label = self(tokens, lengths, number).softmax(1).max(1)
+        probability, label = self.predict_proba(texts, task, batch_size, max_length).max(1)
         names = self.classes[task]
-        if bool(probability.isnan().any()):
-            raise ValueError("the model computes NaN: its parameters are not finite")
         return [
-            Prediction(names[int(i)], float(p))
+            Prediction(names[i], p)
             for i, p in zip(label.tolist(), probability.tolist(), strict=True)
         ]
+
+    def predict_proba(
+        self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
+    ) -> Tensor:
+        """The probabilities of all classes of a task, in the order of ``classes[task]``.
+
+        Arguments and errors are those of :meth:`predict`.
+
+        Returns:
+            ``[N, C]``, a row for each text, on the CPU.
+        """
+        return text_probabilities(self, texts, task, batch_size, max_length)
 
     def save(self, path: saved.File) -> None:
         """Save everything that prediction needs; the file holds plain values and tensors only.

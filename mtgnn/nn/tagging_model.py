@@ -7,20 +7,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from ..data import NO_LABEL, EncodedWords, SentenceEncoder
-from ..data.spelling import pad_spelling
+from ..data import NO_LABEL, SentenceEncoder
 from ..graph import TaskGraph
 from . import saved
 from .check import whole_numbers
 from .check_model import check_kind, check_tokens
 from .padded import has_one_task, pick_wanted
 from .reset import reset_children
+from .tag_answers import tag_answers
 from .tag_scheme import task_transitions
 from .tagging import TaggingHeads
 from .trainable import Output, Samples
-from .whole import answer_in_batches, encode, take_encoder
+from .whole import encode, take_encoder
 from .words import WordEmbedding, build_characters
 
 
@@ -252,36 +251,34 @@ class TaggingModel(nn.Module):
             ValueError: For an unknown task, a string in the place of a sentence, a sentence without
                 words, or a ``batch_size`` below 1.
         """
-        if task is not None and task not in self.tasks:
-            raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
-        strings = [given for given in (sentences, *sentences) if isinstance(given, str)]
-        if strings:
-            raise ValueError(f"expected sentences as lists of words, got {strings[0][:40]!r}")
-        if batch_size < 1:
-            raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
-        encoded = [self.sentences.encode(words) for words in sentences]
-        sizes = [len(words.tokens) for words in encoded]
-        return answer_in_batches(
-            self, encoded, sizes, batch_size, lambda chosen: self._predict(chosen, task)
+        return tag_answers(
+            self,
+            sentences,
+            task,
+            batch_size,
+            self.heads.decode,
+            lambda own, name: self.sentences.decode_tags(own, name),
         )
 
-    def _predict(self, encoded: list[EncodedWords], task: str | None) -> list[dict[str, list[str]]]:
-        device = self.words.embedding.weight.device
-        lengths = torch.tensor([len(words.tokens) for words in encoded])
-        tokens = pad_sequence([words.tokens for words in encoded], batch_first=True)
-        characters = pad_spelling([words.spelling for words in encoded])
-        number = None if task is None else torch.full_like(lengths, self.tasks.index(task))
-        logits = self(tokens.to(device), characters.to(device), lengths, number)
-        tags = self.heads.decode(logits, lengths, number).cpu()
-        names = self.tasks if task is None else (task,)
-        tags = tags.view(*tokens.shape, len(names))
-        return [
-            {
-                name: self.sentences.decode_tags(own[:length, k], name)
-                for k, name in enumerate(names)
-            }
-            for own, length in zip(tags, lengths.tolist(), strict=True)
-        ]
+    def predict_proba(
+        self, sentences: Sequence[Sequence[str]], task: str | None = None, batch_size: int = 64
+    ) -> list[dict[str, Tensor]]:
+        """The probabilities of all tags of each word; with a CRF its marginals.
+
+        Arguments and errors are those of :meth:`predict`. The likeliest tags of single words need
+        not be the tags that :meth:`predict` gives with a CRF: those are of the likeliest sentence.
+
+        Returns:
+            For each sentence, by task, ``[T, C]`` in the order of ``classes[task]``, on the CPU.
+        """
+        return tag_answers(
+            self,
+            sentences,
+            task,
+            batch_size,
+            self.heads.marginals,
+            lambda own, name: own[:, : len(self.classes[name])].clone(),
+        )
 
     # Files ---------------------------------------------------------------------------------------
 

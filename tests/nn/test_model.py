@@ -193,6 +193,24 @@ def test_predicts_from_text(embedding: str) -> None:
         assert prediction.probability == pytest.approx(probability.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("task", list(CLASSES))
+def test_probabilities_of_all_classes(task: str) -> None:
+    net = tied(model("star", dropout=0.5)).double()
+    found = net.predict_proba(TEXTS, task, batch_size=4)
+    assert net.training and not found.requires_grad
+    assert found.shape == (len(TEXTS), len(CLASSES[task])) and found.dtype == torch.float64
+    assert len(found.unique(dim=0)) > 1
+    net.eval()
+    for text, row in zip(TEXTS, found, strict=True):
+        tokens = torch.tensor([VOCABULARY.encode(text)])
+        number = torch.tensor([list(CLASSES).index(task)])
+        odds = net(tokens, torch.tensor([tokens.size(1)]), number)[0, : len(row)].exp()
+        torch.testing.assert_close(row, odds / odds.sum())
+    best = [CLASSES[task][int(i)] for i in found.argmax(1)]
+    assert [given.label for given in net.predict(TEXTS, task)] == best
+    assert net.predict_proba([], task).shape == (0, len(CLASSES[task]))
+
+
 def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
     net = tied(model())
     assert net.predict([], "books") == []

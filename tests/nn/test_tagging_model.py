@@ -1,6 +1,7 @@
 """The whole tagging model: logits, losses, predictions, files."""
 
 import io
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch, WordForm
+from mtgnn.data.spelling import pad_spelling
 from mtgnn.nn import (
     AdversarialLSTM,
     MultiTaskLoss,
@@ -329,6 +331,37 @@ def test_predicts_what_it_would_of_each_sentence_alone(crf: bool) -> None:
             assert tagged[task] == expected
             assert net.predict([words], task) == [{task: expected}]
     assert net.predict([]) == []
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_probabilities_of_all_tags_are_sums_over_tag_sequences(crf: bool) -> None:
+    net = model("star", crf=crf, dropout=0.5, schemes={"v1.0": "IOB2"})
+    found = net.predict_proba(SENTENCES, batch_size=3)
+    assert net.training
+    net.eval()
+    words = SENTENCES[1]  # two of them
+    encoded = ENCODER.encode(words)
+    spelling = pad_spelling([encoded.spelling])
+    for k, (task, tags) in enumerate(TAGS.items()):
+        expected = torch.zeros(2, len(tags), dtype=torch.float64)
+        lengths, number = torch.tensor([2]), torch.tensor([k])
+        logits = net(encoded.tokens[None], spelling, lengths, number)
+        for pair in itertools.product(range(len(tags)), repeat=2):
+            if crf and task == "v1.0" and not possible(*(tags[i] for i in pair)):
+                continue
+            loss = net.heads.loss(logits, torch.tensor([pair]), lengths, number)
+            expected[[0, 1], pair] += (-loss).exp().detach()
+        torch.testing.assert_close(found[1][task], expected)
+        torch.testing.assert_close(net.predict_proba([words], task)[0], {task: expected})
+    for sentence, own in zip(SENTENCES, found, strict=True):
+        assert {task: len(rows) for task, rows in own.items()} == dict.fromkeys(TAGS, len(sentence))
+    assert net.predict_proba([]) == []
+
+
+def possible(first: str, second: str) -> bool:
+    """Whether two tags of IOB2 can be a sentence."""
+    inside = second.startswith("I-") and first[1:] != second[1:]
+    return not first.startswith("I-") and not inside
 
 
 def test_schemes_hold_in_what_is_predicted() -> None:
