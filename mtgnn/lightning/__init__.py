@@ -14,13 +14,13 @@ from .evaluate import evaluate
 from .fit import FitResult, fit
 from .metrics import TaskMean
 from .module import MultiTaskModule
-from .tag_scores import TagScores
+from .task_scores import TaskScores
 
 __all__ = [
     "FitResult",
     "MultiTaskDataModule",
     "MultiTaskModule",
-    "TagScores",
+    "TaskScores",
     "TaskMean",
     "evaluate",
     "fit",

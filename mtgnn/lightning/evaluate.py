@@ -14,7 +14,7 @@ from .data import MultiTaskDataModule
 from .matching import check_labels, check_matching
 from .module import MultiTaskModule
 from .quiet import device_kept, flags_kept, free_again, quietly
-from .tag_scores import TagScore
+from .task_scores import TaskScore
 
 
 def evaluate(
@@ -23,7 +23,7 @@ def evaluate(
     part: str = "test",
     *,
     accelerator: str = "auto",
-    scores: Mapping[str, TagScore] | None = None,
+    scores: Mapping[str, TaskScore] | None = None,
     progress: bool = False,
 ) -> dict[str, float]:
     """Score each task on the test texts, or on the dev texts.

@@ -24,7 +24,7 @@ from .matching import check_labels, check_matching
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
-from .tag_scores import TagScore
+from .task_scores import TaskScore
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -78,7 +78,7 @@ def fit(
     deterministic: bool = True,
     callbacks: Sequence[Callback] = (),
     notes: Mapping[str, Any] | None = None,
-    scores: Mapping[str, TagScore] | None = None,
+    scores: Mapping[str, TaskScore] | None = None,
     learning_rates: Mapping[str, float] | None = None,
     optimizers: Optimizers | None = None,
 ) -> FitResult:
@@ -120,8 +120,10 @@ def fit(
             out.
         callbacks: Further callbacks.
         notes: Plain values to keep in every checkpoint, such as a program's options.
-        scores: Scores of tasks of tags that then take the place of the accuracy, such as
-            ``{"chunk": lambda predicted, true: score_spans(predicted, true).overall.f1}``.
+        scores: Scores of tasks that then take the place of the accuracy, functions of predicted
+            and true labels: of texts ``{"books": lambda predicted, true: f1_score(true, predicted,
+            average="macro")}``, with scikit-learn's, of tags ``{"chunk": lambda predicted, true:
+            score_spans(predicted, true).overall.f1}``. See :class:`TaskScores`.
         learning_rates: Learning rates of single groups of parameters, see
             :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
             training that wrote it, and with ``optimizers`` the same.

@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from ..nn import MultiTaskLoss, MultiTaskModel, Output, Samples, Trainable
+from ..nn import MultiTaskLoss, Output, Samples, Trainable
 from ..nn.saved import plain
 from ..nn.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
 from .rates import check_rates, rate_groups
-from .tag_scores import TagScore, TagScores
+from .task_scores import TaskScore, TaskScores
 
 Optimizers = Callable[[list[dict[str, Any]]], Any]
 
@@ -53,7 +53,7 @@ class MultiTaskModule(L.LightningModule):
         seed: Seed of dropout.
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: For tasks that are to be scored by something else than accuracy, a function of
-            predicted and true tag sequences (see :class:`TagScores`), such as the F1 of spans.
+            predicted and true labels (see :class:`TaskScores`), such as the F1 of spans.
         learning_rates: Learning rates of single groups of parameters, by the names that
             :func:`~mtgnn.nn.freeze` takes, such as ``{"scores": 0.1}``. Of two that hold for a
             parameter the later counts.
@@ -64,8 +64,8 @@ class MultiTaskModule(L.LightningModule):
     Raises:
         ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
             ``optimizers``, ``loss`` is for another number of tasks, there is no such group of
-            parameters, ``notes`` are no plain values, or there are ``scores`` of a
-            :class:`~mtgnn.nn.MultiTaskModel`, which has no tag sequences.
+            parameters, ``notes`` are no plain values, or there are ``scores`` of a task that the
+            model does not have.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -81,7 +81,7 @@ class MultiTaskModule(L.LightningModule):
         *,
         seed: int = 0,
         notes: Mapping[str, Any] | None = None,
-        scores: Mapping[str, TagScore] | None = None,
+        scores: Mapping[str, TaskScore] | None = None,
         learning_rates: Mapping[str, float] | None = None,
         optimizers: Optimizers | None = None,
     ) -> None:
@@ -98,10 +98,6 @@ class MultiTaskModule(L.LightningModule):
             raise ValueError(
                 f"expected a loss for {len(model.tasks)} tasks, got one for {loss.num_tasks}"
             )
-        if scores and isinstance(model, MultiTaskModel):
-            raise ValueError(
-                f"scores are of tag sequences, got a model of texts and {list(scores)}"
-            )
         self.model = model
         self.tasks = model.tasks
         self.loss = MultiTaskLoss(len(self.tasks)) if loss is None else loss
@@ -109,7 +105,7 @@ class MultiTaskModule(L.LightningModule):
         self.learning_rate, self.weight_decay = float(learning_rate), float(weight_decay)
         self.learning_rates, self.optimizers_of = rates, optimizers
         self.seed, self.notes = seed, plain(notes or {})
-        self.tag_scores = TagScores(model.classes, scores or {})
+        self.task_scores = TaskScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
         self._description: dict[str, Any] | None = None
@@ -159,7 +155,7 @@ class MultiTaskModule(L.LightningModule):
         self._metric(part, "accuracy").update(*hits(predicted, batch.y, batch.task))
         self._metric(part, "mean_loss").update(*losses)
         if part != "train":
-            self.tag_scores.update(predicted, batch.y, batch.task)
+            self.task_scores.update(predicted, batch.y, batch.task)
         return losses
 
     def _metric(self, part: str, name: str) -> TaskMean:
@@ -214,12 +210,12 @@ class MultiTaskModule(L.LightningModule):
 
     def _log_scores(self, part: str, accuracy: dict[str, float]) -> dict[str, float]:
         """The score of each task: its own where it has one, else its accuracy."""
-        scores = accuracy | self.tag_scores.compute()
-        if self.tag_scores.scores:
+        scores = accuracy | self.task_scores.compute()
+        if self.task_scores.scores:
             values = {f"{part}/score/{task}": torch.tensor(s) for task, s in scores.items()}
             mean = torch.tensor(sum(scores.values()) / max(1, len(scores)))
             self._log_all({f"{part}/score": mean, **values})
-        self.tag_scores.reset()
+        self.task_scores.reset()
         return scores
 
     def _log_all(self, values: dict[str, Tensor]) -> None:

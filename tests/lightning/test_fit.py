@@ -11,6 +11,7 @@ import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
 
@@ -359,9 +360,31 @@ def test_clipping_by_value() -> None:
         assert parameter.grad is not None and torch.equal(parameter.grad.flatten(), expected)
 
 
-def test_scores_of_tags_are_none_of_texts(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"scores are of tag sequences.*\['books'\]"):
-        train(model(), tmp_path, scores={"books": lambda predicted, true: 1.0})
+def macro_f1(predicted: list[str], true: list[str]) -> float:
+    return float(f1_score(true, predicted, average="macro"))
+
+
+def test_texts_are_scored_by_whatever_is_asked_for(tmp_path: Path) -> None:
+    net = model()
+    scores = {"books": macro_f1, "toys": lambda predicted, true: -1.0}
+    result = train(net, tmp_path, max_epochs=3, learning_rate=0.01, scores=scores)
+    rows = csv.DictReader(next(tmp_path.glob("csv/*/metrics.csv")).read_text().splitlines())
+    logged = [float(row["dev/score"]) for row in rows if row["dev/score"]]
+    assert result.dev_score == pytest.approx(max(logged)) and len(set(logged)) > 1
+    items = {
+        task: [item for item in texts(22, 3) if item.task == k] for k, task in enumerate(CLASSES)
+    }
+    true = [CLASSES["books"][item.y] for item in items["books"]]
+    found = [p.label for p in net.predict([item.text for item in items["books"]], "books")]
+    expected = {"books": macro_f1(found, true), "toys": -1.0}
+    assert 0 < expected["books"] != accuracy(net, items["books"])["books"]
+    got = evaluate(net, data(), scores=scores, accelerator="cpu")
+    assert got == pytest.approx(expected | accuracy(net, items["dvd"]))
+
+
+def test_scores_of_unknown_tasks(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected scores of tasks .*'dvd'.*\['chunk'\]"):
+        train(model(), tmp_path, scores={"chunk": macro_f1})
 
 
 def test_batches_are_drawn_anew_once_a_training_is_over(tmp_path: Path) -> None:

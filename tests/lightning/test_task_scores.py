@@ -1,12 +1,13 @@
-"""Scores of tag sequences: exactly of all sentences, whatever the batches."""
+"""Scores of labels: exactly of all texts or sentences, whatever the batches."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
-from mtgnn.lightning import TagScores
+from mtgnn.lightning import TaskScores
 from mtgnn.metrics import score_spans
 
 CLASSES = {"pos": ["N", "V"], "chunk": ["O", "B-X", "I-X"]}
@@ -39,7 +40,7 @@ def test_f1_is_that_of_all_sentences(size: int) -> None:
     expected = f1(*sides)
     assert 0.2 < expected < 0.9
     for every in (None, torch.tensor([False, True]), False):
-        scores = TagScores(CLASSES, {"chunk": f1})
+        scores = TaskScores(CLASSES, {"chunk": f1})
         for own, true in zip(predicted.split(size), y.split(size), strict=True):
             if every is False:
                 scores.update(own, true, torch.ones(len(true), dtype=torch.long))
@@ -52,9 +53,27 @@ def test_f1_is_that_of_all_sentences(size: int) -> None:
         assert scores.compute() == {}
 
 
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_of_texts_it_is_that_of_all_texts(size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    y, predicted = torch.randint(3, (2, 40), generator=generator)
+    task = torch.randint(2, (40,), generator=generator)
+    y[::7] = -100
+
+    def f1_of_chunks(predicted: list[str], true: list[str]) -> float:
+        return float(f1_score(true, predicted, average="macro"))
+
+    scores = TaskScores(CLASSES, {"chunk": f1_of_chunks})
+    for part in zip(predicted.split(size), y.split(size), task.split(size), strict=True):
+        scores.update(*part)
+    mine = (task == 1) & (y >= 0)
+    expected = f1_score(y[mine].numpy(), predicted[mine].numpy(), average="macro")
+    assert scores.compute() == {"chunk": pytest.approx(expected)}
+
+
 def test_a_missing_label_ends_a_sequence() -> None:
     seen = []
-    scores = TagScores(CLASSES, {"chunk": lambda *sides: seen.append(sides) or 1.0})
+    scores = TaskScores(CLASSES, {"chunk": lambda *sides: seen.append(sides) or 1.0})
     y = torch.tensor([[1, 2, -100, 2, 0], [-100] * 5])
     scores.update(torch.zeros_like(y), y, torch.tensor([1, 1]))
     scores.update(torch.ones_like(y), y, torch.tensor([0, 0]))
@@ -67,7 +86,7 @@ def test_of_several_processes_it_is_the_score_of_all_sentences(
 ) -> None:
     predicted, y = sentences()
     task = torch.ones(len(y), dtype=torch.long)
-    whole, *ranks = (TagScores(CLASSES, {"chunk": f1}) for _ in range(3))
+    whole, *ranks = (TaskScores(CLASSES, {"chunk": f1}) for _ in range(3))
     whole.update(predicted, y, task)
     expected = whole.compute()
     # The processes have 11 sentences and 19, and take turns.
@@ -88,7 +107,7 @@ def test_of_several_processes_it_is_the_score_of_all_sentences(
 def test_processes_are_asked(tmp_path: Path) -> None:
     """One process, but through the collective call."""
     predicted, y = sentences()
-    scores = TagScores(CLASSES, {"chunk": f1})
+    scores = TaskScores(CLASSES, {"chunk": f1})
     scores.update(predicted, y, torch.ones(len(y), dtype=torch.long))
     expected = scores.compute()
     torch.distributed.init_process_group(
@@ -102,6 +121,9 @@ def test_processes_are_asked(tmp_path: Path) -> None:
 
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"tasks \['pos', 'chunk'\], got \['ner'\]"):
-        TagScores(CLASSES, {"ner": f1})
-    with pytest.raises(ValueError, match="labels of words"):
-        TagScores(CLASSES, {"chunk": f1}).update(torch.ones(3), torch.ones(3), torch.ones(3))
+        TaskScores(CLASSES, {"ner": f1})
+    scores = TaskScores(CLASSES, {"chunk": f1})
+    one, several = torch.ones(3, dtype=torch.long), torch.ones(3, 2, dtype=torch.bool)
+    for y, task in ((torch.ones(3, 4, 2), one), (torch.ones(3), None), (torch.ones(3, 4), several)):
+        with pytest.raises(ValueError, match="labels .* of texts or .* of words"):
+            scores.update(y, y, task)

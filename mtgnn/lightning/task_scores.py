@@ -1,8 +1,9 @@
-"""Scores of tag sequences over an epoch and over all processes, each task by a function."""
+"""Scores over an epoch and over all processes, each task by a function of predicted and true."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,20 +11,21 @@ from torch import Tensor
 from ..data import NO_LABEL
 from ..nn.padded import has_one_task
 
-Tags = list[list[str]]
-TagScore = Callable[[Tags, Tags], float]
-"""Predicted and true tags of sentences to a score, more is better."""
+TaskScore = Callable[[list[Any], list[Any]], float]
+"""Predicted and true labels to a score, more is better: names of texts' labels, or of sentences
+lists of tags."""
 
 
-class TagScores:
-    """Keeps predicted and true tags, and scores all of them at the end.
+class TaskScores:
+    """Keeps predicted and true labels, and scores all of them at the end.
 
-    So a score that is no mean over sentences, such as F1, is exact, on several processes too. A
-    word without a label ends a sequence: its neighbours stand in different ones.
+    So a score that is no mean over texts or sentences, such as F1, is exact, on several processes
+    too. A word without a label ends a sequence of tags: its neighbours stand in different ones.
 
     Args:
-        classes: The tags of each task, in the order of their numbers.
-        scores: A function for each task that is to be scored.
+        classes: The label names of each task, in the order of their numbers.
+        scores: A function for each task that is to be scored. Of texts it is given two lists of
+            label names, predicted and true; of sentences two lists of sequences of tags.
 
     Raises:
         ValueError: For an unknown task.
@@ -31,7 +33,7 @@ class TagScores:
     Example:
         >>> def share(predicted, true):
         ...     return sum(map(list.__eq__, predicted, true)) / len(true)
-        >>> scores = TagScores({"pos": ["N", "V"], "ner": ["O", "B"]}, {"ner": share})
+        >>> scores = TaskScores({"pos": ["N", "V"], "ner": ["O", "B"]}, {"ner": share})
         >>> y = torch.tensor([[1, 0, -100], [1, 1, 1]])
         >>> scores.update(torch.tensor([[1, 0, 0], [1, 1, 0]]), y, torch.tensor([1, 1]))
         >>> scores.compute()
@@ -39,7 +41,7 @@ class TagScores:
     """
 
     def __init__(
-        self, classes: Mapping[str, Sequence[str]], scores: Mapping[str, TagScore]
+        self, classes: Mapping[str, Sequence[str]], scores: Mapping[str, TaskScore]
     ) -> None:
         if not scores.keys() <= classes.keys():
             raise ValueError(f"expected scores of tasks {list(classes)}, got {list(scores)}")
@@ -47,31 +49,36 @@ class TagScores:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all sentences."""
-        self._kept: dict[str, list[tuple[list[int], list[int]]]] = {k: [] for k in self.scores}
+        """Forget all labels."""
+        self._kept: dict[str, list[tuple[Any, Any]]] = {task: [] for task in self.scores}
 
     def update(self, predicted: Tensor, y: Tensor, task: Tensor | None) -> None:
-        """Add sentences.
+        """Add texts or sentences.
 
         Args:
-            predicted: Numbers of tags ``[B, T]``, or of several tasks ``[B, T, K]``.
+            predicted: Numbers of labels: of texts ``[B]``, of words ``[B, T]``, or of words in
+                several tasks ``[B, T, K]``.
             y: The true ones, −100 where there is no label.
-            task: ``[B]``, task of each sentence; ``[B, K]`` or ``None``: several.
+            task: ``[B]``, task of each text or sentence; ``[B, K]`` or ``None``: several.
 
         Raises:
-            ValueError: If there is a task to be scored, and labels are not of words.
+            ValueError: If there is a task to be scored, and labels are of another shape.
         """
         if not self.scores:
             return
-        if y.dim() != (2 if has_one_task(task) else 3):
-            raise ValueError(f"expected labels of words to score tags, got {list(y.shape)}")
+        if y.dim() not in ((1, 2) if has_one_task(task) else (3,)):
+            raise ValueError(
+                "expected labels [B] of texts or [B, T] of words with a task each, or [B, T, K] "
+                f"with several, got {list(y.shape)}{' with a task each' * has_one_task(task)}"
+            )
         if not has_one_task(task):
             task = torch.arange(y.size(2)).repeat(len(y))
             predicted, y = predicted.transpose(1, 2).flatten(0, 1), y.transpose(1, 2).flatten(0, 1)
         rows = zip(task.tolist(), predicted.tolist(), y.tolist(), strict=True)
         for number, found, true in rows:
             if self.tasks[number] in self._kept:
-                self._kept[self.tasks[number]] += _pieces(found, true)
+                pairs = _pieces(found, true) if y.dim() == 2 else _labelled(found, true)
+                self._kept[self.tasks[number]] += pairs
 
     def compute(self) -> dict[str, float]:
         """The score of each task that has labels, over all processes."""
@@ -79,10 +86,19 @@ class TagScores:
         for task, score in self.scores.items():
             kept = _over_ranks(self._kept[task])
             names = self.classes[task]
-            predicted, true = ([[names[i] for i in pair[side]] for pair in kept] for side in (0, 1))
+            predicted, true = ([_named(pair[side], names) for pair in kept] for side in (0, 1))
             if true:
                 answers[task] = float(score(predicted, true))
         return answers
+
+
+def _named(numbers: int | list[int], names: Sequence[str]) -> str | list[str]:
+    return names[numbers] if isinstance(numbers, int) else [names[i] for i in numbers]
+
+
+def _labelled(predicted: int, true: int) -> list[tuple[int, int]]:
+    """A text's label, if it has one."""
+    return [] if true == NO_LABEL else [(predicted, true)]
 
 
 def _pieces(predicted: list[int], true: list[int]) -> list[tuple[list[int], list[int]]]:
@@ -99,12 +115,10 @@ def _pieces(predicted: list[int], true: list[int]) -> list[tuple[list[int], list
     return pieces
 
 
-def _over_ranks(
-    kept: list[tuple[list[int], list[int]]],
-) -> list[tuple[list[int], list[int]]]:
+def _over_ranks(kept: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     """Those of all processes."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return kept
-    every: list[list[tuple[list[int], list[int]]]] = [[]] * torch.distributed.get_world_size()
+    every: list[list[tuple[Any, Any]]] = [[]] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(every, kept)
     return [pair for own in every for pair in own]
