@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -86,3 +86,18 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "graph": GraphLSTM,
 }
 _OVER_GRAPHS = ("hierarchical", "graph")  # not over tasks alone
+
+ADDITIONS = {"common": True, "concat_messages": True}
+"""What whole models give a graph beyond the plain layer: without it, nodes learn their few texts by
+heart before they listen to anybody, and a graph can fall behind one LSTM for all tasks."""
+
+
+def with_additions(
+    encoder: str | nn.Module, options: Mapping[str, Any] | None, wanted: bool = True
+) -> Mapping[str, Any] | None:
+    """An encoder's options with the ``ADDITIONS``, or explicitly without, unless they say so
+    themselves; those of a module or another encoder than a graph as they are."""
+    if encoder not in ("complete", "star", "graph"):
+        return options
+    given = dict(options or {})
+    return given | {name: wanted for name in ADDITIONS if name not in given}

@@ -14,6 +14,7 @@ from ..graph import TaskGraph
 from . import saved
 from .check import check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_tokens
+from .encoders import with_additions
 from .heads import ClassificationHeads
 from .pooling import POOLINGS, Pooling
 from .reset import reset_children
@@ -48,7 +49,9 @@ class MultiTaskModel(nn.Module):
         embedding: ``"shared"``: one table for all tasks; ``"task"``: each its own, which makes
             ``encoder="single"`` truly separate models. That is one table of K·V rows: K times the
             memory of parameters, gradients and optimiser state.
-        encoder_options: Options of a named encoder.
+        encoder_options: Options of a named encoder. Graphs (``"complete"``, ``"star"``,
+            ``"graph"``) have ``common=True`` and ``concat_messages=True`` unless they say
+            otherwise; without, nodes learn few texts by heart before they listen to anybody.
         vectors: ``[V, E]``, vectors to start from, in the order of the vocabulary; every task's
             own table starts from them. By default they are drawn from the normal distribution.
 
@@ -105,6 +108,7 @@ class MultiTaskModel(nn.Module):
         if encoder == "adversarial" and pooling in ("last", "mean", "max"):
             # In its paper, too, discriminator and heads read the same.
             encoder_options = {"pooling": pooling, **(encoder_options or {})}
+        encoder_options = with_additions(encoder, encoder_options)
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         tables = len(self.tasks) if embedding == "task" else 1
         self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)

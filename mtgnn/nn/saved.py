@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..cut import CutGraph, cut_edges
 from ..graph import TaskGraph
+from .encoders import with_additions
 
 VERSION = 1
 PLAIN = (bool, int, float, str)
@@ -139,7 +140,9 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
     }
     if described["name"] == "adversarial":  # of files from before the pooling was the model's
         options.setdefault("pooling", "last")
-    return {"encoder": described["name"], "encoder_options": options}
+    # Files from before the additions were whole models' own are without, unless they say so.
+    given = with_additions(described["name"], options, wanted=False)
+    return {"encoder": described["name"], "encoder_options": given}
 
 
 def cut_again(encoder: Any, edges: Collection[int]) -> None:

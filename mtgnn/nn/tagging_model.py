@@ -13,6 +13,7 @@ from ..graph import TaskGraph
 from . import saved
 from .check import whole_numbers
 from .check_model import check_kind, check_tokens
+from .encoders import with_additions
 from .padded import has_one_task, pick_wanted
 from .reset import reset_children
 from .tag_answers import tag_answers
@@ -49,7 +50,7 @@ class TaggingModel(nn.Module):
         dropout: Dropout on word vectors and on the encoder's output.
         encoder_options: Options of a named encoder; ``bidirectional=True`` and, of a star, which
             then reads its shared node at the same word, ``memory="current"`` unless they say
-            otherwise.
+            otherwise. Graphs have the same additions as in :class:`MultiTaskModel`.
         vectors: ``[V, embedding_size]``, vectors of words to start from.
 
     Attributes:
@@ -104,6 +105,7 @@ class TaggingModel(nn.Module):
         if isinstance(encoder, str):
             memory = {"memory": "current"} if encoder == "star" else {}
             encoder_options = {"bidirectional": True, **memory, **(encoder_options or {})}
+        encoder_options = with_additions(encoder, encoder_options)
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         reader = build_characters(characters, len(sentences.characters), character_size)
         self.words = WordEmbedding(

@@ -15,6 +15,7 @@ from ..graph import TaskGraph
 from . import saved
 from .complete import CompleteGraphLSTM
 from .cross_stitch import CrossStitchLSTM
+from .encoders import with_additions
 from .foreign import ConvFactory
 from .graph_lstm import GraphLSTM
 from .hierarchical import HierarchicalLSTM
@@ -158,7 +159,8 @@ def _extend_options(
     if given["encoder"] == "single" and not graph.num_edges:
         return given
     options = {**given["encoder_options"], "graph": graph, "exchange": encoder.exchange}
-    return {"encoder": "graph", "encoder_options": options}
+    # Separate nodes, which are a graph now, stay as they were.
+    return {"encoder": "graph", "encoder_options": with_additions("graph", options, wanted=False)}
 
 
 def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) -> nn.Module:

@@ -142,7 +142,7 @@ def test_groups_of_a_model_that_tags(crf: bool) -> None:
     sizes = {"embedding_size": 4, "character_size": 4, "hidden_size": 3}
     net = TaggingModel(sentences, "star", crf=crf, **sizes)
     groups = parameter_groups(net)
-    kinds = ["words", "scores", "virtual.shared"]
+    kinds = ["words", "scores", "virtual.shared", "encoder"]  # the last is in common
     own = [f"{kind}.{task}" for kind in ("nodes", "heads") for task in classes]
     assert sorted(groups) == sorted([*kinds, *own])
     names = [key for group in groups.values() for key in group]

@@ -149,13 +149,43 @@ def test_saves_to_a_stream() -> None:
     assert MultiTaskModel.load(file).predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
 
 
+def test_graphs_have_what_helps_them_unless_told_otherwise(tmp_path: Path) -> None:
+    graph = {"graph": TaskGraph.from_edges([("books", "dvd")], list(CLASSES))}
+    for encoder, options in (("complete", {}), ("star", {}), ("graph", graph)):
+        for off in ({}, {"common": False}, {"concat_messages": False}):
+            net = model(encoder, encoder_options={**options, **off})
+            for loaded in (net, through_a_file(net, tmp_path)):
+                layer = loaded.encoder
+                assert (layer.common is None) == ("common" in off)
+                assert layer.concat_messages == ("concat_messages" not in off)
+    assert model("single").encoder.common is None
+
+
+def test_files_from_before_are_without_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    plain = {"common": False, "concat_messages": False}
+    net = tied(model("star", encoder_options=plain))
+    net.save(path)
+    content = torch.load(path)
+    assert content["encoder"]["options"] == plain
+    content["encoder"]["options"] = {}  # as they were written
+    torch.save(content, path)
+    assert MultiTaskModel.load(path).predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
+
+
+def through_a_file(net: MultiTaskModel, folder: Path) -> MultiTaskModel:
+    net.save(folder / "model.pt")
+    return MultiTaskModel.load(folder / "model.pt")
+
+
 def own_encoders() -> list[tuple]:
     tasks = list(CLASSES)
     graph = TaskGraph.complete(tasks)
     conv = {"graph": graph, "conv": GATv2Conv(3, 3, add_self_loops=False)}
     return [
         (lambda: SharedLSTM(4, 3, tasks, num_layers=2), None),
-        (lambda: GraphLSTM(4, 3, **conv), conv),  # given by name: a conv is no plain value
+        # Given by name: a conv is no plain value.
+        (lambda: GraphLSTM(4, 3, **conv, common=True, concat_messages=True), conv),
     ]
 
 

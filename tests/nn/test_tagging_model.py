@@ -83,9 +83,10 @@ def test_is_its_parts_in_a_row(encoder: str, characters: str) -> None:
     x = net.words(own.tokens, own.characters)
     assert x.size(2) == net.words.output_size == (4 if characters == "none" else 10)
     out, _ = net.encoder(x, own.lengths, own.task)
-    assert out.shape == (4, 4, 6) and net.encoder.bidirectional
+    messages = encoder in ("complete", "star")  # stand beside the states
+    assert out.shape == (4, 4, 12 if messages else 6) and net.encoder.bidirectional
     torch.testing.assert_close(logits(net, own), net.heads(out, own.task))
-    if encoder in ("complete", "star"):
+    if messages:
         got, attention = net(own.tokens, own.characters, own.lengths, own.task, True)
         assert len(attention) == 2 and torch.equal(got, logits(net, own))
 
@@ -207,7 +208,8 @@ def test_padding_and_companions_count_for_nothing(encoder: str, characters: str,
 
 
 def test_encoder_options_may_ask_for_one_direction() -> None:
-    net = model("star", encoder_options={"bidirectional": False, "memory": "past"})
+    options = {"bidirectional": False, "memory": "past", "concat_messages": False}
+    net = model("star", encoder_options=options)
     assert net.encoder.output_size == 3 and net.encoder.memory == "past"
 
 
