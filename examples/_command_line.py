@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mtgnn.lightning import read_checkpoint
@@ -79,10 +80,25 @@ def read_given(
         return given, {}
     try:
         content = read_checkpoint(checkpoint)["mtgnn"]
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     if content["model"]["format"] != f"mtgnn.{model}":
         parser.error(f"expected a checkpoint of a {model}, got one of {content['model']['format']}")
     if "model" in given:
         parser.error("the checkpoint says which model it is: leave out --model")
+    if "model" not in content["notes"] and "predict" not in given:
+        parser.error(f"expected a checkpoint that this program wrote, got {checkpoint}")
     return given, content["notes"]
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:  # which does not say what file
+        raise ValueError(f"expected a text in UTF-8, got {path} ({error})") from error
+    return text.removesuffix("\n").split("\n")

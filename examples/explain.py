@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from _corpora import read_corpus
+from _errors import one_line_errors
 from _models import build_model, group_rates
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
@@ -195,4 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -33,7 +33,9 @@ from typing import Any
 
 import torch
 from _aligned import only_senders, show, tag
+from _command_line import read_lines
 from _corpora import Corpus, read_corpus
+from _errors import one_line_errors
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
 from _tagging_options import read_options
@@ -202,7 +204,7 @@ def evaluate(options: dict[str, Any]) -> None:
     """Test a trained model on the data it was trained for, or on other data with the same tags."""
     corpus, model = read_corpus(options), load(options)
     if corpus.classes != model.classes:
-        raise SystemExit(f"the model has tags {model.classes}, the data has {corpus.classes}")
+        raise ValueError(f"expected the model's tags {model.classes}, got {corpus.classes}")
     accuracy, spans = test(model, corpus, options)
     rows = []
     for task, score in accuracy.items():
@@ -216,11 +218,11 @@ def evaluate(options: dict[str, Any]) -> None:
 
 def predict(options: dict[str, Any]) -> None:
     """Print the sentences of a file with their tags, and of a graph the strongest messages."""
-    lines = Path(options["predict"]).read_text(encoding="utf-8").split("\n")
+    lines = read_lines(options["predict"])
     split = [tokenize(line, lower=False) if options["tokenize"] else line.split() for line in lines]
     sentences = [words for words in split if words]
     if not sentences:
-        raise SystemExit(f"expected a sentence a line, got none in {options['predict']}")
+        raise ValueError(f"expected a sentence a line, got none in {options['predict']}")
     width = shutil.get_terminal_size((100, 24)).columns
     model = load(options)
     parts = [only_senders(model)]
@@ -244,4 +246,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     keep_memory()
-    main()
+    with one_line_errors():
+        main()

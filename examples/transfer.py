@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _errors import one_line_errors
 from _report import percent, table
 from torch_geometric.data import Data
 
@@ -194,7 +195,7 @@ def main() -> None:
     tasks = texts["train"].tasks
     options.new = options.new or tasks[0]
     if options.new not in tasks or len(tasks) < 3:
-        raise SystemExit(f"expected --new as one of at least three tasks, got {tasks}")
+        raise ValueError(f"expected --new as one of at least three tasks, got {tasks}")
     study = Study(options, texts)
     options.labels = possible(options.labels, len(study.of("train", [options.new])))
     start = {
@@ -219,4 +220,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     keep_memory()
-    main()
+    with one_line_errors():
+        main()

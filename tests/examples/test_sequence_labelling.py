@@ -305,5 +305,5 @@ def test_wrong_arguments_are_explained(
 
 @pytest.mark.parametrize("text", ["pos", "pos=x", "=1", "pos=-1"])
 def test_wrong_columns_are_explained(text: str, load: Callable[[str], Any]) -> None:
-    with pytest.raises(SystemExit, match="expected --columns as TASK=N"):
+    with pytest.raises(ValueError, match="expected --columns as TASK=N"):
         load("_corpora").parse_columns([text])
