@@ -51,14 +51,14 @@ def add_training(
     add_number("--weight-decay", float, "W")
     add_number("--seed", int, "N", f"of {drawn}, weights and batches")
     add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
-    add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")
+    add("--out", metavar="DIR", help="where everything goes (default: a new folder runs/DATA)")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, predict: str) -> Any:
     """What to do with a model that was trained; returns what adds further options to these."""
     add = parser.add_argument_group("a model that was trained").add_argument
     add("--checkpoint", metavar="FILE", help="a best.ckpt or last.ckpt; brings its options along")
-    add("--resume", action="store_true", help="train it further, up to --epochs")
+    add("--resume", action="store_true", help="train it further in its place, up to --epochs")
     add("--evaluate", action="store_true", help="test it")
     add("--predict", metavar="FILE", help=predict)
     return add
@@ -78,6 +78,8 @@ def read_given(
         parser.error("--checkpoint goes with one of --resume, --evaluate and --predict")
     if checkpoint is None:
         return given, {}
+    if "out" in given:
+        parser.error("a checkpoint is trained further where it is: leave out --out")
     try:
         content = read_checkpoint(checkpoint)["mtgnn"]
     except (OSError, ValueError) as error:
@@ -88,6 +90,8 @@ def read_given(
         parser.error("the checkpoint says which model it is: leave out --model")
     if "model" not in content["notes"] and "predict" not in given:
         parser.error(f"expected a checkpoint that this program wrote, got {checkpoint}")
+    if "resume" in given:
+        given["out"] = str(Path(checkpoint).parent.parent)
     return given, content["notes"]
 
 

@@ -36,6 +36,7 @@ from _aligned import only_senders, show, tag
 from _command_line import read_lines
 from _corpora import Corpus, read_corpus
 from _errors import one_line_errors
+from _folders import out_folder
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
 from _tagging_options import read_options
@@ -163,10 +164,9 @@ def test(
 # What a person sees ---------------------------------------------------------------------------
 
 
-def compare(options: dict[str, Any]) -> None:
+def compare(options: dict[str, Any], out: Path) -> None:
     """Train the models one after the other, and show what came of it."""
     resume = options["checkpoint"] if options.get("resume") else None
-    out = Path(resume).parent.parent if resume else Path(options["out"])
     corpus = read_corpus(options)
     results = []
     written = ["results.csv"]
@@ -241,7 +241,10 @@ def main() -> None:
     elif options.get("evaluate"):
         evaluate(options)
     else:
-        compare(options)
+        planted = options["data"] == ["planted"]
+        name = "planted-sentences" if planted else "-".join(options["data"])
+        with out_folder(options.get("out"), f"runs/{name}") as out:
+            compare(options, out)
 
 
 if __name__ == "__main__":

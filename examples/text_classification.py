@@ -17,6 +17,7 @@ goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict reviews.tx
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any
 
 from _command_line import read_lines
 from _errors import one_line_errors
+from _folders import out_folder
 from _models import build_model, build_oracle, group_rates
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
@@ -147,10 +149,9 @@ def test(
 # What a person sees ---------------------------------------------------------------------------
 
 
-def compare(options: dict[str, Any]) -> None:
+def compare(options: dict[str, Any], out: Path) -> None:
     """Train the models one after the other, and show what came of it."""
     resume = options["checkpoint"] if options.get("resume") else None
-    out = Path(resume).parent.parent if resume else Path(options["out"])
     texts = read_texts(options)
     vectors = None  # a checkpoint has its own
     if resume is None:
@@ -235,7 +236,9 @@ def main() -> None:
     elif options.get("evaluate"):
         evaluate(options)
     else:
-        compare(options)
+        name = os.path.basename(os.path.abspath(options["data"]))
+        with out_folder(options.get("out"), f"runs/{name}") as out:
+            compare(options, out)
 
 
 if __name__ == "__main__":
