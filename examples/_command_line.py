@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mtgnn.lightning import read_checkpoint
@@ -50,14 +51,14 @@ def add_training(
     add_number("--weight-decay", float, "W")
     add_number("--seed", int, "N", f"of {drawn}, weights and batches")
     add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
-    add("--out", metavar="DIR", help="where everything goes (default: runs/DATA)")
+    add("--out", metavar="DIR", help="where everything goes (default: a new folder runs/DATA)")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, predict: str) -> Any:
     """What to do with a model that was trained; returns what adds further options to these."""
     add = parser.add_argument_group("a model that was trained").add_argument
     add("--checkpoint", metavar="FILE", help="a best.ckpt or last.ckpt; brings its options along")
-    add("--resume", action="store_true", help="train it further, up to --epochs")
+    add("--resume", action="store_true", help="train it further in its place, up to --epochs")
     add("--evaluate", action="store_true", help="test it")
     add("--predict", metavar="FILE", help=predict)
     return add
@@ -77,12 +78,31 @@ def read_given(
         parser.error("--checkpoint goes with one of --resume, --evaluate and --predict")
     if checkpoint is None:
         return given, {}
+    if "out" in given:
+        parser.error("a checkpoint is trained further where it is: leave out --out")
     try:
         content = read_checkpoint(checkpoint)["mtgnn"]
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     if content["model"]["format"] != f"mtgnn.{model}":
         parser.error(f"expected a checkpoint of a {model}, got one of {content['model']['format']}")
     if "model" in given:
         parser.error("the checkpoint says which model it is: leave out --model")
+    if "model" not in content["notes"] and "predict" not in given:
+        parser.error(f"expected a checkpoint that this program wrote, got {checkpoint}")
+    if "resume" in given:
+        given["out"] = str(Path(checkpoint).parent.parent)
     return given, content["notes"]
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        ValueError: If it is not UTF-8.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:  # which does not say what file
+        raise ValueError(f"expected a text in UTF-8, got {path} ({error})") from error
+    return text.removesuffix("\n").split("\n")

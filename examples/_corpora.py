@@ -75,7 +75,7 @@ def parse_columns(given: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]
         task, _, place = text.partition("=")
         number, _, scheme = place.partition(":")
         if not task or not number.isdecimal():
-            raise SystemExit(f"expected --columns as TASK=N or TASK=N:SCHEME, got {text!r}")
+            raise ValueError(f"expected --columns as TASK=N or TASK=N:SCHEME, got {text!r}")
         columns[task] = int(number)
         if scheme:
             schemes[task] = scheme

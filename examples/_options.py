@@ -80,8 +80,6 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
     own = data not in ("planted", "fdu-mtl")
     if own and "predict" not in given and not Path(data).is_dir():  # a model predicts anywhere
         parser.error(f"expected --data as 'planted', 'fdu-mtl' or a folder, got {data!r}")
-    if "out" not in options:
-        options["out"] = f"runs/{Path(data).name}"
     return options
 
 

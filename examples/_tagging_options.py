@@ -68,8 +68,6 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
         parser.error("--quick makes planted sentences few: it goes with --data planted")
     if options["tokenize"] and "predict" not in options:
         parser.error("--tokenize goes with --predict")
-    if "out" not in options:
-        options["out"] = f"runs/{'-'.join(data) if data != ['planted'] else 'planted-sentences'}"
     return options
 
 

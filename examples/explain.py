@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import torch
 from _corpora import read_corpus
+from _errors import one_line_errors
+from _folders import out_folder
 from _models import build_model, group_rates
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
@@ -156,30 +158,39 @@ def clusters(graphs: dict[str, TaskGraph]) -> list[int] | None:
     return None
 
 
-def main() -> None:
-    """Do what the command line says."""
+def read_options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--checkpoint", metavar="FILE", help="a best.ckpt that another example wrote"
-    )
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="(default: 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
-    parser.add_argument(
-        "--out", default="runs/explain", metavar="DIR", help="(default: runs/explain)"
-    )
-    parser.add_argument("--quick", action="store_true", help="a few planted sentences")
-    given = parser.parse_args()
-    out = Path(given.out)
-    out.mkdir(parents=True, exist_ok=True)
+    add = parser.add_argument
+    add("--checkpoint", metavar="FILE", help="a best.ckpt that another example wrote")
+    add("--epochs", type=int, default=20, metavar="N", help="(default: 20)")
+    add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    add("--out", metavar="DIR", help="(default: a new folder runs/explain)")
+    add("--quick", action="store_true", help="a few planted sentences")
+    return parser.parse_args()
+
+
+def read_notes(checkpoint: str) -> dict[str, Any]:
+    """The options that a model was trained with.
+
+    Raises:
+        ValueError: If no example trained it, or it is no graph.
+    """
+    options = read_checkpoint(checkpoint)["mtgnn"]["notes"]
+    if "model" not in options:
+        raise ValueError(f"expected a checkpoint that an example wrote, got {checkpoint}")
+    if options["model"] not in (["complete"], ["star"]):
+        raise ValueError(f"expected a complete or a star graph, got {options['model']}")
+    return options
+
+
+def tell(given: argparse.Namespace, out: Path) -> None:
+    """Explain the model of a checkpoint, or a small one that is trained first."""
     if given.checkpoint:
-        options = read_checkpoint(given.checkpoint)["mtgnn"]["notes"]
-        if "model" not in options:
-            parser.error(f"expected a checkpoint that an example wrote, got {given.checkpoint}")
-        if options["model"] not in (["complete"], ["star"]):
-            parser.error(f"expected a complete or a star graph, got {options['model']}")
-        texts, model = None, load_model(given.checkpoint)
+        options, texts = read_notes(given.checkpoint), None
+        model = load_model(given.checkpoint)
     else:
         small = {"hidden_size": 8, "embedding_size": 8} if given.quick else {}
         options = DEFAULTS | PLANTED | small | vars(given)
@@ -194,5 +205,13 @@ def main() -> None:
     print(f"In {out}/: {', '.join(sorted(p.name for p in out.iterdir() if p.is_file()))}")
 
 
+def main() -> None:
+    """Do what the command line says."""
+    given = read_options()
+    with out_folder(given.out, "runs/explain") as out:
+        tell(given, out)
+
+
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -33,7 +33,10 @@ from typing import Any
 
 import torch
 from _aligned import only_senders, show, tag
+from _command_line import read_lines
 from _corpora import Corpus, read_corpus
+from _errors import one_line_errors
+from _folders import out_folder
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
 from _tagging_options import read_options
@@ -161,10 +164,9 @@ def test(
 # What a person sees ---------------------------------------------------------------------------
 
 
-def compare(options: dict[str, Any]) -> None:
+def compare(options: dict[str, Any], out: Path) -> None:
     """Train the models one after the other, and show what came of it."""
     resume = options["checkpoint"] if options.get("resume") else None
-    out = Path(resume).parent.parent if resume else Path(options["out"])
     corpus = read_corpus(options)
     results = []
     written = ["results.csv"]
@@ -202,7 +204,7 @@ def evaluate(options: dict[str, Any]) -> None:
     """Test a trained model on the data it was trained for, or on other data with the same tags."""
     corpus, model = read_corpus(options), load(options)
     if corpus.classes != model.classes:
-        raise SystemExit(f"the model has tags {model.classes}, the data has {corpus.classes}")
+        raise ValueError(f"expected the model's tags {model.classes}, got {corpus.classes}")
     accuracy, spans = test(model, corpus, options)
     rows = []
     for task, score in accuracy.items():
@@ -216,11 +218,11 @@ def evaluate(options: dict[str, Any]) -> None:
 
 def predict(options: dict[str, Any]) -> None:
     """Print the sentences of a file with their tags, and of a graph the strongest messages."""
-    lines = Path(options["predict"]).read_text(encoding="utf-8").split("\n")
+    lines = read_lines(options["predict"])
     split = [tokenize(line, lower=False) if options["tokenize"] else line.split() for line in lines]
     sentences = [words for words in split if words]
     if not sentences:
-        raise SystemExit(f"expected a sentence a line, got none in {options['predict']}")
+        raise ValueError(f"expected a sentence a line, got none in {options['predict']}")
     width = shutil.get_terminal_size((100, 24)).columns
     model = load(options)
     parts = [only_senders(model)]
@@ -239,9 +241,13 @@ def main() -> None:
     elif options.get("evaluate"):
         evaluate(options)
     else:
-        compare(options)
+        planted = options["data"] == ["planted"]
+        name = "planted-sentences" if planted else "-".join(options["data"])
+        with out_folder(options.get("out"), f"runs/{name}") as out:
+            compare(options, out)
 
 
 if __name__ == "__main__":
     keep_memory()
-    main()
+    with one_line_errors():
+        main()

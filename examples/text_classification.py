@@ -17,12 +17,16 @@ goes one of ``--resume --epochs 40``, ``--evaluate``, and ``--predict reviews.tx
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _command_line import read_lines
+from _errors import one_line_errors
+from _folders import out_folder
 from _models import build_model, build_oracle, group_rates
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
@@ -145,10 +149,9 @@ def test(
 # What a person sees ---------------------------------------------------------------------------
 
 
-def compare(options: dict[str, Any]) -> None:
+def compare(options: dict[str, Any], out: Path) -> None:
     """Train the models one after the other, and show what came of it."""
     resume = options["checkpoint"] if options.get("resume") else None
-    out = Path(resume).parent.parent if resume else Path(options["out"])
     texts = read_texts(options)
     vectors = None  # a checkpoint has its own
     if resume is None:
@@ -191,7 +194,7 @@ def evaluate(options: dict[str, Any]) -> None:
     encoder = build_oracle(options, texts) if name == "oracle" else None
     model = load_model(options["checkpoint"], encoder)
     if texts.classes != model.classes:
-        raise SystemExit(f"the model has tasks {model.classes}, the data has {texts.classes}")
+        raise ValueError(f"expected texts of the model's {model.classes}, got {texts.classes}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     scores = test(model, texts, options)
     print(by_task([Result(name, options["seed"], None, parameters, scores)]))
@@ -200,11 +203,10 @@ def evaluate(options: dict[str, Any]) -> None:
 def predict(options: dict[str, Any]) -> None:
     """Print label, probability and text of every line."""
     if options["model"] == ["oracle"]:
-        raise SystemExit("an oracle predicts nothing for you: choose another model's checkpoint")
-    model = load_model(options["checkpoint"])
+        raise ValueError("an oracle predicts nothing for you: choose another model's checkpoint")
+    lines, model = read_lines(options["predict"]), load_model(options["checkpoint"])
     if options["task"] not in model.tasks:
-        raise SystemExit(f"the model has tasks {', '.join(model.tasks)}, not {options['task']!r}")
-    lines = Path(options["predict"]).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        raise ValueError(f"expected --task as one of {model.tasks}, got {options['task']!r}")
     texts = [split(line) for line in lines] if options["tokenize"] else lines
     tell_unknown(texts, model.vocabulary, options)
     predictions = model.predict(texts, options["task"], max_length=options["max_length"])
@@ -234,9 +236,12 @@ def main() -> None:
     elif options.get("evaluate"):
         evaluate(options)
     else:
-        compare(options)
+        name = os.path.basename(os.path.abspath(options["data"]))
+        with out_folder(options.get("out"), f"runs/{name}") as out:
+            compare(options, out)
 
 
 if __name__ == "__main__":
     keep_memory()
-    main()
+    with one_line_errors():
+        main()

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _errors import one_line_errors
+from _folders import out_folder
 from _report import percent, table
 from torch_geometric.data import Data
 
@@ -179,7 +181,7 @@ def read_options() -> argparse.Namespace:
     add("--epochs", type=int, default=20, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
     add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, gpu, …")
-    add("--out", type=Path, default=Path("runs/transfer"), metavar="DIR")
+    add("--out", metavar="DIR", help="(default: a new folder runs/transfer)")
     add("--quick", action="store_true", help="a few planted sentences: a look at the output")
     options = parser.parse_args()
     options.labels = options.labels or ([10, 20] if options.quick else [20, 40, 120])
@@ -187,14 +189,20 @@ def read_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train on all tasks but one, add that one, and show what came of it."""
+    """Do what the command line says."""
     logging.basicConfig(format="%(message)s")
     options = read_options()
+    with out_folder(options.out, "runs/transfer") as options.out:
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Train on all tasks but one, add that one, and show what came of it."""
     texts = read_texts(options)
     tasks = texts["train"].tasks
     options.new = options.new or tasks[0]
     if options.new not in tasks or len(tasks) < 3:
-        raise SystemExit(f"expected --new as one of at least three tasks, got {tasks}")
+        raise ValueError(f"expected --new as one of at least three tasks, got {tasks}")
     study = Study(options, texts)
     options.labels = possible(options.labels, len(study.of("train", [options.new])))
     start = {
@@ -219,4 +227,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     keep_memory()
-    main()
+    with one_line_errors():
+        main()

@@ -1,50 +1,136 @@
-"""docs/api.md lists what the modules offer, from their docstrings.
-
-python tests/test_api_page.py     # writes it anew
-"""
+"""docs/api.md lists what the modules offer, from their signatures and docstrings."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "api.md"
-PARTS = ("nn", "data", "datasets", "lightning", "metrics", "explain", "ops", "testing")
-HEAD = """# Names
+import pytest
+from torch import nn
 
-What each module offers, in the first words of its docstrings, where the rest stands: shapes,
-defaults, errors, sources. Written by `python tests/test_api_page.py`.
-"""
+DOCS = Path(__file__).parent.parent / "docs"
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(DOCS))
+    api = importlib.import_module("api_page")
 
-
-def first_words(thing: object) -> str:
-    """The first paragraph of a docstring, for a cell of a table."""
-    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
-    text = re.sub(r":\w+:`~?([^`]*)`", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
-    text = re.sub(r"`([^`<]*) <([^>]*)>`_", r"[\1](\2)", text)
-    return text.replace("``", "`")
+CALLABLE = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in api.MODULES
+    for name in api.names(module)
+    if callable(getattr(module, name)) and not getattr(getattr(module, name), "_is_protocol", False)
+}
 
 
-def page() -> str:
-    parts = [HEAD]
-    for module in map(importlib.import_module, ("mtgnn", *(f"mtgnn.{part}" for part in PARTS))):
-        parts.append(f"\n## {module.__name__}\n\n| name | |\n| --- | --- |\n")
-        for name in sorted(module.__all__, key=str.lower):
-            thing = getattr(module, name)
-            if not name.startswith("__"):
-                ours = getattr(thing, "__module__", "").startswith("mtgnn")
-                said = (first_words(thing) if ours else f"`{thing!r}`").replace("|", r"\|")
-                parts.append(f"| `{name}` | {said} |\n")
-    return "".join(parts)
+class Parent(nn.Module):
+    """A parent. It has a name.
+
+    Attributes:
+        size: How large
+            it is.
+
+    Raises:
+        ValueError: Never.
+    """
+
+    def forward(self, x: Any, *rest: Any, scale: float = 1e-3) -> list[int]:
+        """Compute. As in :class:`torch.nn.Linear`, or :class:`~mtgnn.graph.TaskGraph`."""
+
+    def extra_repr(self) -> str:
+        """What torch asks for."""
+
+    @classmethod
+    def load(cls, path: str = "here") -> Parent:
+        """Load ``path``."""
+
+    @property
+    def size(self) -> int:
+        """Told already."""
+
+    @property
+    def depth(self) -> int:
+        """How deep (it is). Not shown."""
+
+    def _own(self) -> None:
+        """Private."""
+
+
+Parent.__module__ = "mtgnn.somewhere"
+
+
+class Pair(NamedTuple):
+    """Two."""
+
+    first: int
+    second: tuple[str, ...] = ("a",)
+
+
+@contextmanager
+def room(*, size: int | None = None) -> Iterator[None]:
+    yield
 
 
 def test_the_page_is_that_of_the_docstrings() -> None:
-    expected = "python tests/test_api_page.py writes it anew"
-    assert PAGE.read_text(encoding="utf-8") == page(), expected
+    expected = "python docs/api_page.py writes it anew"
+    assert api.PAGE.read_text(encoding="utf-8") == api.page(), expected
 
 
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+def test_every_name_has_a_place_of_its_own() -> None:
+    headings = re.findall(r"^##+ (.+)$", api.page(), re.MULTILINE)
+    assert set(api.LISTED) < set(headings)
+    assert len({heading.lower().replace(".", "") for heading in headings}) == len(headings)
+    assert " at 0x" not in api.page()
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_signatures_are_those_of_the_code(name: str) -> None:
+    thing = CALLABLE[name]
+    text = api.signature(name.rpartition(".")[2], thing, 90)
+    assert max(map(len, text.split("\n"))) <= 90
+    text = text.removeprefix("with ").removesuffix(":")
+    [function] = ast.parse(f"def {text}: ...").body
+    assert isinstance(function, ast.FunctionDef)
+    arguments = function.args
+    by_place = [argument.arg for argument in arguments.args]
+    by_name = [argument.arg for argument in arguments.kwonlyargs]
+    defaults = [*arguments.defaults, *(d for d in arguments.kw_defaults if d is not None)]
+    true = inspect.signature(thing).parameters.values()
+    assert by_place == [p.name for p in true if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert by_name == [p.name for p in true if p.kind is p.KEYWORD_ONLY]
+    shown = [ast.unparse(default) for default in defaults]
+    assert shown == [repr(p.default) for p in true if p.default is not p.empty]
+
+
+def test_what_a_class_has() -> None:
+    assert list(api.members(Parent)) == [
+        "`size`: How large it is.",
+        "`depth`: How deep (it is).",
+        "`forward(x, *rest, scale=0.001) -> list[int]`: Compute.",
+        '`Parent.load(path="here") -> Parent`: Load `path`.',
+    ]
+    assert api.paragraph(Parent) == "A parent. It has a name."
+    assert api.paragraph(Parent.forward) == (
+        "Compute. As in `torch.nn.Linear`, or [`TaskGraph`](#taskgraph)."
+    )
+
+
+def test_fields_and_contexts() -> None:
+    assert api.signature("Pair", Pair) == 'Pair(first, second=("a",))'
+    assert api.signature("room", room) == "with room(*, size=None):"
+
+
+def test_a_subclass_leaves_the_rest_to_its_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Child(Parent):
+        """A child."""
+
+        def load_all(self) -> None:
+            """Load."""
+
+    Child.__module__ = "mtgnn.somewhere"
+    monkeypatch.setattr(api, "LISTED", {"Parent"})
+    assert list(api.members(Child)) == ["`load_all()`: Load.", "and what [`Parent`](#parent) has"]

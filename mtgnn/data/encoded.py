@@ -46,8 +46,8 @@ class EncodedTexts(Dataset[EncodedText]):
         task: Task of each text ``[n]``.
         y: Label of each text ``[n]``: integers with −100 for "no label", or floats with NaN.
         vocabulary: The vocabulary that it was made with.
-        tasks: Names of the tasks, and
-        classes: label names by task, where ``data`` has them, else ``None``.
+        tasks: Names of the tasks, where ``data`` has them, else ``None``.
+        classes: Label names by task, likewise.
 
     An item is an :class:`EncodedText`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
     ``encoded[mask]`` are parts, which share its tokens.

@@ -13,6 +13,7 @@ from ..nn.saved import format_name
 
 MODELS = {format_name(model): model for model in (MultiTaskModel, TaggingModel)}
 WEIGHTS = "state_dict"
+EXPECTED = "expected a checkpoint of mtgnn.lightning.fit"
 
 
 def describe(model: Trainable) -> dict[str, Any]:
@@ -46,14 +47,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ValueError(f"{os.fspath(path)} is no readable checkpoint: {error}") from error
+        raise ValueError(f"{EXPECTED}, cannot read {os.fspath(path)}") from error
     if not isinstance(content, dict) or "mtgnn" not in content:
         raise ValueError(
-            f"expected a checkpoint of mtgnn.lightning.fit, got {os.fspath(path)} (what was saved "
-            "by a model's save is read by its load)"
+            f"{EXPECTED}, got {os.fspath(path)} (what was saved by a model's save is read by its "
+            "load)"
         )
     return content
 

@@ -42,7 +42,7 @@ def evaluate(
     Raises:
         ValueError: If there are no such texts, none of them has a label, tasks, labels or
             vocabulary are not the model's, neighbouring tags are not allowed by a CRF's scheme, or
-            an Apple GPU is asked for.
+            an Apple GPU is asked for, or a GPU that is not there.
 
     Example:
         >>> from mtgnn.data import Vocabulary

@@ -133,12 +133,12 @@ def fit(
         RuntimeError: If the loss of an epoch is not finite.
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
             or a learning rate is not positive, there is no such group of parameters, an Apple GPU
-            is asked for, ``notes`` or what ``model.save`` writes cannot be in a checkpoint, the
-            train or dev texts are missing or without any label, a dataset's tasks or label names
-            are not the model's, or in another order, the vocabulary is another one, a text has a
-            task or label that the model does not, or a sentence neighbouring tags that a CRF's
-            scheme does not allow, nothing is to be trained, or ``resume`` is no such checkpoint, is
-            of another model or has trained ``max_epochs`` already.
+            is asked for, or a GPU that is not there, ``notes`` or what ``model.save`` writes cannot
+            be in a checkpoint, the train or dev texts are missing or without any label, a dataset's
+            tasks or label names are not the model's, or in another order, the vocabulary is another
+            one, a text has a task or label that the model does not, or a sentence neighbouring tags
+            that a CRF's scheme does not allow, nothing is to be trained, or ``resume`` is no such
+            checkpoint, is of another model or has trained ``max_epochs`` already.
         FileNotFoundError: If there is no file ``resume``.
     """
     check_option("precision", precision, get_args(Precision))

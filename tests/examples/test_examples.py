@@ -276,6 +276,7 @@ def test_unlabelled_reviews_are_tokenised(tmp_path: Path, monkeypatch: pytest.Mo
         (["--data", "nowhere"], "expected --data as 'planted', 'fdu-mtl' or a folder"),
         (["--resume"], "--checkpoint goes with one of"),
         (["--checkpoint", "none.ckpt", "--evaluate"], "none.ckpt"),
+        (["--checkpoint", "none.ckpt", "--resume", "--out", "x"], "leave out --out"),
         (["--data", "fdu-mtl", "--model", "oracle"], "only planted tasks have them"),
         (["--vectors", "glove.txt", "--embedding-size", "5"], "leave out --embedding-size"),
         (["--data", "fdu-mtl", "--quick"], "it goes with --data planted"),
@@ -286,7 +287,18 @@ def test_unlabelled_reviews_are_tokenised(tmp_path: Path, monkeypatch: pytest.Mo
             "goes with --exchange read or mutual",
         ),
     ],
-    ids=["data", "resume", "checkpoint", "oracle", "vectors", "quick", "model", "star", "mailbox"],
+    ids=[
+        "data",
+        "resume",
+        "checkpoint",
+        "out",
+        "oracle",
+        "vectors",
+        "quick",
+        "model",
+        "star",
+        "mailbox",
+    ],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str],

@@ -91,9 +91,11 @@ def test_a_star_from_a_checkpoint(run: Callable[..., str], tmp_path: Path) -> No
 
 
 def test_other_models_are_refused(
-    run: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     options = ["--quick", "--epochs", "1", "--hidden-size", "4", "--embedding-size", "4"]
     run("text_classification", *options, "--model", "shared", "--out", str(tmp_path))
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match=r"expected a complete or a star graph, got \['shared'\]"):
         run("explain", "--checkpoint", str(tmp_path / "shared" / "best.ckpt"))
+    assert list((tmp_path / "runs").iterdir()) == []

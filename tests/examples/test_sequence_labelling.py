@@ -283,6 +283,7 @@ def test_the_scores_are_those_of_predictions(load: Callable[[str], Any]) -> None
         (["--data", "news"], "invalid choice: 'news'"),
         (["--resume"], "--checkpoint goes with one of"),
         (["--checkpoint", "none.ckpt", "--evaluate"], "none.ckpt"),
+        (["--checkpoint", "none.ckpt", "--resume", "--out", "x"], "leave out --out"),
         (["--data", "columns"], "--data columns goes with --columns"),
         (["--columns", "pos=1"], "--data columns goes with --columns"),
         (["--data", "planted", "wnut17"], "only different downloaded corpora join"),
@@ -305,5 +306,5 @@ def test_wrong_arguments_are_explained(
 
 @pytest.mark.parametrize("text", ["pos", "pos=x", "=1", "pos=-1"])
 def test_wrong_columns_are_explained(text: str, load: Callable[[str], Any]) -> None:
-    with pytest.raises(SystemExit, match="expected --columns as TASK=N"):
+    with pytest.raises(ValueError, match="expected --columns as TASK=N"):
         load("_corpora").parse_columns([text])

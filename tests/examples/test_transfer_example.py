@@ -54,7 +54,7 @@ def test_a_folder_of_ones_own(
     printed = capsys.readouterr().out
     assert re.search(r"^8 +\d+\.\d +\d+\.\d +\d+\.\d$", printed, re.MULTILINE)
     assert "dvd listens to" in printed and "its own group" not in printed
-    with pytest.raises(SystemExit, match="one of at least three tasks"):
+    with pytest.raises(ValueError, match="one of at least three tasks"):
         run(monkeypatch, "--data", str(tmp_path), "--new", "films")
 
 

@@ -112,7 +112,7 @@ def test_a_model_that_no_checkpoint_can_hold_is_refused_early(tmp_path: Path) ->
 
 def test_an_apple_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert [pick_accelerator(name) for name in ("auto", "gpu", "cpu")] == ["auto", "gpu", "cpu"]
+    assert [pick_accelerator(name) for name in ("auto", "cpu")] == ["auto", "cpu"]
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert [pick_accelerator(name) for name in ("auto", "cpu")] == ["cpu", "cpu"]
     for name in ("mps", "gpu"):
@@ -120,6 +120,16 @@ def test_an_apple_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             train(model(), tmp_path, accelerator=name)
         with pytest.raises(ValueError, match=f"cpu.* here, got '{name}': an Apple GPU"):
             evaluate(model(), data(), accelerator=name)
+
+
+def test_a_gpu_is_taken_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [pick_accelerator(name) for name in ("gpu", "cuda")] == ["gpu", "cuda"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("gpu", "cuda", "mps"):
+        with pytest.raises(ValueError, match=f"cpu.* here, got '{name}': PyTorch finds no such"):
+            pick_accelerator(name)
 
 
 def test_a_model_is_on_its_own_device_again() -> None:
