@@ -56,13 +56,13 @@ class SharedSenders:
         def make_plan(tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
             key = None if tasks is None else tuple(tasks), tuple(lengths), device
             if key not in self._plans:
-                self._plans[key] = encoder.make_plan(tasks, lengths, device)
+                self._plans[key] = encoder._make_plan(tasks, lengths, device)
             return _masked(self._plans[key], cut.to(device))
 
         def make_run(row: int, plan: Plan, state: GraphState | None) -> Run:
             return _Receivers(self._known, sibling, row, plan, state)
 
-        sibling.__dict__ |= {"make_plan": make_plan, "make_run": make_run}
+        sibling.__dict__ |= {"_make_plan": make_plan, "_make_run": make_run}
         return sibling
 
 

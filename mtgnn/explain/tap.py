@@ -41,7 +41,7 @@ class StepTap:
 
     The attention an encoder hands out is laid out anew, so the loss does not depend on it; on the
     plain path it depends on the weights of the single steps, which pass through
-    :meth:`GraphLSTM.join_weights`.
+    ``GraphLSTM._join_weights``.
 
     Args:
         encoder: The encoder.
@@ -61,8 +61,8 @@ class StepTap:
         self.encoder._modules = {**encoder._modules, "convs": convs}
         self.encoder.kernel = "reference"
         self.encoder.forward = self._forward  # type: ignore[assignment,method-assign]
-        self.encoder.join_weights = self._join  # type: ignore[method-assign]
-        self.encoder.attention = self._attention  # type: ignore[method-assign]
+        self.encoder._join_weights = self._join  # type: ignore[method-assign]
+        self.encoder._attention = self._attention  # type: ignore[method-assign]
 
     def changes(self, losses: Tensor, instead: str) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
@@ -85,10 +85,10 @@ class StepTap:
             for stage, _ in run.weights:
                 number = len(next(stages))
                 own, left = left[:number], left[number:]
-                laid.append((stage, partial(self._original.join_weights, own, stage)))
-            alpha = self._original.attention(run, batch_size, steps).detach()
+                laid.append((stage, partial(self._original._join_weights, own, stage)))
+            alpha = self._original._attention(run, batch_size, steps).detach()
             run.weights = laid
-            found.append((alpha, self._original.attention(run, batch_size, steps)))
+            found.append((alpha, self._original._attention(run, batch_size, steps)))
         return found
 
     def _forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -99,11 +99,11 @@ class StepTap:
 
     def _join(self, alphas: list[Tensor], stage: Stage) -> Tensor:
         self._steps.append(alphas)
-        return self._original.join_weights(alphas, stage)
+        return self._original._join_weights(alphas, stage)
 
     def _attention(self, run: Any, batch_size: int, steps: int) -> Tensor:
         self._runs.append((run, batch_size, steps))
-        return self._original.attention(run, batch_size, steps)
+        return self._original._attention(run, batch_size, steps)
 
 
 class ShareTap:
@@ -120,7 +120,7 @@ class ShareTap:
         self._original = encoder
         self._shares: list[tuple[Tensor, Stage, Tensor]] = []
         self.encoder = copy.copy(encoder)
-        self.encoder.shares = self._tapped  # type: ignore[method-assign]
+        self.encoder._shares = self._tapped  # type: ignore[method-assign]
 
     def changes(self, losses: Tensor, instead: str) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
@@ -139,7 +139,7 @@ class ShareTap:
         return total
 
     def _tapped(self, key: str, stage: Stage, slot: Tensor) -> Tensor:
-        share = self._original.shares(key, stage, slot).detach().requires_grad_()
+        share = self._original._shares(key, stage, slot).detach().requires_grad_()
         self._shares.append((share, stage, slot))
         return share
 

@@ -221,16 +221,16 @@ class GraphLSTM(nn.Module):
                 "attention weights are those of TaskAttentionConv; conv has none (edge_ablation "
                 "needs none)"
             )
-        plan = self.make_plan(wanted_tasks(task), batch.lengths.tolist(), x.device)
+        plan = self._make_plan(wanted_tasks(task), batch.lengths.tolist(), x.device)
         if state is not None:
-            self.check_state(state, plan, x.size(0))
+            self._check_state(state, plan, x.size(0))
         outs, runs = run_layers(self, x, plan, state, return_attention_weights)
         out = batch.as_they_came(unpack(outs, plan, self.graph.num_tasks, *x.shape[:2]))
-        end = self.final_state(runs, plan, state, *x.shape[:2])
+        end = self._final_state(runs, plan, state, *x.shape[:2])
         if not return_attention_weights:
             return out, end
         edge_index = self.graph.edge_index.to(x.device, non_blocking=True)
-        return out, end, [(edge_index, self.attention(run, *x.shape[:2])) for run in runs]
+        return out, end, [(edge_index, self._attention(run, *x.shape[:2])) for run in runs]
 
     def edge_attention(self) -> list[tuple[Tensor, Tensor]]:
         """Of a mailbox, the senders' shares in it: ``(edge_index, alpha [num_edges])`` for each
@@ -248,47 +248,47 @@ class GraphLSTM(nn.Module):
         edge_index = self.graph.edge_index
         return [(edge_index.to(alpha.device, non_blocking=True), alpha) for alpha in alphas]
 
-    # What others may change: explanations with edges cut ------------------------------------------
+    # What explanations replace, to cut edges or to look at weights ------------------------------
 
-    def make_plan(self, tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
+    def _make_plan(self, tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
         """What runs on a batch; see :func:`mtgnn.nn.plan.make_plan`."""
         sample = self.num_neighbors if self.training else None
         return make_plan(self.graph, self.exchange, tasks, lengths, device, sample)
 
-    def make_run(self, row: int, plan: Plan, state: GraphState | None) -> Run:
+    def _make_run(self, row: int, plan: Plan, state: GraphState | None) -> Run:
         """The run of one layer in one direction."""
         return Run(self, row, plan, state)
 
-    def talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
+    def _talk(self, run: Run, scores: ScoreWeights, stage: Stage, words: Words) -> Talk:
         """What a stage that is no mutual exchange receives, on the fast path."""
         if self.memory == "current":
             return edge_talk(self, scores, stage, words, run.memory)
         return mailbox.mailbox_talk(self, run, scores, stage, words)
 
-    def channel(self, run: Run, scores: ScoreWeights, stage: Stage) -> Channel:
+    def _channel(self, run: Run, scores: ScoreWeights, stage: Stage) -> Channel:
         """The same on the plain path."""
         dropout = self.attention_dropout if self.training else 0.0
         if self.memory == "current":
             return edge_channel(scores, stage, run.memory, dropout)
         return mailbox.mailbox_channel(run, scores, stage, dropout)
 
-    def shares(self, key: str, stage: Stage, slot: Tensor) -> Tensor:
+    def _shares(self, key: str, stage: Stage, slot: Tensor) -> Tensor:
         """Each sender's share in the mailboxes of some slots, ``[M, J]``."""
         return mailbox.shares(self, key, stage, slot)
 
-    def join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
+    def _join_weights(self, alphas: list[Tensor], stage: Stage) -> Tensor:
         """The weights ``[s, J, P]`` of all steps, packed; of a mailbox ``[M, T, T', P]``."""
         if self.memory == "current":
             return torch.cat(alphas)
         return mailbox.by_mailbox(alphas, stage.layout)
 
-    def attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
+    def _attention(self, run: Run, batch_size: int, steps: int) -> Tensor:
         """The weights of a run as they are handed out."""
         if self.memory == "current":
             return unpack_attention(run, self.graph.num_edges, self.heads, batch_size, steps)
         return mailbox.mailbox_attention(run, batch_size, steps)
 
-    def check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
+    def _check_state(self, state: GraphState, plan: Plan, batch_size: int) -> None:
         """Raise where a state makes no sense here."""
         if self.training and self.num_neighbors is not None:
             raise ValueError(
@@ -301,7 +301,7 @@ class GraphLSTM(nn.Module):
         sizes = (self.num_layers, batch_size, self.graph.num_nodes, self.hidden_size)
         state.check(plan, sizes, self.graph.nodes)
 
-    def final_state(
+    def _final_state(
         self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
     ) -> GraphState:
         """The state to go on from."""

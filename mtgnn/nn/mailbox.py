@@ -125,7 +125,7 @@ def open_mailboxes(run: Run, stage: Stage, plain: bool) -> Mailboxes:
     if not mixes_senders(run.layer):
         values, mask = mailbox(run.memory, stage.senders[slot, 0])
     else:
-        share = run.layer.shares(run.key, stage, slot)
+        share = run.layer._shares(run.key, stage, slot)
         values, mask = mixed(run.memory, stage.senders[slot], share, plain)
     if run.layer.memory == "all":
         return Mailboxes(slot, values, mask, None)

@@ -108,7 +108,7 @@ class Run:
             if stage.mutual:
                 talk = mutual_talk(layer, scores, stage, words, self._hands_on_messages)
             else:
-                talk = layer.talk(self, scores, stage, words)
+                talk = layer._talk(self, scores, stage, words)
         hs, end, message, alpha = recur_fused(stage.layout, words, h, c, weights, talk)
         if stage.dense and message is not None and self._hands_on_messages:
             message = message.flatten(0, 1).index_select(0, stage.layout.blocks_last)
@@ -129,13 +129,13 @@ class Run:
                 dropout = layer.attention_dropout if layer.training else 0.0
                 channel = mutual_channel(layer, scores, stage, dropout)
             else:
-                channel = layer.channel(self, scores, stage)
+                channel = layer._channel(self, scores, stage)
         message_dropout = layer.message_dropout if layer.training else 0.0
         hs, end, message, alphas = recur(
             stage.layout, words, h, c, weights, channel, message_dropout
         )
         if self.asked and alphas:
-            joined = layer.join_weights(alphas, stage)
+            joined = layer._join_weights(alphas, stage)
             self.weights.append((stage, lambda: joined))
         return hs, end, message
 
@@ -164,7 +164,7 @@ def run_layers(
     for depth in range(layer.num_layers):
         outs = []
         for _ in range(1 + layer.bidirectional):
-            runs.append(layer.make_run(len(runs), plan, state))
+            runs.append(layer._make_run(len(runs), plan, state))
             runs[-1].asked = attention
             outs.append(runs[-1](sources, indices, alike))
         sources = outs[0]

@@ -41,17 +41,17 @@ def mailbox_reader(graph: TaskGraph, memory: str, **options: Any) -> Any:
 def losses_with(model: Any, batch: SequenceBatch, change: Change) -> Tensor:
     """Losses of a model whose shares are changed, from shares and edge numbers ``[M, J]``."""
     layer = model.encoder
-    own = layer.shares
+    own = layer._shares
 
     def changed(key: str, stage: Stage, slot: Tensor) -> Tensor:
         return change(own(key, stage, slot), stage.edge[slot])
 
-    layer.shares = changed
+    layer._shares = changed
     try:
         with torch.no_grad():
             return loss(model(batch.tokens, batch.lengths, batch.task), batch)
     finally:
-        del layer.shares
+        del layer._shares
 
 
 def less(edge: int, part: float, instead: str) -> Change:
@@ -139,7 +139,7 @@ def test_the_model_is_left_alone_even_frozen(memory: str, score: str) -> None:
     model = mailbox_reader(COMPLETE, memory, score=score).train()
     first = edge_gradient(model, make_batches(4), loss)
     assert model.training and all(p.grad is None for p in model.parameters())
-    assert "shares" not in vars(model.encoder)
+    assert "_shares" not in vars(model.encoder)
     model.requires_grad_(False)
     second = edge_gradient(model, make_batches(4), loss)
     assert torch.equal(first.change, second.change)

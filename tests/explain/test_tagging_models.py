@@ -95,7 +95,7 @@ def test_effects_of_edges_are_mean_changes_of_the_loss(
 )
 def test_gradients_of_edges_are_those_of_a_weak_message(options: dict[str, Any]) -> None:
     """Where messages count for little, cutting them does what the gradient says."""
-    model = tagger(**options).eval()
+    model = tagger(**options, concat_messages=False).eval()
     for name, parameter in model.encoder.named_parameters():
         if "weight_r" in name:
             parameter.data *= 1e-4
