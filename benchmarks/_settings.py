@@ -40,6 +40,7 @@ class Setting:
         than: Another ablation that it is compared with instead, which it changes further.
         rival: Whether baselines in it stand against graphs in the plain setting of its texts.
         equal: Whether the numbers that weigh edges stay as they start: all senders weigh the same.
+        rates: Learning rates of single groups of parameters, as multiples of the run's.
     """
 
     about: str
@@ -53,6 +54,7 @@ class Setting:
     than: str | None = None
     rival: bool = False
     equal: bool = False
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def _changed(
@@ -113,6 +115,14 @@ SETTINGS: dict[str, Setting] = {
         "four senders a text in training", "complete", encoder={"num_neighbors": 4}
     ),
     "no-common": _changed("no part in common", common=False),
+    # A node's own part starts at zero, beside the common part; slower, it stays nearer to that.
+    "own-slow": Setting(
+        "own parts learn a tenth as fast",
+        ("star",),
+        tuned="own-slow",
+        ablation=True,
+        rates={"nodes": 0.1},
+    ),
     # Whether baselines lack but size: four times the parameters of an LSTM.
     "wide": Setting(
         "states of 200",
@@ -201,4 +211,4 @@ def unchanged(setting: str, data: str) -> bool:
     """Whether an ablation is what the data set's protocol does anyway."""
     own, options = SETTINGS[setting], PROTOCOLS[data].options
     same = all(options[key] == value for key, value in own.options.items())
-    return own.ablation and not own.encoder and not own.equal and same
+    return own.ablation and not own.encoder and not own.equal and not own.rates and same

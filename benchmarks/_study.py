@@ -99,7 +99,7 @@ class Study:
     def run_options(self, run: Run) -> dict[str, Any]:
         """Everything that decides how a run goes, but its learning rate."""
         setting = SETTINGS[run.setting]
-        options = {**self.options, **setting.options, "seed": run.seed}
+        options = {**self.options, **setting.options, "seed": run.seed, "rates": setting.rates}
         smaller = round(options["batch_size"] * fraction(run.setting, self.data))
         options["batch_size"] = max(smaller, min(SMALLEST_BATCH, options["batch_size"]))
         if setting.matched:

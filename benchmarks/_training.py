@@ -25,7 +25,8 @@ def train(
 ) -> FitResult:
     """Train a model to its best epoch on dev; checkpoints and logs are thrown away.
 
-    ``options`` may have ``updates``: how many an epoch has at least, by several passes.
+    ``options`` may have ``updates``: how many an epoch has at least, by several passes; and
+    ``rates``: those of groups of parameters, as multiples of the learning rate.
     """
     size = options["batch_size"]
     data = SeveralPasses(
@@ -39,14 +40,16 @@ def train(
         max_length=options["max_length"],
         seed=options["seed"],
     )
+    learning_rate = options["learning_rate"]
+    rates = {group: share * learning_rate for group, share in options.get("rates", {}).items()}
     with tempfile.TemporaryDirectory() as folder:
         return fit(
             model,
             data,
             max_epochs=options["epochs"],
             patience=options["patience"],
-            learning_rate=options["learning_rate"],
-            learning_rates=group_rates(model, options["learning_rate"]),
+            learning_rate=learning_rate,
+            learning_rates=rates | (group_rates(model, learning_rate) or {}),
             weight_decay=options["weight_decay"],
             clip=options["clip"],
             seed=options["seed"],

@@ -90,6 +90,24 @@ def test_senders_that_weigh_the_same(program: Program, study: Any) -> None:
     assert any(p.any() for name, p in usual.named_parameters() if "logit" in name)
 
 
+def test_parts_with_a_rate_of_their_own(program: Program, study: Any) -> None:
+    """Adam's steps are at most the rate, and near it; clipping does not change them."""
+    moved = {}
+    for setting in ("headline", "own-slow"):
+        run = run_of(program, setting, "star")
+        before = study.build(run)
+        after, _ = study.train(run, 0.01)
+        parts = {"own": "encoder.nodes.a1", "common": "encoder.common"}
+        for part, name in parts.items():
+            own = [k for k, _ in before.named_parameters() if k.startswith(name)]
+            old, new = before.state_dict(), after.state_dict()
+            moved[setting, part] = max(float((new[k] - old[k]).abs().max()) for k in own)
+    steps = moved["headline", "own"] / 0.01
+    assert steps > 0.5
+    assert moved["own-slow", "own"] == pytest.approx(moved["headline", "own"] / 10, rel=0.3)
+    assert moved["own-slow", "common"] == pytest.approx(moved["headline", "common"], rel=0.3)
+
+
 def test_single_models_train_each_by_itself(program: Program, study: Any) -> None:
     study.options["epochs"] = 3
     run = run_of(program, "quarter", "single")
