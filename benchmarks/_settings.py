@@ -119,7 +119,6 @@ SETTINGS: dict[str, Setting] = {
     "own-slow": Setting(
         "own parts learn a tenth as fast",
         ("star",),
-        tuned="own-slow",
         ablation=True,
         rates={"nodes": 0.1},
     ),
