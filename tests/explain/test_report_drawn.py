@@ -35,6 +35,8 @@ def make_page(path: Path, attention: list[float], ablation: list[float], **more:
     content = {
         "title": "t",
         "summary": "s",
+        "answers": [],
+        "labelled": "sentences",
         "kind": "edges",
         "tasks": list(GRAPH.tasks),
         "nodes": list(GRAPH.nodes),
