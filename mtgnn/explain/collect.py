@@ -14,7 +14,7 @@ from ..nn import GraphLSTM
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .mailbox import MailboxByWord
-from .readout import EDGES, MAILBOX, Batch, Readout, arguments, on_its_device, real_steps
+from .readout import ANSWER, EDGES, MAILBOX, Batch, Readout, arguments, on_its_device, real_steps
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def collect_attention(
     shares = mailbox_shares(encoder) if mailbox and isinstance(encoder, GraphLSTM) else None
     kinds = [MAILBOX if mailbox else EDGES] + ([EDGES] if shares is not None else [])
     for readout in readouts:
-        if readout.reads not in kinds:
+        if readout.reads not in (*kinds, ANSWER):
             raise ValueError(
                 f"{type(readout).__name__} reads {readout.reads}, and this model hands out "
                 f"{kinds[0]}: a mailbox's weights belong to positions, not to edges"
@@ -76,7 +76,7 @@ def collect_attention(
         for batch in on_its_device(model, batches):
             seen = True
             answer = model(*arguments(batch), return_attention_weights=True)
-            weights = {kinds[0]: mean_weights(answer[-1])}
+            weights = {kinds[0]: mean_weights(answer[-1]), ANSWER: answer[0]}
             if shares is not None:
                 weights[EDGES] = _by_step(shares, encoder.graph, batch)
             for readout in readouts:

@@ -13,7 +13,7 @@ from ..data import TokenBatch
 from ..graph import TaskGraph
 from ..nn.padded import has_one_task
 
-EDGES, MAILBOX = "edges", "mailbox"
+EDGES, MAILBOX, ANSWER = "edges", "mailbox", "answer"
 
 
 class Batch(Protocol):
@@ -91,7 +91,7 @@ class Readout(Protocol):
     """Takes the attention of batch after batch, see :func:`collect_attention`.
 
     Attributes:
-        reads: What it takes, ``"edges"`` or ``"mailbox"``.
+        reads: What it takes: ``"edges"``, ``"mailbox"``, or ``"answer"``.
     """
 
     reads: str
@@ -103,7 +103,8 @@ class Readout(Protocol):
             batch: The sequences.
             weights: Attention weights, averaged over heads, layers and directions, zero beyond
                 the lengths: on edges ``[B, T, num_edges]``, in a mailbox ``[B, T, T]`` (step,
-                position that is read).
+                position that is read). Of a readout of ``"answer"`` not these, but the first
+                thing that the model returns, such as logits.
         """
 
     def compute(self) -> Any:

@@ -7,7 +7,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-SCRIPTS = ("common", "graph", "agreement", "map", "words", "sentences", "main")
+SCRIPTS = ("common", "answers", "graph", "agreement", "map", "words", "sentences", "main")
 
 
 def render_page(content: dict[str, Any]) -> str:

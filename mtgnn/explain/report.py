@@ -14,6 +14,7 @@ from ..nn.check import check_option
 from ..nn.mailbox import mixes_senders
 from ..ops.attention import CONTEXTUAL
 from .ablation import edge_ablation, edge_insertion
+from .answers import AnswerCount
 from .average import EdgeMean
 from .collect import collect_attention, mailbox_shares
 from .effects import EdgeEffects, find_encoder
@@ -24,6 +25,7 @@ from .readout import Batch, check_batches, edges_into
 from .render import render_page
 from .sentences import SentenceSample
 from .shown import shown, words_of
+from .shown_answers import shown_answers
 from .shown_graphs import shown_agreements, shown_map, shown_readout, shown_truth
 from .shown_words import rare_words, shown_words
 from .words import EdgeByWord
@@ -48,12 +50,13 @@ def report(
 ) -> dict[str, TaskGraph]:
     """Write one HTML page about a model: it needs no network, and no other file.
 
-    It shows the task graph and the matrix of its weights, by attention, by what cutting an edge
-    does to the loss and by its first-order estimate, and how far these agree; of a complete
-    graph that reads, also how alike tasks are, see :func:`profile_graph`; clusters of tasks;
-    the words at which a task listens, where its scores see words; and sentences to step through.
-    Of a mailbox it shows which words tasks read in it, and whose shares it holds. It stays readable
-    for the colour-blind.
+    It says how often the model is right on these sequences, and what always giving a task's most
+    frequent label would reach. It shows the task graph and the matrix of its weights, by
+    attention, by what cutting an edge does to the loss and by its first-order estimate, and how far
+    these agree; of a complete graph that reads, also how alike tasks are, see
+    :func:`profile_graph`; clusters of tasks; the words at which a task listens, where its scores
+    see words; and sentences to step through. Of a mailbox it shows which words tasks read in it,
+    and whose shares it holds. It stays readable for the colour-blind.
 
     Args:
         model: The model; its encoder is a :class:`mtgnn.nn.GraphLSTM` over a graph with edges. Of a
@@ -94,7 +97,8 @@ def report(
     _check_model(model)
     encoder = find_encoder(model)
     kinds, graph = _kinds(encoder), encoder.graph
-    asked = edges_into(graph, tasks)
+    asked = [task for task in graph.tasks if tasks is None or task in tasks]
+    edges = edges_into(graph, tasks)
     if tasks is not None:
         if cluster_by is not None:
             raise ValueError(f"expected no cluster_by with tasks=[…], got {cluster_by!r}")
@@ -112,21 +116,20 @@ def report(
         else EdgeByWord(graph, vocabulary)
     )
     sample = SentenceSample(graph, vocabulary, per_task, mailbox=mailbox, characters=characters)
-    readouts = [words, sample, *([EdgeMean(graph, tasks)] if "attention" in kinds else [])]
+    readouts = [words, sample, AnswerCount(model)]
+    readouts += [EdgeMean(graph, tasks)] if "attention" in kinds else []
 
     def watched(doing: str) -> Iterable[Batch]:
         return tqdm(batches, doing, unit="batch", disable=not progress)
 
-    table, sentences, *averaged = collect_attention(model, watched("attention"), readouts)
-    if tasks is not None:
-        sentences = [sentence for sentence in sentences if sentence.task in tasks]
+    table, sentences, counts, *averaged = collect_attention(model, watched("attention"), readouts)
     sees_words = encoder.score in CONTEXTUAL
     heaviest_words = shown_words(table, num_words, min_count)
     if not mailbox:  # there is a list an edge
-        heaviest_words = [heaviest_words[edge] for edge in asked.tolist()]
+        heaviest_words = [heaviest_words[edge] for edge in edges.tolist()]
     weights: dict[str, TaskGraph] = {"attention": averaged[0]} if averaged else {}
     effects = {"ablation": edge_ablation(model, watched("cutting edges"), tasks=tasks)}
-    if _nan(effects["ablation"], tasks):
+    if _nan(effects["ablation"], asked):
         raise ValueError("the model computes NaN: its parameters are not finite")
     if "gradient" in kinds:
         effects["gradient"] = edge_gradient(model, watched("gradients"), tasks=tasks)
@@ -138,12 +141,14 @@ def report(
         weights["profile"] = graph.with_weight(torch.tensor([weight[e] for e in graph.edges]))
     content = {
         "title": title,
-        "summary": _summary(model, effects["ablation"], tasks),
+        "summary": _summary(model, effects["ablation"], asked),
+        "answers": shown_answers(counts, model.classes, asked),
+        "labelled": "sentences" if isinstance(model, MultiTaskModel) else "words",
         "kind": "mailbox" if mailbox else "edges",
         "tasks": list(graph.tasks),
         "nodes": list(graph.nodes),
-        "asked": [k for k, task in enumerate(graph.tasks) if tasks is None or task in tasks],
-        "edges": graph.edge_index[:, asked].t().tolist(),
+        "asked": [graph.index(task) for task in asked],
+        "edges": graph.edge_index[:, edges].t().tolist(),
         "readouts": [
             shown_readout(name, weights[name], effects.get(name), truth, mailbox)
             for name in weights
@@ -152,7 +157,7 @@ def report(
         "words": heaviest_words if sees_words else None,
         "rare": rare_words(table, min_count),
         "min_count": min_count,
-        "sentences": [shown(model, sentence, mailbox) for sentence in sentences],
+        "sentences": [shown(model, each, mailbox) for each in sentences if each.task in asked],
         **(
             shown_map(weights[chosen], chosen, num_clusters)
             if tasks is None
@@ -209,29 +214,28 @@ def _check_truth(truth: TaskGraph, graph: TaskGraph) -> None:
         raise ValueError(f"truth has edges that the model's graph has not: {more[:5]}")
 
 
-def _nan(effects: EdgeEffects, tasks: Sequence[str] | None) -> bool:
+def _nan(effects: EdgeEffects, asked: Sequence[str]) -> bool:
     """Whether a loss that is asked for is NaN."""
-    own = [tasks is None or task in tasks for task in effects.graph.tasks]
+    own = [effects.graph.index(task) for task in asked]
     return bool(effects.loss[own].isnan().any())
 
 
 def _summary(
-    model: MultiTaskModel | TaggingModel, effects: EdgeEffects, tasks: Sequence[str] | None
+    model: MultiTaskModel | TaggingModel, effects: EdgeEffects, asked: Sequence[str]
 ) -> str:
     graph = model.graph
-    own = [tasks is None or task in tasks for task in graph.tasks]
+    own = [graph.index(task) for task in asked]
     count = effects.count[own]
     number = int(count.sum())
     loss = float((effects.loss[own] * count).sum() / number)
-    if tasks is not None:
-        of = ", ".join(task for task in graph.tasks if task in tasks)
-        return (
-            f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, of which {of} "
-            f"{'is' if sum(own) == 1 else 'are'} shown with the edges into "
-            f"{'it' if sum(own) == 1 else 'them'}; read off {number:,} labelled sentences, whose "
-            f"mean loss is {loss:.3f}."
+    size = f"{effects.graph.num_edges} edges; "
+    if len(asked) < graph.num_tasks:
+        one = len(asked) == 1
+        size = (
+            f"of which {', '.join(asked)} {'is' if one else 'are'} shown with the edges into "
+            f"{'it' if one else 'them'}; "
         )
     return (
-        f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, {graph.num_edges} edges; "
-        f"read off {number:,} labelled sentences, whose mean loss is {loss:.3f}."
+        f"{type(model.encoder).__name__}, {graph.num_tasks} tasks, {size}read off {number:,} "
+        f"labelled sentences, whose mean loss is {loss:.3f}."
     )

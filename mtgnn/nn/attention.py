@@ -241,14 +241,12 @@ def stack_scores(convs: list[TaskAttentionConv]) -> ScoreWeights:
             return None
         return torch.stack([torch.cat([lin.weight for lin in own], 1).t() for own in linears])
 
-    sees_word = first.lin_context is not None
     return ScoreWeights(
         first.score,
-        weights(("lin_context", "lin_query") if sees_word else ("lin_query",)),
+        weights(("lin_context", "lin_query")),
         weights(("lin_sender",)),
         stack("bias"),
         stack("att"),
         first.logit,
         first.heads,
-        sees_word,
     )

@@ -45,24 +45,21 @@ def scored(scores: ScoreWeights, words: Words, size: int, layout: Layout) -> Sco
     if scores.query is None:
         return Scored(None, None, None, None)
     query, sender, of_word, bias, att = prepare(scores, size)
-    word = _of_words(words, of_word, bias, layout, query.size(2))
+    word = _of_words(words, of_word, bias, layout)
     if len(query) > 1 and layout.block_row is not None:
         query, sender = (part.index_select(0, layout.block_row) for part in (query, sender))
         att = None if att is None else att.index_select(0, layout.block_row)
     return Scored(query, sender, word, att)
 
 
-def _of_words(
-    words: Words, weight: Tensor | None, bias: Tensor | None, layout: Layout, width: int
-) -> Tensor:
+def _of_words(words: Words, weight: Tensor, bias: Tensor | None, layout: Layout) -> Tensor:
     """What words and biases add to queries, ``[L, P·A]``."""
     source = words.source
-    if weight is not None and len(weight) > 1:
+    if len(weight) > 1:
         assert words.index is not None
         return _by_row(source.index_select(0, words.index), weight, bias, layout)
     # A product over what there is, not for every token.
-    word = source.new_zeros(len(source), width) if weight is None else source @ weight[0]
-    word = word if bias is None else word + bias[0]
+    word = source @ weight[0] if bias is None else source @ weight[0] + bias[0]
     return word if words.index is None else word.index_select(0, words.index)
 
 

@@ -22,14 +22,13 @@ class ScoreWeights(NamedTuple):
 
     Attributes:
         score: One of ``"additive"``, ``"dot"``, ``"static"``, ``"uniform"``.
-        query: ``[Q, E + H, P·A]``, of the word (E may be 0) and the receiver's state; ``None`` for
-            static and uniform scores; so are the next ones.
+        query: ``[Q, E + H, P·A]``, of the word and the receiver's state; ``None`` for static and
+            uniform scores; so are the next ones.
         sender: ``[Q, H, P·A]``.
         bias: ``[Q, P·A]``, additive only.
         att: ``[Q, P, A]``, additive only.
         logit: ``[num_edges, P]``, static only.
         heads: P.
-        sees_word: Whether the query takes the word.
     """
 
     score: str
@@ -39,7 +38,6 @@ class ScoreWeights(NamedTuple):
     att: Tensor | None
     logit: Tensor | None
     heads: int
-    sees_word: bool
 
     def of(self, owner: Tensor) -> ScoreWeights:
         """Parameters of slots whose owners are ``owner [S]``; shared ones stay as they are."""
@@ -55,8 +53,7 @@ class ScoreWeights(NamedTuple):
         """Queries ``[S, P·A]`` of the receivers ``h [S, H]`` that read ``word [S, E]``."""
         if self.query is None:
             return None
-        state = torch.cat([word, h], -1) if self.sees_word else h
-        query = _product(state.unsqueeze(1), self.query).squeeze(1)
+        query = _product(torch.cat([word, h], -1).unsqueeze(1), self.query).squeeze(1)
         return query if self.bias is None else query + self.bias
 
     def project_senders(self, messages: Tensor) -> Tensor | None:

@@ -21,7 +21,7 @@ from .room import Room
 
 def prepare(
     weights: ScoreWeights, size: int
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Parameters of additive or dot scores, scaled for the functions below.
 
     Args:
@@ -30,8 +30,8 @@ def prepare(
 
     Returns:
         ``query [Q, H, P·A]`` and ``sender [Q, H, P·A]`` of states; what a word adds to the query,
-        ``[Q, E, P·A]``, or ``None``; what every query gets, ``[Q, P·A]``, or ``None``; and of
-        additive scores the vector, ``[Q, P, A]``.
+        ``[Q, E, P·A]``; what every query gets, ``[Q, P·A]``, or ``None``; and of additive scores
+        the vector, ``[Q, P, A]``.
     """
     query, sender = weights.query, weights.sender
     assert query is not None and sender is not None
@@ -40,9 +40,8 @@ def prepare(
     else:
         query = query / math.sqrt(query.size(2) // weights.heads)
     split = query.size(1) - size
-    word = query[:, :split] if weights.sees_word else None
     bias, att = (None if part is None else 2 * part for part in (weights.bias, weights.att))
-    return query[:, split:], sender, word, bias, att
+    return query[:, split:], sender, query[:, :split], bias, att
 
 
 def bend(query: Tensor, keys: Tensor, room: Room) -> Tensor:

@@ -1,10 +1,13 @@
-"""The pages of a report run in node, without a browser: what they draw, as text."""
+"""What a report's page holds, and, run in node without a browser, what it draws, as text."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NODE = shutil.which("node")
 
@@ -37,6 +40,13 @@ globalThis.document = { getElementById: (id) => ids[id], body: new Element("body
 new Function("after", `"use strict"; ${script}; eval(after);`)(process.argv[3]);
 process.stdout.write(ids.page.outerHTML);
 """
+
+
+def content(page: Path) -> dict[str, Any]:
+    """The data in the page."""
+    text = page.read_text(encoding="utf-8")
+    [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(found)
 
 
 def drawn(page: Path, after: str = "") -> str:

@@ -63,6 +63,27 @@ def assert_means(graph: TaskGraph, weight: Tensor, count: Tensor, groups: list) 
             torch.testing.assert_close(weight[group, edge], mean)
 
 
+def test_a_readout_can_take_what_the_model_returns(model: torch.nn.Module) -> None:
+    class Answers:
+        reads = "answer"
+
+        def __init__(self) -> None:
+            self.found: list[Tensor] = []
+
+        def update(self, batch: Any, answer: Tensor) -> None:
+            self.found.append(answer)
+
+        def compute(self) -> list[Tensor]:
+            return self.found
+
+    batches = make_batches(3)
+    answers, graph = collect_attention(model, batches, [Answers(), EdgeMean(model.encoder.graph)])
+    for answer, batch in zip(answers, batches, strict=True):
+        expected = model(batch.tokens, batch.lengths, batch.task)[0]
+        torch.testing.assert_close(answer, expected)
+    assert graph.edge_weight is not None
+
+
 def test_mean_over_words_of_the_receivers_own_sentences(model: torch.nn.Module) -> None:
     graph = average_attention(model, make_batches(3))
     assert graph.edge_weight is not None and graph.edges == model.encoder.graph.edges

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from dom import NODE, drawn
+from dom import NODE, content, drawn
 from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
@@ -149,12 +149,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         truth = TRUTH if name in ("complete", "graph", "several") else None
         report(make_model(name), loader(), path, title="<Tasks> & $words", truth=truth)
     return found
-
-
-def content(page: Path) -> dict[str, Any]:
-    text = page.read_text(encoding="utf-8")
-    [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
-    return json.loads(found)
 
 
 def test_the_numbers_are_those_of_the_readouts(pages: dict[str, Path]) -> None:
@@ -410,6 +404,7 @@ def test_a_page_of_some_tasks_needs_no_others(name: str, tmp_path: Path) -> None
         assert graph.edge_index.tolist() == model.graph.edge_index[:, edges].tolist()
     assert told["edges"] == model.graph.edge_index[:, edges].t().tolist()
     assert {s["task"] for s in told["sentences"]} == {added} and told["asked"] == [3]
+    assert [answer["task"] for answer in told["answers"]] == [added]
     assert name == "several" or name == "star" or len(told["words"]) == len(edges)
     for readout in told["readouts"]:
         assert len(readout["weight"]) == len(readout["bar"]) == len(edges)

@@ -35,6 +35,8 @@ def make_page(path: Path, attention: list[float], ablation: list[float], **more:
     content = {
         "title": "t",
         "summary": "s",
+        "answers": [],
+        "labelled": "sentences",
         "kind": "edges",
         "tasks": list(GRAPH.tasks),
         "nodes": list(GRAPH.nodes),
@@ -99,6 +101,43 @@ def test_strong_edges_and_true_ones_are_thick(tmp_path: Path) -> None:
     assert widths(graph) == [5.0] * 4
     truth = section(drawn(page, "choose({ readout: 2 })"), "Who listens to whom")
     assert widths(truth) == [5.0] and "colours from 0 to 1.00" in truth
+
+
+def test_a_lone_sender_is_off_the_scale_of_attention_alone(tmp_path: Path) -> None:
+    graph = TaskGraph.from_edges([("b", "a"), ("c", "a"), ("d", "a"), ("a", "b")], GRAPH.tasks)
+    readouts = []
+    for name, weight in (("attention", [0.5, 0.3, 0.2, 1.0]), ("ablation", [0.1, 0, 0, 0.8])):
+        weighted = graph.with_weight(torch.tensor(weight))
+        readouts.append(shown_readout(name, weighted, None, None, False))
+    of = {"edges": graph.edge_index.t().tolist(), "readouts": readouts}
+    path = make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **of)
+    graph_section = section(drawn(path), "Who listens to whom")
+    assert "colours from 0 to .50" in graph_section and len(cells(graph_section)) == 3
+    assert "White: the only sender has all the weight." in graph_section
+    effects = section(drawn(path, "choose({ readout: 1 })"), "Who listens to whom")
+    assert "colours from −.80 to .80" in effects and "White" not in effects
+    assert cells(effects)[3] == "rgb(127,59,8)"
+
+
+def test_numbers_of_an_axis_do_not_hide_each_other(tmp_path: Path) -> None:
+    for least, both in ((-0.005, False), (-0.1, True)):
+        rows = [{"pair": "p", "mean": None, "why": "w"}]
+        effects = [0.2, least, *[0.0] * 10]
+        page = make_page(tmp_path / "page.html", EQUAL, effects, agreements=rows)
+        text = section(drawn(page), "Does attention say what matters?")
+        ends = re.findall(r'text-anchor="end">([^<]*)</text>', text)
+        assert ("−.10" in ends or "−.005" in ends) == both and "0" in ends and ".20" in ends
+
+
+def test_tasks_at_one_place_are_seen_beside_each_other(tmp_path: Path) -> None:
+    embedding = [[0.3, 0.7]] * 3 + [[1.0, 0.0]]
+    of = {"clusters": [0, 0, 0, 1], "clustered_by": "attention", "embedding": embedding}
+    page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12, **of))
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="9"', section(page, "Clusters"))
+    places = torch.tensor([[float(x), float(y)] for x, y in dots])
+    assert len(places) == 4
+    assert torch.pdist(places).min() > 18  # which is as wide as a dot is
+    assert torch.pdist(places[:3]).max() < 3 * 18
 
 
 def test_strength_of_edges_in_the_picture() -> None:

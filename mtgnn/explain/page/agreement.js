@@ -19,7 +19,7 @@ function agreementTable() {
     html("td", { class: "number" }, agreement.mean === null ? `none: ${agreement.why}`
       : shown(agreement.mean) + (agreement.spread === null ? "" : ` (± ${shown(agreement.spread)})`)),
     html("td", {}, agreement.mean === null ? "" : strip(agreement))));
-  return html("table", {}, html("tr", {}, html("th", {}, "readouts"),
+  return html("table", { class: "wrapping" }, html("tr", {}, html("th", {}, "readouts"),
     html("th", {}, "mean (spread)"), html("th", {}, "each receiver")), rows);
 }
 
@@ -45,12 +45,13 @@ function scatter() {
   });
   const text = (attributes, words) => svg("text", { "font-size": 12, class: "soft", ...attributes }, words);
   const end = { "text-anchor": "end" };
+  const apart = ys[0] === 0 || y(ys[0]) - y(0) > 14;  // else the number at the end would hide the 0
   const axes = [
     svg("path", { d: `M${left} 10 V${height - bottom} H${width - 6}`, fill: "none", stroke: "#aab3bd" }),
     ys[0] < 0 && ys[1] > 0 ? svg("line", { x1: left, x2: width - 6, y1: y(0), y2: y(0), stroke: "#aab3bd",
       "stroke-dasharray": "3 4" }) : null,
     text({ x: left, y: height - bottom + 16 }, shown(xs[0])), text({ x: width - 14, y: height - bottom + 16, ...end }, shown(xs[1])),
-    text({ x: left - 6, y: 20, ...end }, shown(ys[1])), text({ x: left - 6, y: height - bottom, ...end }, shown(ys[0])),
+    text({ x: left - 6, y: 20, ...end }, shown(ys[1])), apart ? text({ x: left - 6, y: height - bottom, ...end }, shown(ys[0])) : null,
     ys[0] < 0 && ys[1] > 0 ? text({ x: left - 6, y: y(0) + 4, ...end }, "0") : null,
     text({ x: (left + width) / 2, y: height - 12, "text-anchor": "middle" }, "attention"),
     text({ transform: `translate(16 ${(height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "rise of the loss"),

@@ -56,7 +56,8 @@ const ink = (share) => (share > 0.55 ? "#000" : "#fff");
 // Colours start at nothing, and not at the smallest value, else small differences would look like a result.
 // Of signed values white is 0, and both signs go equally far. What reads as 0 is no reason for colour.
 function tones(readout) {
-  const high = readout.most === null ? Math.max(1e-3, ...compared(readout.weight).map(Math.abs)) : readout.most;
+  const weights = readout.key === "attention" ? compared(readout.weight) : readout.weight;
+  const high = readout.most === null ? Math.max(1e-3, ...weights.map(Math.abs)) : readout.most;
   if (!readout.signed) return { low: 0, high, stops: CIVIDIS, colour: (v) => cividis(v / high), ink: (v) => ink(v / high) };
   return { low: -high, high, stops: PUOR, colour: (v) => mixed(PUOR, (v / high + 1) / 2),
     ink: (v) => (Math.abs(v) > 0.65 * high ? "#fff" : "#000") };
@@ -72,6 +73,7 @@ const rivals = data.edges.map(([, receiver]) => data.edges.filter((edge) => edge
 const compared = (values) => values.filter((_, e) => rivals[e] || !rivals.includes(true));
 const group = (node) => (data.clusters && node < data.clusters.length ? data.clusters[node] : 0);
 const tint = (node) => (node < data.tasks.length ? GROUPS[group(node) % GROUPS.length] : "#444444");
+const inkOn = (colour) => (["#e69f00", "#56b4e9", "#f0e442"].includes(colour) ? "#000" : "#fff");
 // Tasks of a cluster stand side by side; virtual nodes come last.
 const order = data.nodes.map((_, node) => node).sort((a, b) => {
   const rank = (node) => (node < data.tasks.length ? group(node) : 1e6);
@@ -88,6 +90,9 @@ function scale(low, high, label, colours = CIVIDIS, width = 190) {
     text(0, "start", shown(low)), text(width / 2, "middle", label),
     text(width, "end", shown(high)));
 }
+// Under a picture, from where its cells begin, as far as there is room.
+const under = (left, ...legend) =>
+  html("div", { style: `margin:6px 0 0 min(${left}px, max(0px, 100% - 192px))` }, legend);
 function taskMenu(label) {
   const menu = html("select", { "aria-label": label,
     onchange: (event) => choose({ task: Number(event.target.value) }) },

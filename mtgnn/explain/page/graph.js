@@ -52,7 +52,8 @@ function arrow([x1, y1], [x2, y2], share, picked, label) {
 function knot(name, node, [x, y], [mx, my]) {
   const task = node < data.tasks.length;
   const side = Math.abs(x - mx) < 30 ? "middle" : x < mx ? "end" : "start";
-  const out = task ? [(x - mx) * 0.15, (y - my) * 0.17 + 5] : [0, 30];
+  // Farther out above and below, where a long name comes near those beside it.
+  const out = task ? [(x - mx) * 0.15, (y - my) * (side === "middle" ? 0.22 : 0.17) + 5] : [0, 30];
   const mark = task
     ? svg("circle", { cx: x, cy: y, r: 14, fill: tint(node), stroke: node === chosen.task ? "#d55e00" : "#fff",
       "stroke-width": 3 })
@@ -60,7 +61,7 @@ function knot(name, node, [x, y], [mx, my]) {
       "stroke-width": 3 });
   const number = task && data.clusters
     ? svg("text", { x, y: y + 4.5, "text-anchor": "middle", "font-size": 12, "font-weight": 600,
-      style: `fill:${["#e69f00", "#56b4e9", "#f0e442"].includes(tint(node)) ? "#000" : "#fff"}` },
+      style: `fill:${inkOn(tint(node))}` },
       String(group(node) + 1))
     : null;
   const pick = task ? { class: "pickable", onclick: () => choose({ task: node }) } : {};
@@ -78,17 +79,19 @@ function matrixPicture() {
   const left = 16 + 8.2 * Math.max(...rows.map((node) => data.nodes[node].length));
   const top = 16 + 8 * Math.max(...columns.map((node) => data.nodes[node].length));
   const tone = tones(readout);
+  // Beyond the end of the scale, which is made for those that share a receiver.
+  const lone = (e) => readout.key === "attention" && rivals.includes(true) && !rivals[e];
   const cells = data.edges.map(([sender, receiver], e) => {
     const x = left + cell * columns.indexOf(sender), y = top + cell * rows.indexOf(receiver);
     const error = readout.error ? readout.error[e] : undefined;
     const spread = error === undefined ? "" : error === null ? ", error unknown" : ` ± ${shown(error)}`;
     const label = `${data.nodes[receiver]} listens to ${data.nodes[sender]}: ${shown(readout.weight[e])}${spread}`;
     const digits = cell >= 32 ? svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "font-size": 11.5,
-      "text-anchor": "middle", style: `fill:${tone.ink(readout.weight[e])}` }, shown(readout.weight[e])) : null;
+      "text-anchor": "middle", style: `fill:${lone(e) ? "#000" : tone.ink(readout.weight[e])}` }, shown(readout.weight[e])) : null;
     return svg("g", receiver < data.tasks.length
       ? { class: "pickable", onclick: () => choose({ task: receiver }) } : {},
     svg("title", {}, label),
-    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: tone.colour(readout.weight[e]) }), digits);
+    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: lone(e) ? "#fff" : tone.colour(readout.weight[e]) }), digits);
   });
   const none = svg("rect", { x: left, y: top, width: cell * columns.length - 1, height: cell * rows.length - 1,
     fill: "#e3e6ea" });
@@ -101,7 +104,8 @@ function matrixPicture() {
     width: cell * columns.length + 2, height: cell + 2, stroke: "#d55e00", "stroke-width": 2 });
   const width = left + cell * columns.length + 6, height = top + cell * rows.length + 6;
   return [picture(width, height, `matrix of weights by ${readout.name}`, none, cells, names, heads, frame),
-    html("div", { style: `margin:6px 0 0 ${left}px` }, scale(tone.low, tone.high, readout.unit, tone.stops))];
+    under(left, scale(tone.low, tone.high, readout.unit, tone.stops),
+      data.edges.some((_, e) => lone(e)) ? html("p", { class: "soft" }, "White: the only sender has all the weight.") : null)];
 }
 
 function graphSection() {
@@ -114,7 +118,8 @@ function graphSection() {
     circle.replaceChildren(graphPicture());
     matrix.replaceChildren(...matrixPicture());
   });
-  const hint = "Click on a task: what it listens to turns orange, here and below. Row: who listens; column: to whom; grey: no edge.";
+  const hint = "Click on a task: what it listens to turns orange, here and below. Row: who listens; column: to whom; "
+    + `grey: no edge.${data.clusters ? " Number and colour of a task: its cluster." : ""}`;
   return section("Who listens to whom", hint, html("div", { class: "bar" }, "by", buttons), about,
     html("div", { class: "row" }, circle, matrix));
 }

@@ -3,6 +3,7 @@ page.replaceChildren(
   html("h1", {}, data.title),
   html("p", { class: "soft" }, data.summary),
   ...[
+    answerSection(),
     data.readouts.length ? graphSection() : null,
     data.agreements.length ? agreementSection() : null,
     data.clusters ? mapSection() : null,

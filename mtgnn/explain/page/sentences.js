@@ -66,7 +66,7 @@ function heatMap(sentence) {
   const width = left + Math.max(7.2 * across.length, cell * sentence.words.length + 24 + 5.4 * longest);
   return [html("div", { class: "scroll" }, picture(width, top + high * rows.length + 6,
     "weights at every word", cells, names, heads, axes, frame)),
-  html("div", { style: `margin-left:${left}px` }, scale(0, most, "weight"))];
+  under(left, scale(0, most, "weight"))];
 }
 
 // To whom the task listens at the chosen word.
@@ -89,7 +89,7 @@ function sentenceSection() {
     html("button", { type: "button", id: label.replace(" ", "-"), "aria-label": label, onclick: action }, words);
   const place = html("span", { class: "soft", id: "place" }), at = html("h3", { id: "at" });
   const said = html("p", { id: "said" }), words = html("div", { id: "words" });
-  const map = html("div"), side = html("div", { style: "flex:0 1 330px" });
+  const map = html("div"), side = html("div", { style: "flex:0 1 auto" });
   drawers.push(() => {
     const sentence = data.sentences[chosen.sentence];
     place.textContent = `sentence ${chosen.sentence + 1} of ${data.sentences.length}`;
@@ -107,7 +107,9 @@ function sentenceSection() {
     if (event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (moves[event.key]) { moves[event.key](); event.preventDefault(); }
   });
-  return section("Sentence by sentence", "Drawn at random, some of each task. Keys: ← and → go from word to word, n and p to the next and previous sentence.",
+  const about = ["Drawn at random, some of each task. Keys: ← and → go from word to word, n and p to the next and previous sentence."];
+  if (data.sentences.some((sentence) => sentence.tags)) about.push("Under a word stands the model's tag, with a wavy line where the label is another.");
+  return section("Sentence by sentence", about,
     html("div", { class: "bar" }, ...(data.words ? [] : ["task", taskMenu("task whose sentences are shown")]),
       button("previous sentence", () => move(-1), "◀ sentence"),
       button("next sentence", () => move(1), "sentence ▶"), button("previous word", () => step(-1), "◀ word"),

@@ -38,9 +38,10 @@ function wordSection() {
     cards.replaceChildren(...wordCards());
     left.textContent = leftOut();
   });
+  const often = data.min_count > 1 ? `, of those it has read at least ${data.min_count} times` : "";
   const about = data.kind === "mailbox"
-    ? `The words of the mailbox that a task reads most, of those it has seen at least ${data.min_count} times. The bar is the weight in units of equal attention; words at 1 or below are not listed.`
-    : `For each sender, the words at which the task listens to it most, of those it has read at least ${data.min_count} times. The bar is the mean weight; words at which this is no more than equal attention are not listed.`;
+    ? `The words of the mailbox that a task reads most${often}. The bar is the weight in units of equal attention; words at 1 or below are not listed.`
+    : `For each sender, the words at which the task listens to it most${often}. The bar is the mean weight; words at which this is no more than equal attention are not listed.`;
   return section(data.kind === "mailbox" ? "Words that a task reads" : "Words that make a task listen", about, html("div", { class: "bar" },
     "task", taskMenu("task whose words are shown")), left, cards);
 }
