@@ -67,10 +67,9 @@ class Bench:
     def build(self, run: Run, dropout: float) -> TaggingModel:
         """A fresh model; all have the same words and heads."""
         options, data = self.options, self.prepare(run)
-        alike = {"common": True, "concat_messages": True}
         encoder: dict[str, dict[str, Any]] = {
-            "complete": {"score": options.score, "exchange": options.exchange, **alike},
-            "star": {"score": "additive", "memory": options.memory, **alike},
+            "complete": {"score": options.score, "exchange": options.exchange},
+            "star": {"score": "additive", "memory": options.memory},
             "hierarchical": {"graph": levels(run.tasks)},
         }
         torch.manual_seed(run.seed)

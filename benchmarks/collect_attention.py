@@ -34,12 +34,14 @@ from mtgnn.explain import (
     collect_attention,
 )
 from mtgnn.nn import MultiTaskModel
+from mtgnn.nn.encoders import ADDITIONS
 
 COLUMNS = ("texts", "model", "how", "number", "seconds", "peak_mb")
+PLAIN = dict.fromkeys(ADDITIONS, False)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "complete, word by word": ("complete", {}),
-    "complete, whole texts": ("complete", {"memory": "all"}),
-    "star": ("star", {}),
+    "complete, word by word": ("complete", PLAIN),
+    "complete, whole texts": ("complete", {"memory": "all", **PLAIN}),
+    "star": ("star", PLAIN),
 }
 TASKS, WORDS, STEPS, BATCH = 16, 20_000, 256, 64
 PARTS = (4, 1)

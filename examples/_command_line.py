@@ -79,7 +79,7 @@ def read_given(
     if checkpoint is None:
         return given, {}
     if "out" in given:
-        parser.error("a checkpoint is trained further where it is: leave out --out")
+        parser.error("--out is for new trainings: leave it out beside --checkpoint")
     try:
         content = read_checkpoint(checkpoint)["mtgnn"]
     except (OSError, ValueError) as error:
@@ -91,8 +91,13 @@ def read_given(
     if "model" not in content["notes"] and "predict" not in given:
         parser.error(f"expected a checkpoint that this program wrote, got {checkpoint}")
     if "resume" in given:
-        given["out"] = str(Path(checkpoint).parent.parent)
+        given["out"] = str(folder_of(checkpoint).parent)
     return given, content["notes"]
+
+
+def folder_of(checkpoint: str) -> Path:
+    """Where a checkpoint is, and its training goes on, whatever the folder is called by now."""
+    return Path(checkpoint).absolute().parent
 
 
 def read_lines(path: str) -> list[str]:

@@ -33,7 +33,7 @@ from typing import Any
 
 import torch
 from _aligned import only_senders, show, tag
-from _command_line import read_lines
+from _command_line import folder_of, read_lines
 from _corpora import Corpus, read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
@@ -118,7 +118,7 @@ def train(
         seed=options["seed"],
         accelerator=options["accelerator"],
         scores=dict.fromkeys(corpus.schemes, f1),
-        log_dir=out / name,
+        log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:12}",
         notes={**options, "model": [name]},

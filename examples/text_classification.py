@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _command_line import read_lines
+from _command_line import folder_of, read_lines
 from _errors import one_line_errors
 from _folders import out_folder
 from _models import build_model, build_oracle, group_rates
@@ -122,7 +122,7 @@ def train(
         clip=options["clip"],
         seed=options["seed"],
         accelerator=options["accelerator"],
-        log_dir=out / name,
+        log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:8}",
         notes={**options, "model": [name]},

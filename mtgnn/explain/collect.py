@@ -29,7 +29,8 @@ def collect_attention(
         model: Called as ``model(tokens, lengths, task, return_attention_weights=True)``; the last
             thing it returns is the attention as the encoders of :mod:`mtgnn.nn` hand it out.
             A model for a :class:`~mtgnn.data.TokenBatch` is called with ``characters`` after the
-            tokens.
+            tokens. The first thing it returns, such as logits, is what readouts of ``"answer"``
+            take.
         batches: Batches of sequences, each sequence of one task, on any device.
         readouts: What takes the attention, such as :class:`EdgeMean` and :class:`EdgeByWord`.
 
@@ -66,8 +67,8 @@ def collect_attention(
     for readout in readouts:
         if readout.reads not in (*kinds, ANSWER):
             raise ValueError(
-                f"{type(readout).__name__} reads {readout.reads}, and this model hands out "
-                f"{kinds[0]}: a mailbox's weights belong to positions, not to edges"
+                f"{type(readout).__name__} reads {readout.reads!r}, and this model hands out "
+                f"{[*kinds, ANSWER]}: a mailbox's weights belong to positions, not to edges"
             )
         if isinstance(readout, MailboxByWord):
             _check_mailbox(readout, encoder)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..nn import MultiTaskModel, TaggingModel, Trainable
-from ..nn.saved import format_name
+from ..nn.saved import format_name, load_plain
 
 MODELS = {format_name(model): model for model in (MultiTaskModel, TaggingModel)}
 WEIGHTS = "state_dict"
@@ -42,15 +42,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     ``"dev_score"`` (of each task, then) and ``"notes"``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be opened.
         ValueError: If it is not such a checkpoint.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ValueError(f"{EXPECTED}, cannot read {os.fspath(path)}") from error
+    content = load_plain(path, EXPECTED)
     if not isinstance(content, dict) or "mtgnn" not in content:
         raise ValueError(
             f"{EXPECTED}, got {os.fspath(path)} (what was saved by a model's save is read by its "
@@ -72,7 +67,7 @@ def load_model(
         encoder: The encoder, where the model was given one of its own making.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be opened.
         ValueError: If it is not such a checkpoint.
     """
     content = read_checkpoint(path)

@@ -23,7 +23,7 @@ from .data import PARTS, MultiTaskDataModule
 from .matching import check_labels, check_matching
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
-from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
+from .resume import BEST, LAST, ROUNDING, Patience, bring_best, check_resume, keep
 from .task_scores import TaskScore
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -139,7 +139,7 @@ def fit(
             one, a text has a task or label that the model does not, or a sentence neighbouring tags
             that a CRF's scheme does not allow, nothing is to be trained, or ``resume`` is no such
             checkpoint, is of another model or has trained ``max_epochs`` already.
-        FileNotFoundError: If there is no file ``resume``.
+        OSError: If there is no file ``resume``, or it cannot be opened.
     """
     check_option("precision", precision, get_args(Precision))
     accelerator = pick_accelerator(accelerator)
@@ -182,7 +182,7 @@ def fit(
     throughput = Throughput()
     own: list[Callback] = [best, keep(LAST, folder, None), throughput, *callbacks]
     if patience is not None:
-        own.append(Patience(monitor, mode="max", patience=patience))
+        own.append(Patience(monitor, mode="max", patience=patience, min_delta=ROUNDING))
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
     with quietly(), flags_kept(), device_kept(net):

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from ..nn.encoders import with_additions
 from .checkpoint import describe, read_checkpoint
 from .module import MultiTaskModule
 
@@ -34,7 +35,9 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTas
         if part not in other:  # in older checkpoints
             continue
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
-        if _ordered(own[part]) != _ordered(other[part]):
+        given = own[part], other[part]
+        one, another = given if part == "encoder" else map(_ordered, given)
+        if one != another:
             raise ValueError(
                 f"{os.fspath(path)} is of another model: expected the same {part}, "
                 f"got {_short(own[part])} for {_short(other[part])}"
@@ -61,11 +64,16 @@ def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) ->
 
 
 def _lasting(description: dict[str, Any]) -> dict[str, Any]:
-    """A model's description without the dropout, which may change on the way."""
-    options = description.get("options")
-    if not isinstance(options, dict):
-        return description
-    return {**description, "options": {k: v for k, v in options.items() if k != "dropout"}}
+    """A model's description without the dropout, which may change on the way, and with what its
+    encoder was without in older checkpoints."""
+    found = dict(description)
+    options, encoder = description.get("options"), description.get("encoder")
+    if isinstance(options, dict):
+        found["options"] = {k: v for k, v in options.items() if k != "dropout"}
+    if isinstance(encoder, dict):
+        own = with_additions(encoder["name"], encoder["options"], wanted=False)
+        found["encoder"] = {**encoder, "options": own}
+    return found
 
 
 def _ordered(value: Any) -> Any:

@@ -60,6 +60,24 @@ def check_texts(texts: Sequence[str]) -> None:
             raise ValueError(f"expected texts as strings, got {text!r:.60}")
 
 
+def check_task_name(task: str, tasks: Sequence[str]) -> None:
+    """Raise where there is no such task."""
+    if task not in tasks:
+        raise ValueError(f"expected a task among {list(tasks)}, got {task!r}")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise where a batch would be empty."""
+    if batch_size < 1:
+        raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
+
+
+def check_numbers(logits: Tensor) -> None:
+    """Raise where a model that is to predict computes NaN: a label would come out all the same."""
+    if bool(logits.isnan().any()):
+        raise ValueError("the model computes NaN: its parameters are not finite")
+
+
 @torch.compiler.disable  # looks at values
 def check_tokens(tokens: Tensor, size: int) -> None:
     """Raise where tokens are of a wrong shape, or, on the CPU, out of the vocabulary."""

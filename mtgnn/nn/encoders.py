@@ -87,8 +87,9 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 _OVER_GRAPHS = ("hierarchical", "graph")  # not over tasks alone
 
-ADDITIONS = {"common": True, "concat_messages": True}
-"""What whole models give a graph beyond the plain layer: without it, nodes learn their few texts by
+_GRAPHS = ("complete", "star", "graph")
+ADDITIONS = ("common", "concat_messages")
+"""What whole models give these beyond the plain layer: without it, nodes learn their few texts by
 heart before they listen to anybody, and a graph can fall behind one LSTM for all tasks."""
 
 
@@ -97,7 +98,7 @@ def with_additions(
 ) -> Mapping[str, Any] | None:
     """An encoder's options with the ``ADDITIONS``, or explicitly without, unless they say so
     themselves; those of a module or another encoder than a graph as they are."""
-    if encoder not in ("complete", "star", "graph"):
+    if encoder not in _GRAPHS:
         return options
     given = dict(options or {})
     return given | {name: wanted for name in ADDITIONS if name not in given}

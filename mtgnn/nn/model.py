@@ -305,7 +305,7 @@ class MultiTaskModel(nn.Module):
                 where that was given as a module; its parameters are replaced.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            OSError: If there is no such file, or it cannot be opened.
             ValueError: If it is no saved model or is damaged, or an encoder is needed and missing,
                 not needed but given, or does not fit.
         """

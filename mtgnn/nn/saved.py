@@ -174,17 +174,11 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
     """Read what :func:`write` wrote, onto the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be opened.
         ValueError: If the file is something else, is damaged, or is of a later version.
     """
     expected = f"expected a file of {model.__name__}.save"
-    try:
-        _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except Exception as error:  # torch raises whatever its unpickler and archive reader meet
-        raise ValueError(f"{expected}, cannot read {path}") from error
+    content = load_plain(path, expected)
     if not isinstance(content, dict) or content.get("format") != format_name(model):
         other = content.get("format") if isinstance(content, dict) else None
         what = f"one of {str(other).removeprefix('mtgnn.')}" if other else "something else"
@@ -196,6 +190,22 @@ def read(path: File, model: type[nn.Module]) -> dict[str, Any]:
             f"expected version {VERSION} of the format, got {content.get('version')} in {path}"
         )
     return content
+
+
+def load_plain(path: File, expected: str) -> Any:
+    """What a file of ``torch.save`` holds, on the CPU; no code in it is run.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be opened.
+        ValueError: If it is no such file, or damaged, with what was ``expected``.
+    """
+    try:
+        _check_sums(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:  # torch raises whatever its unpickler and archive reader meet
+        raise ValueError(f"{expected}, cannot read {path}") from error
 
 
 def _check_sums(path: File) -> None:

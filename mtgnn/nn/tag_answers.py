@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..data import EncodedWords
 from ..data.spelling import pad_spelling
+from .check_model import check_batch_size, check_numbers, check_task_name
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -41,13 +42,12 @@ def tag_answers(
     Raises:
         ValueError: As :meth:`TaggingModel.predict`.
     """
-    if task is not None and task not in model.tasks:
-        raise ValueError(f"expected a task among {list(model.tasks)}, got {task!r}")
+    if task is not None:
+        check_task_name(task, model.tasks)
     strings = [given for given in (sentences, *sentences) if isinstance(given, str)]
     if strings:
         raise ValueError(f"expected sentences as lists of words, got {strings[0][:40]!r}")
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
+    check_batch_size(batch_size)
     names = model.tasks if task is None else (task,)
     encoded = [model.sentences.encode(words) for words in sentences]
     sizes = [len(words.tokens) for words in encoded]
@@ -72,5 +72,6 @@ def _read(
     characters = pad_spelling([words.spelling for words in encoded])
     number = None if task is None else torch.full_like(lengths, model.tasks.index(task))
     logits = model(tokens.to(device), characters.to(device), lengths, number)
+    check_numbers(logits)
     known = decode(logits, lengths, number).cpu()
     return (known if task is None else known.unsqueeze(2)), lengths

@@ -251,7 +251,7 @@ class TaggingModel(nn.Module):
 
         Raises:
             ValueError: For an unknown task, a string in the place of a sentence, a sentence without
-                words, or a ``batch_size`` below 1.
+                words, a ``batch_size`` below 1, or where the model computes NaN.
         """
         return tag_answers(
             self,

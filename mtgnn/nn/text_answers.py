@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..data.encoded import warn_of_unknown
-from .check_model import check_texts
+from .check_model import check_batch_size, check_numbers, check_task_name, check_texts
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -25,13 +25,11 @@ def text_probabilities(
     max_length: int | None,
 ) -> Tensor:
     """``[N, C]`` on the CPU; arguments and errors are those of :meth:`MultiTaskModel.predict`."""
-    if task not in model.tasks:
-        raise ValueError(f"expected a task among {list(model.tasks)}, got {task!r}")
+    check_task_name(task, model.tasks)
     check_texts(texts)
-    if batch_size < 1 or (max_length is not None and max_length < 1):
-        raise ValueError(
-            f"expected batch_size and max_length of at least 1, got {batch_size}, {max_length}"
-        )
+    check_batch_size(batch_size)
+    if max_length is not None and max_length < 1:
+        raise ValueError(f"expected max_length of at least 1, got {max_length}")
     encoded = [model.vocabulary.encode(text)[:max_length] for text in texts]
     warn_of_unknown([token for tokens in encoded for token in tokens], model.vocabulary)
     sizes = [len(tokens) for tokens in encoded]
@@ -41,10 +39,7 @@ def text_probabilities(
     )
     if not rows:
         return model.embedding.weight.new_empty(0, len(model.classes[task]), device="cpu")
-    found = torch.stack(rows)
-    if bool(found.isnan().any()):
-        raise ValueError("the model computes NaN: its parameters are not finite")
-    return found
+    return torch.stack(rows)
 
 
 def _probabilities(model: MultiTaskModel, encoded: list[list[int]], number: int) -> list[Tensor]:
@@ -52,5 +47,6 @@ def _probabilities(model: MultiTaskModel, encoded: list[list[int]], number: int)
     tokens = pad_sequence([torch.tensor(tokens) for tokens in encoded], batch_first=True)
     task = torch.full((len(encoded),), number)
     logits = model(tokens.to(model.embedding.weight.device), lengths, task)
+    check_numbers(logits)
     own = logits[:, : model.heads.num_classes[number]]  # the rest belongs to larger tasks
     return list(own.softmax(1).cpu())

@@ -78,7 +78,9 @@ def test_errors_that_a_user_can_help(error: Exception, capsys: pytest.CaptureFix
     assert " ".join(capsys.readouterr().err.split()).endswith(": error: expected this, got that")
 
 
-@pytest.mark.parametrize("kind", [TypeError, KeyError, RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "kind", [TypeError, KeyError, RuntimeError, KeyboardInterrupt, BrokenPipeError]
+)
 def test_mistakes_of_a_program_are_left_as_they_are(
     kind: type[BaseException], capsys: pytest.CaptureFixture[str]
 ) -> None:

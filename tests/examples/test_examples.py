@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -238,6 +239,17 @@ def test_resume_goes_on_with_the_same_options(
     printed = main("--checkpoint", str(out / "star" / "last.ckpt"), "--resume", "--epochs", "4")
     assert re.search(r"^star .* \d of 4 ", printed, re.MULTILINE)
     assert {row["epochs"] for row in rows(out / "results.csv")} == {"4"}
+
+
+def test_goes_on_where_the_checkpoint_is_by_now(
+    star: tuple[Path, str], main: Callable[..., str], tmp_path: Path
+) -> None:
+    """Not in a folder that is called as the training's was, where another training may be."""
+    moved = tmp_path / "kept"
+    shutil.copytree(star[0] / "star", moved)
+    main("--checkpoint", str(moved / "last.ckpt"), "--resume", "--epochs", "6")
+    assert read_checkpoint(moved / "last.ckpt")["mtgnn"]["epoch"] == 6
+    assert not (tmp_path / "star").exists()
 
 
 def test_starts_from_word_vectors(

@@ -525,6 +525,34 @@ def test_another_model_than_in_the_checkpoint(tmp_path: Path, other: dict, said:
     assert train(make(dropout=0.5), tmp_path, resume=result.last_checkpoint).epochs == 2
 
 
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({"memory": "past", "common": True}, {"memory": "past"}),
+        ({"common": True, "memory": "past"}, {"memory": "past", "concat_messages": True}),
+        ({"common": False}, {"concat_messages": True, "common": False}),
+    ],
+)
+def test_options_may_be_given_or_left_out(tmp_path: Path, then: dict, now: dict) -> None:
+    result = train(model("star", **then), tmp_path, max_epochs=1)
+    assert train(model("star", **now), tmp_path, resume=result.last_checkpoint).epochs == 2
+    with pytest.raises(ValueError, match="another model: expected the same encoder"):
+        other = {**now, "concat_messages": False}
+        train(model("star", **other), tmp_path, max_epochs=3, resume=result.last_checkpoint)
+
+
+def test_a_checkpoint_from_before_graphs_had_additions(tmp_path: Path) -> None:
+    plain = {"common": False, "concat_messages": False}
+    path = train(model("star", **plain), tmp_path, max_epochs=1).last_checkpoint
+    content = torch.load(path, weights_only=True)
+    content["mtgnn"]["model"]["encoder"]["options"] = {}
+    torch.save(content, path)
+    assert train(load_model(path), tmp_path, resume=path).epochs == 2
+    assert train(model("star", **plain), tmp_path, max_epochs=3, resume=path).epochs == 3
+    with pytest.raises(ValueError, match="another model: expected the same encoder"):
+        train(model("star"), tmp_path, max_epochs=4, resume=path)
+
+
 def test_going_on_at_other_rates(tmp_path: Path) -> None:
     """Those that are given now hold, not those of then."""
     rates = {"learning_rates": {"scores": 0.2}}

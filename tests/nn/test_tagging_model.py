@@ -360,6 +360,15 @@ def test_probabilities_of_all_tags_are_sums_over_tag_sequences(crf: bool) -> Non
     assert net.predict_proba([]) == []
 
 
+@pytest.mark.parametrize("crf", [False, True])
+def test_nan_is_no_prediction(crf: bool) -> None:
+    net = model(crf=crf)
+    torch.nn.init.constant_(net.words.embedding.weight, torch.nan)
+    for predict in (net.predict, net.predict_proba):
+        with pytest.raises(ValueError, match="computes NaN"):
+            predict(SENTENCES)
+
+
 def possible(first: str, second: str) -> bool:
     """Whether two tags of IOB2 can be a sentence."""
     inside = second.startswith("I-") and first[1:] != second[1:]

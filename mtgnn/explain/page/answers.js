@@ -19,7 +19,8 @@ function warnings() {
 
 function answerSection() {
   const about = `On the labelled ${data.labelled} that this page is read off: how often the model is right, and how often `
-    + "always answering the task's most frequent label would be. If the model was trained on them, it looks better than it is.";
+    + "always answering the task's most frequent label would be. If the model was trained on them, it looks better than it is."
+    + (data.labelled === "words" ? " Standard errors take words as independent, and are somewhat too small." : "");
   const heads = [["task"], ["model"], ["most frequent label", 2], [data.labelled]]
     .map(([name, colspan]) => html("th", { colspan }, name));
   return section("How good is the model?", about, warnings(), html("div", { class: "scroll" },

@@ -56,7 +56,7 @@ const ink = (share) => (share > 0.55 ? "#000" : "#fff");
 // Colours start at nothing, and not at the smallest value, else small differences would look like a result.
 // Of signed values white is 0, and both signs go equally far. What reads as 0 is no reason for colour.
 function tones(readout) {
-  const weights = readout.key === "attention" ? compared(readout.weight) : readout.weight;
+  const weights = readout.weight.filter((_, e) => !lone(readout, e));
   const high = readout.most === null ? Math.max(1e-3, ...weights.map(Math.abs)) : readout.most;
   if (!readout.signed) return { low: 0, high, stops: CIVIDIS, colour: (v) => cividis(v / high), ink: (v) => ink(v / high) };
   return { low: -high, high, stops: PUOR, colour: (v) => mixed(PUOR, (v / high + 1) / 2),
@@ -70,7 +70,9 @@ function shown(value) {
 }
 // Edges whose receiver has other senders, too: a lone one always has all the weight.
 const rivals = data.edges.map(([, receiver]) => data.edges.filter((edge) => edge[1] === receiver).length > 1);
-const compared = (values) => values.filter((_, e) => rivals[e] || !rivals.includes(true));
+const alone = (e) => rivals.includes(true) && !rivals[e];
+const compared = (values) => values.filter((_, e) => !alone(e));
+const lone = (readout, e) => readout.key === "attention" && alone(e);
 const group = (node) => (data.clusters && node < data.clusters.length ? data.clusters[node] : 0);
 const tint = (node) => (node < data.tasks.length ? GROUPS[group(node) % GROUPS.length] : "#444444");
 const inkOn = (colour) => (["#e69f00", "#56b4e9", "#f0e442"].includes(colour) ? "#000" : "#fff");

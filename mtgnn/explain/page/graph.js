@@ -80,18 +80,17 @@ function matrixPicture() {
   const top = 16 + 8 * Math.max(...columns.map((node) => data.nodes[node].length));
   const tone = tones(readout);
   // Beyond the end of the scale, which is made for those that share a receiver.
-  const lone = (e) => readout.key === "attention" && rivals.includes(true) && !rivals[e];
   const cells = data.edges.map(([sender, receiver], e) => {
     const x = left + cell * columns.indexOf(sender), y = top + cell * rows.indexOf(receiver);
     const error = readout.error ? readout.error[e] : undefined;
     const spread = error === undefined ? "" : error === null ? ", error unknown" : ` ± ${shown(error)}`;
     const label = `${data.nodes[receiver]} listens to ${data.nodes[sender]}: ${shown(readout.weight[e])}${spread}`;
     const digits = cell >= 32 ? svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "font-size": 11.5,
-      "text-anchor": "middle", style: `fill:${lone(e) ? "#000" : tone.ink(readout.weight[e])}` }, shown(readout.weight[e])) : null;
+      "text-anchor": "middle", style: `fill:${lone(readout, e) ? "#000" : tone.ink(readout.weight[e])}` }, shown(readout.weight[e])) : null;
     return svg("g", receiver < data.tasks.length
       ? { class: "pickable", onclick: () => choose({ task: receiver }) } : {},
     svg("title", {}, label),
-    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: lone(e) ? "#fff" : tone.colour(readout.weight[e]) }), digits);
+    svg("rect", { x, y, width: cell - 1, height: cell - 1, fill: lone(readout, e) ? "#fff" : tone.colour(readout.weight[e]) }), digits);
   });
   const none = svg("rect", { x: left, y: top, width: cell * columns.length - 1, height: cell * rows.length - 1,
     fill: "#e3e6ea" });
@@ -105,7 +104,7 @@ function matrixPicture() {
   const width = left + cell * columns.length + 6, height = top + cell * rows.length + 6;
   return [picture(width, height, `matrix of weights by ${readout.name}`, none, cells, names, heads, frame),
     under(left, scale(tone.low, tone.high, readout.unit, tone.stops),
-      data.edges.some((_, e) => lone(e)) ? html("p", { class: "soft" }, "White: the only sender has all the weight.") : null)];
+      data.edges.some((_, e) => lone(readout, e)) ? html("p", { class: "soft" }, "White: the only sender has all the weight.") : null)];
 }
 
 function graphSection() {
