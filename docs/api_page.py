@@ -158,8 +158,10 @@ def methods(kind: type, bases: list[type]) -> Iterator[tuple[str, Any]]:
     packages call."""
     others = [base for base in kind.__mro__ if not base.__module__.startswith("mtgnn")]
     for name, thing in [item for base in bases for item in vars(base).items()]:
-        known = name not in CALLED and any(name in vars(base) for base in others)
-        if isinstance(thing, METHODS) and not name.startswith("_") and not known:
+        known = name not in CALLED and any(name in vars(other) for other in others)
+        # PyG writes methods into a class once there is an instance.
+        written = str(getattr(thing, "__module__", "")).endswith(("_propagate", "_edge_updater"))
+        if isinstance(thing, METHODS) and not (name.startswith("_") or known or written):
             yield name, thing
 
 

@@ -336,9 +336,11 @@ def test_no_share_lies_on_an_edge_into_a_node_that_hears_nothing_here() -> None:
 
 def test_what_cannot_be_read_is_refused() -> None:
     star, complete = reader(StarGraphLSTM(4, 3, 6)), reader(CompleteGraphLSTM(4, 3, 4))
-    with pytest.raises(ValueError, match="EdgeMean reads edges.*hands out mailbox.*not to edges"):
+    with pytest.raises(
+        ValueError, match="EdgeMean reads 'edges'.*hands out .'mailbox', 'answer'.: a.*not to edges"
+    ):
         average_attention(star, make_batches(2))
-    with pytest.raises(ValueError, match="MailboxByWord reads mailbox"):
+    with pytest.raises(ValueError, match="MailboxByWord reads 'mailbox'"):
         collect_attention(complete, make_batches(2), [MailboxByWord(complete.encoder.graph, WORDS)])
     with pytest.raises(ValueError, match="task3"):
         average_attention(complete, make_batches(3))
