@@ -42,7 +42,7 @@ def dots(groups: dict[str, Sequence[float]], label: str, path: Path) -> None:
         axes.plot(values, [place] * len(values), "o", color="C0", alpha=0.5, markersize=5)
         axes.plot([sum(values) / len(values)], [place], "|", color="black", markersize=16)
     axes.set_yticks(range(len(groups)), list(groups))
-    axes.invert_yaxis()
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
     save(figure, path)
@@ -107,7 +107,7 @@ def task_bars(rows: Sequence[Row], path: Path) -> bool:
         places = [i + (number - (len(graphs) - 1) / 2) * height for i in range(len(tasks))]
         axes.barh(places, [values[task] for task in tasks], height, label=model)
     axes.set_yticks(range(len(tasks)), tasks)
-    axes.invert_yaxis()
+    axes.set_ylim(len(tasks) - 0.5, -0.5)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"test accuracy minus that of {best}, in points")
     axes.legend(fontsize="small")

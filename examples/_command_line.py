@@ -79,7 +79,7 @@ def read_given(
     if checkpoint is None:
         return given, {}
     if "out" in given:
-        parser.error("--out is for new trainings: leave it out beside --checkpoint")
+        parser.error("--out is for new trainings: leave out --out beside --checkpoint")
     try:
         content = read_checkpoint(checkpoint)["mtgnn"]
     except (OSError, ValueError) as error:
