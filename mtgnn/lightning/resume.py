@@ -35,9 +35,7 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTas
         if part not in other:  # in older checkpoints
             continue
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
-        given = own[part], other[part]
-        one, another = given if part == "encoder" else map(_ordered, given)
-        if one != another:
+        if _ordered(own[part]) != _ordered(other[part]):
             raise ValueError(
                 f"{os.fspath(path)} is of another model: expected the same {part}, "
                 f"got {_short(own[part])} for {_short(other[part])}"
@@ -64,15 +62,15 @@ def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) ->
 
 
 def _lasting(description: dict[str, Any]) -> dict[str, Any]:
-    """A model's description without the dropout, which may change on the way, and with what its
-    encoder was without in older checkpoints."""
+    """A model's description without the dropout, which may change on the way, and with all of an
+    encoder's options, also those that older checkpoints lack, whatever order they came in."""
     found = dict(description)
     options, encoder = description.get("options"), description.get("encoder")
     if isinstance(options, dict):
         found["options"] = {k: v for k, v in options.items() if k != "dropout"}
     if isinstance(encoder, dict):
         own = with_additions(encoder["name"], encoder["options"], wanted=False)
-        found["encoder"] = {**encoder, "options": own}
+        found["encoder"] = {**encoder, "options": dict(sorted((own or {}).items()))}
     return found
 
 
@@ -150,9 +148,8 @@ class _Checkpoint(ModelCheckpoint):
         path = self.format_checkpoint_name({})
         if self.monitor is not None and os.path.exists(path):
             score = state_dict["best_model_score"]
-            self.loss = state_dict.get(
-                "loss", -math.inf
-            )  # older ones knew none, and kept the first
+            # Older checkpoints have none, and kept the first of equal epochs.
+            self.loss = state_dict.get("loss", -math.inf)
             super().load_state_dict(
                 {
                     **state_dict,
