@@ -36,7 +36,8 @@ class BucketBatchSampler(Sampler[list[int]]):
         rank: Number of this process.
         noise: Lengths are multiplied by a factor drawn from ``[1 − noise, 1 + noise]``. More noise
             mixes more and pads more: on FDU-MTL, in batches of 64 cut at 256 words, 0.1 leaves 7 %
-            of the batches to padding and 0.05 leaves 3 %, against 58 % in random batches.
+            of the batches to padding and 0.05 leaves 3 %, against 58 % in random batches
+            (``benchmarks/padding.py``).
 
     Raises:
         ValueError: If there are fewer examples, or places in a batch, than ranks, ``rank`` is out

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from .text_check import check_several, check_text
+
 PAD, UNK, EMPTY = "<pad>", "<unk>", "<empty>"
 SPECIALS = (PAD, UNK, EMPTY)
 
@@ -61,16 +63,14 @@ class Vocabulary:
         Raises:
             ValueError: If a text is no string, ``min_count`` is below 1 or ``max_size`` below 3.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+        check_several(texts)
         if min_count < 1:
             raise ValueError(f"min_count must be at least 1, got {min_count}")
         if max_size is not None and max_size < len(SPECIALS):
             raise ValueError(f"max_size must be at least {len(SPECIALS)}, got {max_size}")
         counts: Counter[str] = Counter()
         for text in texts:
-            if not isinstance(text, str):
-                raise ValueError(f"expected texts as strings, got {text!r:.60}")
+            check_text(text)
             counts.update(text.split())
         for special in SPECIALS:
             counts.pop(special, None)

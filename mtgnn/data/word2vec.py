@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .text_check import check_several
 from .vectors import WordVectors, fill_vectors
 from .vocabulary import Vocabulary
 
@@ -43,8 +44,7 @@ def train_vectors(
         ValueError: If a number is below 1, there is one string in the place of several, or no
             token of the vocabulary occurs often enough.
     """
-    if isinstance(texts, str):
-        raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+    check_several(texts)
     try:
         from gensim.models import Word2Vec
     except ImportError as error:

@@ -11,6 +11,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from ..data.schemes import check_scheme
 from .columns import Sentence, in_scheme, read_columns
+from .splits import check_split
 from .tagged import make_items, tag_classes
 
 FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
@@ -71,8 +72,7 @@ class ColumnCorpus(InMemoryDataset):
         transform: Callable[[Data], Any] | None = None,
     ) -> None:
         declared = dict(schemes or {})
-        if split not in files:
-            raise ValueError(f"expected split as one of {list(files)}, got {split!r}")
+        check_split(split, files)
         numbers = isinstance(columns, Mapping) and all(isinstance(n, int) for n in columns.values())
         if not numbers:
             raise ValueError(f"expected columns as a dict, numbers by task, got {columns!r:.60}")

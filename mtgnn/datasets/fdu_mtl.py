@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from torch_geometric.data import Data, InMemoryDataset
 
 from .fdu_mtl_files import DAMAGED_LINES, DOMAINS, ENCODINGS, SHA256, URL
-from .fetch import check_sha256, fetch, new_file
-from .splits import stratified_groups
+from .fetch import fetch, new_file, read_checked
+from .splits import check_split, stratified_groups
 
 Lines = list[tuple[str, int | None]]
 
@@ -76,8 +76,7 @@ class FDUMTL(InMemoryDataset):
         transform: Callable[[Data], Any] | None = None,
         force_reload: bool = False,
     ) -> None:
-        if split not in FILE_KINDS:
-            raise ValueError(f"expected split as one of {list(FILE_KINDS)}, got {split!r}")
+        check_split(split, FILE_KINDS)
         if dev not in ("stratified", "tail"):
             raise ValueError(f"expected dev as 'stratified' or 'tail', got {dev!r}")
         self.split, self.source, self.dev, self.seed = split, source, dev, seed
@@ -134,9 +133,7 @@ class FDUMTL(InMemoryDataset):
     def _read(self, task: str, kind: str) -> Lines:
         """Texts of a file with their labels."""
         name = f"{task}.task.{kind}"
-        path = Path(self.raw_dir) / name
-        content = path.read_bytes()
-        check_sha256(content, self.checksums[name], f"{path} (delete it to fetch it again)")
+        content = read_checked(Path(self.raw_dir) / name, self.checksums[name])
         # Reviews hold other line separators, such as U+0085: only "\n" ends a line.
         rows = content.removesuffix(b"\n").split(b"\n")
         texts = [self._decode(row, task, name, number) for number, row in enumerate(rows, 1)]

@@ -75,6 +75,13 @@ def check_sha256(content: bytes, expected: str | None, what: str) -> None:
         raise ValueError(f"{what} is not the expected file: expected SHA-256 {expected}, got {got}")
 
 
+def read_checked(path: Path, expected: str | None) -> bytes:
+    """A raw file; ``ValueError`` unless it is the expected one."""
+    content = path.read_bytes()
+    check_sha256(content, expected, f"{path} (delete it to fetch it again)")
+    return content
+
+
 def _gather(source: str, checksums: Mapping[str, str | None], place: Path) -> None:
     """Copy what ``source`` has of the files into ``place``."""
     scheme = urlsplit(source).scheme if "://" in source else ""

@@ -10,8 +10,8 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from .planted_shapes import SHAPES, places, planted_graph, planted_meanings
 from .planted_texts import draw_texts
+from .splits import SPLITS, check_split
 
-SPLITS = ("train", "dev", "test")
 FEWER = 8  # a learner of an asymmetric group has this many times fewer training texts
 
 
@@ -146,8 +146,7 @@ def _check(
     split: str, num_tasks: int, num_groups: int, sizes: dict[str, int], conflict: float, seed: int,
     shape: str,
 ) -> None:  # fmt: skip
-    if split not in SPLITS:
-        raise ValueError(f"expected split as one of {list(SPLITS)}, got {split!r}")
+    check_split(split)
     if num_tasks < 1:
         raise ValueError(f"expected num_tasks of at least 1, got {num_tasks}")
     if not 1 <= num_groups <= min(num_tasks, 26):

@@ -1,10 +1,18 @@
-"""Split a dev set off labelled examples."""
+"""The parts of a data set; and how a dev set is split off labelled examples."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
+
+SPLITS = ("train", "dev", "test")
+
+
+def check_split(split: str, allowed: Collection[str] = SPLITS) -> None:
+    """Raise where there is no such part."""
+    if split not in allowed:
+        raise ValueError(f"expected split as one of {list(allowed)}, got {split!r}")
 
 
 def stratified_groups(

@@ -13,9 +13,8 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from ..data.schemes import OUTSIDE, check_scheme, scheme_tags, split_tag
 from .columns import Sentence
-from .fetch import check_sha256, fetch, new_file
-
-SPLITS = ("train", "dev", "test")
+from .fetch import fetch, new_file, read_checked
+from .splits import SPLITS, check_split
 
 
 class TaggedCorpus(InMemoryDataset):
@@ -49,8 +48,7 @@ class TaggedCorpus(InMemoryDataset):
         transform: Callable[[Data], Any] | None,
         force_reload: bool,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"expected split as one of {list(SPLITS)}, got {split!r}")
+        check_split(split)
         for scheme in schemes.values():
             check_scheme(scheme)
         self.split, self.source, self.drawn = split, source, drawn
@@ -99,10 +97,7 @@ class TaggedCorpus(InMemoryDataset):
 
     def _content(self, name: str) -> bytes:
         """A raw file, checked."""
-        path = Path(self.raw_dir) / name
-        content = path.read_bytes()
-        check_sha256(content, self._expected()[name], f"{path} (delete it to fetch it again)")
-        return content
+        return read_checked(Path(self.raw_dir) / name, self._expected()[name])
 
 
 def make_items(

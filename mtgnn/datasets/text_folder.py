@@ -10,8 +10,7 @@ from typing import Any
 from torch_geometric.data import Data, InMemoryDataset
 
 from .columns import MARK, read_lines
-
-SPLITS = ("train", "dev", "test")
+from .splits import SPLITS, check_split
 
 
 class TextFolder(InMemoryDataset):
@@ -46,8 +45,7 @@ class TextFolder(InMemoryDataset):
         *,
         transform: Callable[[Data], Any] | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"expected split as one of {list(SPLITS)}, got {split!r}")
+        check_split(split)
         super().__init__(os.fspath(root), transform=transform)
         self.split = split
         folder = Path(root).expanduser()

@@ -10,7 +10,8 @@ from typing import Any
 from torch_geometric.data import Data
 
 from .columns import Sentence, Tags, read_blocks
-from .tagged import SPLITS, TaggedCorpus
+from .splits import SPLITS
+from .tagged import TaggedCorpus
 
 PINNED = "en_ewt-2.16"
 URL = (

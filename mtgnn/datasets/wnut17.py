@@ -9,6 +9,7 @@ from typing import Any
 from torch_geometric.data import Data
 
 from .columns import Sentence, in_scheme, read_columns
+from .splits import SPLITS
 from .tagged import TaggedCorpus
 
 URL = "https://raw.githubusercontent.com/leondz/emerging_entities_17"
@@ -73,10 +74,7 @@ class WNUT17(TaggedCorpus):
         )
 
     def _read(self) -> dict[str, list[Sentence]]:
-        return {
-            split: self._file(name)
-            for split, name in zip(("train", "dev", "test"), self.checksums, strict=True)
-        }
+        return {split: self._file(name) for split, name in zip(SPLITS, self.checksums, strict=True)}
 
     def _file(self, name: str) -> list[Sentence]:
         # Sentence breaks of the train file hold a tab, which read_columns takes for blank.

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
-from ..nn.check import check_option
-
-METHODS = ("agglomerative", "spectral")
+from .matrix import between_tasks, edge_weights
 
 
 def task_affinity(graph: TaskGraph) -> Tensor:
@@ -21,27 +19,19 @@ def task_affinity(graph: TaskGraph) -> Tensor:
     Raises:
         ValueError: If the graph has no weights, or no edge between tasks.
     """
-    if graph.edge_weight is None:
-        raise ValueError(f"expected a weighted graph, got {graph}")
-    sender, receiver = graph.edge_index
-    between = (sender < graph.num_tasks) & (receiver < graph.num_tasks)
-    if not between.any():
+    weights, there = between_tasks(graph, edge_weights(graph).double())
+    if not there.any():
         raise ValueError(f"expected edges between tasks, got none in {graph}")
-    weights = torch.zeros(graph.num_tasks, graph.num_tasks, dtype=torch.float64)
-    weights[receiver[between], sender[between]] = graph.edge_weight[between].double()
     return (weights + weights.t()) / 2
 
 
-def task_clusters(
-    graph: TaskGraph, num_clusters: int | None = None, method: str = "agglomerative"
-) -> list[int]:
-    """Group tasks that weigh much to each other.
+def task_clusters(graph: TaskGraph, num_clusters: int | None = None) -> list[int]:
+    """Group tasks that weigh much to each other, by average linkage.
 
     Args:
         graph: A weighted graph, such as :func:`average_attention` gives.
         num_clusters: Number of groups; by default the one from 2 to K−1 with the best silhouette
             (for fewer than three tasks: one group).
-        method: ``"agglomerative"`` (average linkage) or ``"spectral"``, both by scikit-learn.
 
     Returns:
         The number of each task's group; groups are numbered as they first occur.
@@ -55,19 +45,18 @@ def task_clusters(
         >>> task_clusters(graph.with_weight(torch.tensor(weight)))
         [0, 0, 1, 1]
     """
-    check_option("method", method, METHODS)
     affinity = task_affinity(graph).numpy()
     tasks = len(affinity)
     if num_clusters is not None and not 1 <= num_clusters <= tasks:
         raise ValueError(f"expected num_clusters in 1…{tasks}, got {num_clusters}")
     if num_clusters is not None:
-        return _cluster(affinity, num_clusters, method)
+        return _cluster(affinity, num_clusters)
     if tasks < 3:
         return [0] * tasks
     from sklearn.metrics import silhouette_score
 
     distance = _distance(affinity)
-    found = [_cluster(affinity, number, method) for number in range(2, tasks)]
+    found = [_cluster(affinity, number) for number in range(2, tasks)]
     return max(found, key=lambda labels: silhouette_score(distance, labels, metric="precomputed"))
 
 
@@ -101,21 +90,13 @@ def task_embedding(graph: TaskGraph, channels: int = 2) -> Tensor:
     return (vectors * largest.sign()).float()
 
 
-def _cluster(affinity: np.ndarray, number: int, method: str) -> list[int]:
-    from sklearn.cluster import AgglomerativeClustering, spectral_clustering
+def _cluster(affinity: np.ndarray, number: int) -> list[int]:
+    from sklearn.cluster import AgglomerativeClustering
 
     if number in (1, len(affinity)):
         return [0] * len(affinity) if number == 1 else list(range(number))
-    if method == "spectral":
-        # A little of everything keeps the graph connected, which the eigenvectors need.
-        positive = affinity.clip(min=0)
-        positive = positive + 1e-6 * max(positive.max(), 1e-12)
-        labels = spectral_clustering(
-            positive, n_clusters=number, random_state=0, assign_labels="cluster_qr"
-        )
-    else:
-        model = AgglomerativeClustering(number, metric="precomputed", linkage="average")
-        labels = model.fit_predict(_distance(affinity))
+    model = AgglomerativeClustering(number, metric="precomputed", linkage="average")
+    labels = model.fit_predict(_distance(affinity))
     order = dict.fromkeys(labels.tolist())
     rank = {label: place for place, label in enumerate(order)}
     return [rank[label] for label in labels.tolist()]

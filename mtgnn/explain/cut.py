@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from ..cut import CutGraph
+from ..cut_graph import CutGraph
 from ..nn import GraphLSTM
 from .readout import find_edge
 

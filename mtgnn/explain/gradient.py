@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .cut import with_encoder
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
@@ -18,7 +17,6 @@ def edge_gradient(
     batches: Iterable[Batch],
     loss: LossPerSample | None = None,
     *,
-    instead: str = "others",
     tasks: Sequence[str] | None = None,
 ) -> EdgeEffects:
     r"""What cutting an edge would do to the loss, to first order: gradient × message.
@@ -27,9 +25,9 @@ def edge_gradient(
     \mathbf{m}_i \rangle` at every step, head, layer and direction, and summed over these,
 
     .. math::
-        \Delta_i = -\alpha_i g_i \quad (\texttt{"nothing"}), \qquad
-        \Delta_i = \alpha_i \Bigl(\frac{\sum_{j \ne i} \alpha_j g_j}{1 - \alpha_i} - g_i\Bigr)
-        \quad (\texttt{"others"})
+        \Delta_i = \alpha_i \Bigl(\frac{\sum_{j \ne i} \alpha_j g_j}{1 - \alpha_i} - g_i\Bigr):
+
+    the receiver's other senders take the place of the message, as when the edge is cut.
 
     One backward pass a batch, in the place of :func:`edge_ablation`'s run an edge. It is exact
     where the loss is linear in the messages. Where receivers read whole texts,
@@ -41,16 +39,12 @@ def edge_gradient(
         model: As in :func:`edge_ablation`.
         batches: As in :func:`edge_ablation`.
         loss: As in :func:`edge_ablation`.
-        instead: What takes the place of the edge's message: ``"others"``, those of the receiver's
-            other senders, as when the edge is cut; ``"nothing"``: the weights of the others stay
-            as they are.
         tasks: As in :func:`edge_ablation`.
 
     Raises:
         ValueError: As in :func:`edge_ablation`; also for mailboxes of one sender, as in a star, and
             for uniform scores, which have no gradient.
     """
-    check_option("instead", instead, ("others", "nothing"))
     encoder, measure = find_encoder(model), find_loss(model, loss)
     kind, by_step = tap_for(encoder), encoder.memory == "current"
     sums = EffectSums(encoder.graph, tasks)
@@ -66,7 +60,7 @@ def edge_gradient(
                     losses = measure(tapped(*given), batch)
             rows, task = labelled(batch)
             sums.add_loss(losses.detach().cpu()[rows], task)
-            change = tap.changes(losses, instead).cpu()
+            change = tap.changes(losses).cpu()
             edge, row = torch.cartesian_prod(
                 torch.arange(encoder.graph.num_edges), torch.arange(len(rows))
             ).unbind(1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..data import Vocabulary
 from ..graph import TaskGraph
+from ..nn.check_model import check_task_name
 from .readout import MAILBOX, Batch, real_steps
 from .words import WordWeight, heaviest
 
@@ -35,8 +36,7 @@ class MailboxWords:
         Raises:
             ValueError: If there is no such task.
         """
-        if task not in self.tasks:
-            raise ValueError(f"expected a task among {list(self.tasks)}, got {task!r}")
+        check_task_name(task, self.tasks)
         k = self.tasks.index(task)
         return heaviest(self.words, self.weight[:, k], self.count[:, k], number, min_count)
 

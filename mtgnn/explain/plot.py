@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from .matrix import between_tasks
 from .readout import equal_shares
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def plot_task_graphs(
     figure = Figure(figsize=(1.1 * size * len(graphs), 1.75 * size), layout="constrained")
     axes = figure.subplots(2, len(graphs), squeeze=False, height_ratios=(1, 1.2))
     for column, (title, graph) in enumerate(graphs.items()):
-        weights, there = weight_matrix(graph), _there(graph)
+        weights, there = weight_matrix(graph)
         _draw_circle(axes[0, column], tasks, edge_strength(graph), groups)
         axes[0, column].set_title(title, fontsize=14, pad=4)
         image = _draw_matrix(axes[1, column], tasks, weights.masked_fill(~there, torch.nan))
@@ -74,21 +75,17 @@ def plot_task_graphs(
     figure.savefig(path, dpi=150)
 
 
-def weight_matrix(graph: TaskGraph) -> Tensor:
-    """Weights ``[K, K]`` between tasks, row = receiver; without weights, equal ones."""
-    weight = graph.edge_weight
-    sender, receiver = graph.edge_index
-    if weight is None:
-        weight = equal_shares(graph)
-    matrix = torch.zeros(graph.num_nodes, graph.num_nodes)
-    matrix[receiver, sender] = weight.float()
-    return matrix[: graph.num_tasks, : graph.num_tasks]
+def weight_matrix(graph: TaskGraph) -> tuple[Tensor, Tensor]:
+    """Weights between tasks, without weights equal ones, and where there are edges: see
+    :func:`between_tasks`."""
+    weight = equal_shares(graph) if graph.edge_weight is None else graph.edge_weight
+    return between_tasks(graph, weight.float())
 
 
 def edge_strength(graph: TaskGraph) -> Tensor:
     """How thick edges between tasks are drawn ``[K, K]``, row = receiver: from 0 to 1, and NaN
     where no edge is drawn."""
-    weights, there = weight_matrix(graph), _there(graph)
+    weights, there = weight_matrix(graph)
     degree = there.sum(1, keepdim=True)
     mean = weights.sum(1, keepdim=True) / degree.clamp(min=1)
     drawn = (weights > 0) & (weights >= 0.999 * mean)
@@ -107,13 +104,6 @@ def _are_shares(graph: TaskGraph) -> bool:
     receiver, weight = graph.edge_index[1], graph.edge_weight.double()
     total = torch.zeros(graph.num_nodes, dtype=torch.float64).index_add_(0, receiver, weight)
     return bool((weight >= 0).all() and ((total[receiver] - 1).abs() < 0.01).all())
-
-
-def _there(graph: TaskGraph) -> Tensor:
-    """Between which tasks there are edges ``[K, K]``, boolean, row = receiver."""
-    there = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=torch.bool)
-    there[graph.edge_index[1], graph.edge_index[0]] = True
-    return there[: graph.num_tasks, : graph.num_tasks]
 
 
 def _draw_circle(axes: Axes, tasks: Sequence[str], strength: Tensor, groups: list[int]) -> None:

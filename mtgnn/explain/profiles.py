@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from .matrix import between_tasks, edge_weights
 
 
 def profile_graph(*graphs: TaskGraph) -> TaskGraph:
@@ -56,17 +57,10 @@ def profile_graph(*graphs: TaskGraph) -> TaskGraph:
 
 def _standardised(graph: TaskGraph) -> Tensor:
     """``[K, K]``, weights into each receiver with mean 0 and deviation 1; the diagonal is −∞."""
-    if graph.edge_weight is None:
-        raise ValueError(f"expected a weighted graph, got {graph}")
-    size = graph.num_tasks
-    weight = torch.full((size, size), torch.nan, dtype=torch.float64)
-    for (sender, receiver), own in zip(
-        graph.edge_index.t().tolist(), graph.edge_weight.double(), strict=True
-    ):
-        if max(sender, receiver) < size:
-            weight[receiver, sender] = own
-    others = weight[~torch.eye(size, dtype=torch.bool)].view(size, size - 1)
-    if others.isnan().any():
+    weight, there = between_tasks(graph, edge_weights(graph).double())
+    between = ~torch.eye(graph.num_tasks, dtype=torch.bool)
+    others = weight[between].view(graph.num_tasks, -1)
+    if not there[between].all() or others.isnan().any():
         raise ValueError(f"expected an edge between any two tasks, each with a weight, got {graph}")
     spread = others.std(1, keepdim=True)
     centred = weight - others.mean(1, keepdim=True)

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from ..data import EncodedSentences, EncodedTexts
 from ..nn import MultiTaskModel, TaggingModel
+from ..nn.check_model import check_task_name
 from .collect import collect_attention
 from .effects import find_encoder
 from .sentences import SentenceSample, SentenceWeights
@@ -48,8 +49,7 @@ def read_sentence(
         True
     """
     encoder = find_encoder(model)
-    if task not in model.tasks:
-        raise ValueError(f"expected a task among {list(model.tasks)}, got {task!r}")
+    check_task_name(task, model.tasks)
     number = model.tasks.index(task)
     if not encoder.graph.incoming(number):
         raise ValueError(f"task {task!r} listens to nobody")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from ..graph import TaskGraph
+from .matrix import edge_weights
 
 
 class Recovery(NamedTuple):
@@ -36,8 +37,7 @@ def graph_recovery(graph: TaskGraph, truth: TaskGraph) -> Recovery:
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    if graph.edge_weight is None:
-        raise ValueError(f"expected a weighted graph, got {graph}")
+    weights = edge_weights(graph)
     if graph.tasks != truth.tasks:
         raise ValueError(f"expected tasks {list(graph.tasks)}, got {list(truth.tasks)}")
     missing = sorted(set(truth.edges) - set(graph.edges))
@@ -52,7 +52,7 @@ def graph_recovery(graph: TaskGraph, truth: TaskGraph) -> Recovery:
         if not edges or all(kinds) or not any(kinds):
             undefined.append(receiver)
             continue
-        weight = graph.edge_weight[torch.tensor(edges)].numpy()
+        weight = weights[torch.tensor(edges)].numpy()
         auroc[receiver] = float(roc_auc_score(kinds, weight))
         precision.append(float(average_precision_score(kinds, weight)))
     if not auroc:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cut import cut_edges
+from ..cut_graph import cut_edges
 from ..nn import GraphLSTM
 from ..nn.modes import evaluating
 

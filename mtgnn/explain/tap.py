@@ -64,12 +64,12 @@ class StepTap:
         self.encoder._join_weights = self._join  # type: ignore[method-assign]
         self.encoder._attention = self._attention  # type: ignore[method-assign]
 
-    def changes(self, losses: Tensor, instead: str) -> Tensor:
+    def changes(self, losses: Tensor) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
         graph = self._original.graph
         if not any(self._steps):  # nobody in this batch has a sender
             return torch.zeros(len(losses), graph.num_edges)
-        found = [_step_change(alpha, g, graph, instead) for alpha, g in self._gradients(losses)]
+        found = [_step_change(alpha, g, graph) for alpha, g in self._gradients(losses)]
         return torch.stack(found).sum(0)
 
     def _gradients(self, losses: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -122,7 +122,7 @@ class ShareTap:
         self.encoder = copy.copy(encoder)
         self.encoder._shares = self._tapped  # type: ignore[method-assign]
 
-    def changes(self, losses: Tensor, instead: str) -> Tensor:
+    def changes(self, losses: Tensor) -> Tensor:
         """What cutting an edge does to each loss, ``[B, E]``; see :func:`edge_gradient`."""
         shares = [share for share, _, _ in self._shares]
         size = len(losses), self._original.graph.num_edges
@@ -133,7 +133,7 @@ class ShareTap:
         for (share, stage, slot), gradient in zip(self._shares, gradients, strict=True):
             share = share.detach()
             pull = share * gradient
-            change = _change(share, pull, pull.sum(1, keepdim=True), instead)
+            change = _change(share, pull, pull.sum(1, keepdim=True))
             place = stage.sequence[slot].unsqueeze(1).expand_as(change), stage.edge[slot]
             total.index_put_(place, change * stage.mask[slot], accumulate=True)
         return total
@@ -144,19 +144,17 @@ class ShareTap:
         return share
 
 
-def _step_change(alpha: Tensor, gradient: Tensor, graph: TaskGraph, instead: str) -> Tensor:
+def _step_change(alpha: Tensor, gradient: Tensor, graph: TaskGraph) -> Tensor:
     """From weights and their gradients ``[B, T, E, P]`` to changes ``[B, E]``."""
     pull = alpha * gradient
     receiver = graph.edge_index[1].to(alpha.device)
     shape = (*alpha.shape[:2], graph.num_nodes, alpha.size(3))
     whole = alpha.new_zeros(shape).index_add(2, receiver, pull).index_select(2, receiver)
-    return _change(alpha, pull, whole, instead).sum((1, 3))
+    return _change(alpha, pull, whole).sum((1, 3))
 
 
-def _change(alpha: Tensor, pull: Tensor, whole: Tensor, instead: str) -> Tensor:
+def _change(alpha: Tensor, pull: Tensor, whole: Tensor) -> Tensor:
     """Of edges weighed ``alpha``, from α g and its sum over all edges into the same receiver."""
-    if instead == "nothing":
-        return -pull
     rest = 1 - alpha
     # Without another sender nothing takes the place of the message.
     alone = rest < 1e-6

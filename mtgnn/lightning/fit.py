@@ -20,7 +20,7 @@ from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import describe, read_checkpoint
 from .data import PARTS, MultiTaskDataModule
-from .matching import check_labels, check_matching
+from .matching import check_matching, check_part_labels
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
 from .resume import BEST, LAST, ROUNDING, Patience, bring_best, check_resume, keep
@@ -152,7 +152,7 @@ def fit(
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, PARTS)
-    train, dev = (check_labels(model, data.encoded(part), part) for part in ("train", "dev"))
+    train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
     net = cast(nn.Module, model)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data import EncodedSentences, EncodedTexts
 from ..data.parts import dataset_names
 from ..nn import MultiTaskModel, TaggingModel
-from ..nn.check_model import check_labels as check_class_numbers
+from ..nn.check_model import check_labels
 from ..nn.tag_scheme import AllowedTransitions, first_not_allowed
 from .data import MultiTaskDataModule
 
@@ -63,7 +63,7 @@ def _check_vocabulary(model: Any, other: Any, where: str) -> None:
         )
 
 
-def check_labels(model: Any, texts: Any, part: str) -> set[int]:
+def check_part_labels(model: Any, texts: Any, part: str) -> set[int]:
     """Numbers of the tasks that have a label.
 
     Raises:
@@ -86,7 +86,7 @@ def check_labels(model: Any, texts: Any, part: str) -> set[int]:
                 f"text {number} for {part!r}: expected a task of 0 to {len(model.tasks) - 1}, "
                 f"got {int(texts.task[number])}"
             )
-        check_class_numbers(texts.y, texts.task, model.tasks, model.heads.num_classes)
+        check_labels(texts.y, texts.task, model.tasks, model.heads.num_classes)
     if kind is EncodedSentences and model.heads.crfs is not None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):
             if crf.allowed is not None:

@@ -45,6 +45,14 @@ def check_dropouts(**rates: float) -> None:
             raise ValueError(f"expected {name} in [0, 1), got {value}")
 
 
+def check_lengths(lengths: Tensor, batch: int, steps: int) -> None:
+    """Raise where lengths are no integers ``[batch]``, or, on the CPU, not in 1…steps."""
+    if lengths.shape != (batch,) or not is_integer(lengths):
+        raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
+    if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
+        raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
+
+
 def check_switch(name: str, value: bool) -> None:
     """Raise where a value is neither true nor false: a number of directions, say."""
     if value not in (False, True):

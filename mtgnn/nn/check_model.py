@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL
+from ..data.text_check import check_several, check_text
 from ..graph import TaskGraph
 from .check import whole_numbers
 
@@ -33,8 +34,8 @@ def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return {task: list(labels) for task, labels in classes.items()}
 
 
-def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -> TaskGraph:
-    """Raise where an encoder does not fit; else return its graph."""
+def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -> None:
+    """Raise where an encoder does not fit."""
     graph = getattr(encoder, "graph", None)
     if not isinstance(graph, TaskGraph) or not hasattr(encoder, "output_size"):
         raise ValueError(
@@ -48,16 +49,13 @@ def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -
         raise ValueError(
             f"expected an encoder of input_size {input_size}, the embedding_size, got {size}"
         )
-    return graph
 
 
 def check_texts(texts: Sequence[str]) -> None:
     """Raise where there is one string in the place of several, or a text that is none."""
-    if isinstance(texts, str):
-        raise ValueError(f"texts must be several strings, got the string {texts[:40]!r}")
+    check_several(texts)
     for text in texts:
-        if not isinstance(text, str):
-            raise ValueError(f"expected texts as strings, got {text!r:.60}")
+        check_text(text)
 
 
 def check_task_name(task: str, tasks: Sequence[str]) -> None:
@@ -72,7 +70,7 @@ def check_batch_size(batch_size: int) -> None:
         raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
 
 
-def check_numbers(logits: Tensor) -> None:
+def check_no_nan(logits: Tensor) -> None:
     """Raise where a model that is to predict computes NaN: a label would come out all the same."""
     if bool(logits.isnan().any()):
         raise ValueError("the model computes NaN: its parameters are not finite")

@@ -11,7 +11,7 @@ from ..data import NO_LABEL
 from ..graph_check import is_integer
 from . import chain
 from .chain import Scores
-from .check import whole_numbers
+from .check import check_lengths, whole_numbers
 from .tag_scheme import AllowedTransitions, on_no_path
 
 
@@ -136,7 +136,7 @@ class LinearChainCRF(nn.Module):
         return AllowedTransitions(~self.forbidden, ~self.forbidden_start, ~self.forbidden_end)
 
     def _scores(self, emissions: Tensor) -> Scores:
-        return stack_scores([self], emissions.unsqueeze(0))
+        return stack_crf_scores([self], emissions.unsqueeze(0))
 
     def _check(self, emissions: Tensor, lengths: Tensor | None) -> Tensor:
         """Raise where sizes do not fit; else return the lengths, where the emissions are."""
@@ -144,7 +144,7 @@ class LinearChainCRF(nn.Module):
             raise ValueError(
                 f"expected emissions of shape [B, T, {self.num_tags}], got {list(emissions.shape)}"
             )
-        return check_lengths(lengths, *emissions.shape[:2]).to(emissions.device, non_blocking=True)
+        return whole_lengths(lengths, *emissions.shape[:2]).to(emissions.device, non_blocking=True)
 
     def extra_repr(self) -> str:
         """Size and constraint in the representation."""
@@ -154,7 +154,7 @@ class LinearChainCRF(nn.Module):
 # Several chains at once ---------------------------------------------------------------------------
 
 
-def stack_scores(crfs: Sequence[LinearChainCRF], emissions: Tensor) -> Scores:
+def stack_crf_scores(crfs: Sequence[LinearChainCRF], emissions: Tensor) -> Scores:
     """The scores of N chains, filled up with −∞ to the tags of ``emissions [N, S, T, C]``, in
     float32 at least: in half precision a sum over steps soon knows nothing of the last digit."""
     wide = torch.promote_types(emissions.dtype, torch.float32)
@@ -216,7 +216,7 @@ def decode(scores: Scores, lengths: Tensor) -> Tensor:
     return torch.where(real, path, NO_LABEL)
 
 
-def check_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor:
+def whole_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor:
     """Lengths ``[B]``, from themselves or from a mask ``[B, T]``.
 
     Raises:
@@ -230,10 +230,7 @@ def check_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor:
         if bool((lengths[:, 1:] & ~lengths[:, :-1]).any()):
             raise ValueError("expected a mask whose real steps come first, got one with holes")
         lengths = lengths.sum(1)
-    if lengths.shape != (batch,) or lengths.is_floating_point():
-        raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
-    if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
-        raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
+    check_lengths(lengths, batch, steps)
     return whole_numbers(lengths)
 
 

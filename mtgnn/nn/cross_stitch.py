@@ -172,7 +172,7 @@ class CrossStitchLSTM(nn.Module):
             states, end = layer(states, batch.lengths, None, start)
             ends.append(end)
             if number < self.num_layers - 1:
-                states = self._combine_all(states, number)
+                states = self._mix(states, self.matrix(number))
                 states = nn.functional.dropout(states, self.dropout, self.training)
         if batch.task is None:
             out = batch.only_wanted(self._mix(states, self._last(batch.wanted)))
@@ -184,10 +184,6 @@ class CrossStitchLSTM(nn.Module):
         check_state_kind(state, GraphState)
         if len(state.h) != self.num_layers * (1 + self.bidirectional):
             raise ValueError(f"expected a state of {self.num_layers} layers, got {len(state.h)}")
-
-    def _combine_all(self, states: Tensor, layer: int) -> Tensor:
-        """What every task takes of states ``[B, T, K, F]``: the same shape."""
-        return self._mix(states, self.matrix(layer))
 
     def _combine_own(self, states: Tensor, task: Tensor) -> Tensor:
         """What each sequence's own task takes of the last states: ``[B, T, F]``."""

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..graph import TaskGraph
+from .check_model import check_task_name
 from .cross_stitch import CrossStitchLSTM
 from .graph_lstm import GraphLSTM
 from .model import MultiTaskModel
@@ -125,8 +126,7 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
     graph = getattr(module, "graph", None)
     groups = parameter_groups(module)
     assert isinstance(graph, TaskGraph)
-    if task not in graph.tasks:
-        raise ValueError(f"expected a task among {list(graph.tasks)}, got {task!r}")
+    check_task_name(task, graph.tasks)
     logits = edge_logit_group(module)
     # In a mailbox the only sender has all the weight, whatever its logit.
     if logits is not None and len(graph.incoming(graph.index(task))) > (logits == "edges"):
@@ -136,7 +136,7 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
             f"Without them: freeze(model), then unfreeze(model, ['nodes.{task}', 'heads.{task}']); "
             f"with all of them: the same and {logits!r}"
         )
-    if isinstance(module, MultiTaskModel) and len(module.embedding.weight) > len(module.vocabulary):
+    if isinstance(module, MultiTaskModel) and module.own_tables():
         raise ValueError(
             f'embedding="task" is one parameter for all tables: that of {task!r} cannot be trained '
             "alone; freeze groups, with or without 'embedding'"

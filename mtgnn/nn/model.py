@@ -194,29 +194,25 @@ class MultiTaskModel(nn.Module):
 
     def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
         """The rows of the table to look up; padding is row 0 of every task's."""
-        if self._options["embedding"] == "shared":
+        if not self.own_tables():
             return tokens
         check_tasks(task, len(tokens), len(self.tasks))  # the encoder's check comes too late
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
         return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
 
-    def loss_per_sample(
-        self, logits: Tensor, batch: LabelledTexts, validate: bool = False
-    ) -> Tensor:
+    def loss_per_sample(self, logits: Tensor, batch: LabelledTexts) -> Tensor:
         """The cross entropy of each sequence ``[B]``; 0, without gradient, where there is no label.
 
         Args:
             logits: ``[B, C]``.
             batch: Holds ``task`` and ``y``, such as a :class:`mtgnn.data.SequenceBatch`.
-            validate: Check the labels on a GPU too, at the cost of a synchronisation.
 
         Raises:
             ValueError: If a label is none of its task's classes; checked where labels and tasks
-                are on the CPU, or with ``validate``.
+                are on the CPU.
         """
-        on_cpu = batch.y.device.type == "cpu" and batch.task.device.type == "cpu"
-        if validate or on_cpu:
-            check_labels(batch.y.cpu(), batch.task.cpu(), self.tasks, self.heads.num_classes)
+        if batch.y.device.type == "cpu" and batch.task.device.type == "cpu":
+            check_labels(batch.y, batch.task, self.tasks, self.heads.num_classes)
         y = whole_numbers(batch.y.to(logits.device, non_blocking=True))
         return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
 
@@ -284,16 +280,8 @@ class MultiTaskModel(nn.Module):
         Args:
             path: The file, or a binary stream.
         """
-        content = {
-            "vocabulary": self.vocabulary.tokens,
-            "classes": self.classes,
-            "graph": saved.graph_to_plain(self.graph),
-            "encoder": self._encoder,
-            "module": saved.describe_module(self.encoder) if self._encoder is None else None,
-            "options": self._options,
-            "state_dict": dict(self.state_dict()),
-        }
-        saved.write(content, path, MultiTaskModel)
+        own = {"vocabulary": self.vocabulary.tokens, "classes": self.classes}
+        saved.write(self, own, path, MultiTaskModel)
 
     @classmethod
     def load(cls, path: saved.File, encoder: nn.Module | None = None) -> MultiTaskModel:
@@ -314,6 +302,5 @@ class MultiTaskModel(nn.Module):
             vocabulary = Vocabulary(content["vocabulary"])
             given = saved.restore_encoder(content, encoder)
             model = cls(vocabulary, content["classes"], **given, **content["options"])
-            model.load_state_dict(content["state_dict"], assign=True)
-            saved.cut_again(model.encoder, content["graph"].get("cut", ()))
+            saved.fill(model, content)
         return model.eval()

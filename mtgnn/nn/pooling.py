@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .check import check_option, whole_numbers
+from .check import check_lengths, check_option, whole_numbers
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -126,8 +126,4 @@ def _check(states: Tensor, lengths: Tensor) -> None:
         raise ValueError(
             f"expected states of shape [B, T, F] or [B, T, K, F], got {list(states.shape)}"
         )
-    batch, steps = states.shape[:2]
-    if lengths.shape != (batch,) or lengths.is_floating_point():
-        raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
-    if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
-        raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
+    check_lengths(lengths, *states.shape[:2])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..cut import CutGraph, cut_edges
+from ..cut_graph import CutGraph, cut_edges
 from ..graph import TaskGraph
 from .encoders import with_additions
 
@@ -145,6 +145,12 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
     return {"encoder": described["name"], "encoder_options": given}
 
 
+def fill(model: Any, content: dict[str, Any]) -> None:
+    """Give a model the parameters that were saved, and cut the edges that were cut."""
+    model.load_state_dict(content["state_dict"], assign=True)
+    cut_again(model.encoder, content["graph"].get("cut", ()))
+
+
 def cut_again(encoder: Any, edges: Collection[int]) -> None:
     """Cut the edges of an encoder that were cut in the one that was saved, or extended."""
     if edges:
@@ -165,9 +171,18 @@ def format_name(model: type[nn.Module]) -> str:
     return f"mtgnn.{model.__name__}"
 
 
-def write(content: dict[str, Any], path: File, model: type[nn.Module]) -> None:
-    """Write ``content`` with the format's name and version."""
-    torch.save({"format": format_name(model), "version": VERSION, **plain(content)}, path)
+def write(model: Any, own: dict[str, Any], path: File, kind: type[nn.Module]) -> None:
+    """Write a model of a ``kind``: what is its ``own``, and what all models have, with the format's
+    name and version."""
+    content = {
+        **own,
+        "graph": graph_to_plain(model.graph),
+        "encoder": model._encoder,
+        "module": describe_module(model.encoder) if model._encoder is None else None,
+        "options": model._options,
+        "state_dict": dict(model.state_dict()),
+    }
+    torch.save({"format": format_name(kind), "version": VERSION, **plain(content)}, path)
 
 
 def read(path: File, model: type[nn.Module]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..data import EncodedWords
 from ..data.spelling import pad_spelling
-from .check_model import check_batch_size, check_numbers, check_task_name
+from .check_model import check_batch_size, check_no_nan, check_task_name
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def _read(
     characters = pad_spelling([words.spelling for words in encoded])
     number = None if task is None else torch.full_like(lengths, model.tasks.index(task))
     logits = model(tokens.to(device), characters.to(device), lengths, number)
-    check_numbers(logits)
+    check_no_nan(logits)
     known = decode(logits, lengths, number).cpu()
     return (known if task is None else known.unsqueeze(2)), lengths

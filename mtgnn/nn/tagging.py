@@ -172,7 +172,7 @@ class TaggingHeads(nn.Module):
     def _stack(self, groups: _Groups, logits: Tensor) -> Scores:
         assert self.crfs is not None
         own = [self.crfs[self.tasks[k]] for k in groups.present]
-        return crf.stack_scores(own, groups.split(logits))
+        return crf.stack_crf_scores(own, groups.split(logits))
 
     def _check(
         self, logits: Tensor, lengths: Tensor, task: Tensor | None
@@ -188,7 +188,7 @@ class TaggingHeads(nn.Module):
         if task is not None:
             task = whole_numbers(task.cpu())
             check_tasks(task, logits.size(0), len(self.tasks))
-        sizes = crf.check_lengths(lengths, *logits.shape[:2])
+        sizes = crf.whole_lengths(lengths, *logits.shape[:2])
         return sizes.to(logits.device, non_blocking=True), task
 
     def _check_labels(self, y: Tensor, task: Tensor | None) -> None:

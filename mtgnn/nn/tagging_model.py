@@ -286,15 +286,7 @@ class TaggingModel(nn.Module):
 
     def save(self, path: saved.File) -> None:
         """Save everything that prediction needs; see :meth:`MultiTaskModel.save`."""
-        content = {
-            "sentences": self.sentences.state(),
-            "graph": saved.graph_to_plain(self.graph),
-            "encoder": self._encoder,
-            "module": saved.describe_module(self.encoder) if self._encoder is None else None,
-            "options": self._options,
-            "state_dict": dict(self.state_dict()),
-        }
-        saved.write(content, path, TaggingModel)
+        saved.write(self, {"sentences": self.sentences.state()}, path, TaggingModel)
 
     @classmethod
     def load(cls, path: saved.File, encoder: nn.Module | None = None) -> TaggingModel:
@@ -307,6 +299,5 @@ class TaggingModel(nn.Module):
             sentences = SentenceEncoder.restore(content["sentences"])
             given = saved.restore_encoder(content, encoder)
             model = cls(sentences, **given, **content["options"])
-            model.load_state_dict(content["state_dict"], assign=True)
-            saved.cut_again(model.encoder, content["graph"].get("cut", ()))
+            saved.fill(model, content)
         return model.eval()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..data.encoded import warn_of_unknown
-from .check_model import check_batch_size, check_numbers, check_task_name, check_texts
+from .check_model import check_batch_size, check_no_nan, check_task_name, check_texts
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -47,6 +47,6 @@ def _probabilities(model: MultiTaskModel, encoded: list[list[int]], number: int)
     tokens = pad_sequence([torch.tensor(tokens) for tokens in encoded], batch_first=True)
     task = torch.full((len(encoded),), number)
     logits = model(tokens.to(model.embedding.weight.device), lengths, task)
-    check_numbers(logits)
+    check_no_nan(logits)
     own = logits[:, : model.heads.num_classes[number]]  # the rest belongs to larger tasks
     return list(own.softmax(1).cpu())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from ..cut import cut_edges
+from ..cut_graph import cut_edges
 from ..graph import TaskGraph
 from . import saved
 from .complete import CompleteGraphLSTM

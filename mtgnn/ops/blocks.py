@@ -7,18 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# What a block costs beside its slots, in slots (``benchmarks/primitives.py``: products of 4 slots a
+# block run at half the rate of those of 64).
+OVERHEAD = 4.0
 
-def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list[tuple[int, slice]]:
+
+def fill_blocks(lengths: Sequence[Sequence[int]]) -> list[tuple[int, slice]]:
     """Deal the slots of every row out to blocks of one width.
 
     Wide blocks leave fillers where rows differ, narrow ones read a row's weights more often, and
     leave fillers where the last slots of a row outlive others' blocks. A step costs its slots,
-    fillers included, and for each block as much as ``overhead`` more (see
-    ``benchmarks/primitives.py``: products of 4 slots a block run at half the rate of those of 64).
+    fillers included, and for each block ``OVERHEAD`` slots more.
 
     Args:
         lengths: For each row, the steps of its slots in descending order.
-        overhead: See above.
 
     Returns:
         For each block its row and which of the row's slots it holds; longest first.
@@ -28,7 +30,7 @@ def fill_blocks(lengths: Sequence[Sequence[int]], overhead: float = 4.0) -> list
 
     def cost(width: int) -> float:
         blocks = (active + (width - 1)).div(width, rounding_mode="floor").sum(0)
-        return float((blocks * (active.amax(0).clamp(max=width) + overhead)).sum())
+        return float((blocks * (active.amax(0).clamp(max=width) + OVERHEAD)).sum())
 
     widths = {longest, *(len(own) for own in lengths), *(2**i for i in range(1, 7))}
     best = min((w for w in widths if w <= longest), key=lambda w: (cost(w), -w))

@@ -89,7 +89,7 @@ class MailboxRunning(Running):
     def forward(self, t: int, h: Tensor) -> Tensor:
         _, _, start, stop = self.layout.steps[t]
         here = slice(start, stop)
-        box = self._open(t)
+        box = _Open(self, t)
         query = self._queries(t, here, h)
         received = h.new_empty(box.count, self.heads, h.size(2))
         for p in range(self.heads):
@@ -122,7 +122,7 @@ class MailboxRunning(Running):
 
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
         _, _, start, stop = self.layout.steps[t]
-        here, box = slice(start, stop), self._open(t)
+        here, box = slice(start, stop), _Open(self, t)
         d_message = d_message.flatten(0, 1)
         if self.keep_message is not None:
             d_message = d_message * self.keep_message[here]
@@ -169,9 +169,6 @@ class MailboxRunning(Running):
     def block(self) -> Tensor:
         """``[M]``, the block whose slot reads a mailbox."""
         return self.layout.slot[self.talk.place[0]] // self.layout.width
-
-    def _open(self, t: int) -> _Open:
-        return _Open(self, t)
 
     def _queries(self, t: int, here: slice, h: Tensor) -> Tensor | None:
         """Queries ``[n, P·A]`` of step t, in the mailboxes' order."""

@@ -78,6 +78,12 @@ class MutualRunning(Running):
         """Whether every token has a query of its word, not every sequence and step."""
         return self.word is not None and self.word.size(0) == self.layout.num_tokens
 
+    def _sequences(self, t: int) -> slice:
+        """The rows of messages and weights at step t."""
+        step = self.layout.steps[t]
+        first = step.start // self.rows
+        return slice(first, first + step.width)
+
     def _words(self, t: int) -> slice:
         """The rows of ``word`` at step t."""
         _, width, start, stop = self.layout.steps[t]

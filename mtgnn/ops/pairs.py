@@ -91,7 +91,7 @@ class PairsRunning(MutualRunning):
         )
 
     def forward(self, t: int, h: Tensor) -> Tensor:
-        rows, width = self._rows(t), h.size(1)
+        rows, width = self._sequences(t), h.size(1)
         both, states = self.project(t, h), h.transpose(0, 1)  # states [width, R, H]
         place = rows if self.keeps_messages else slice(0, width)
         for p in range(self.heads):
@@ -111,7 +111,7 @@ class PairsRunning(MutualRunning):
                 out.chunk(self.heads, 2)[p].copy_(torch.bmm(weights, states))
 
     def backward(self, t: int, h: Tensor, d_message: Tensor, d_h: Tensor) -> None:
-        rows = self._rows(t)
+        rows = self._sequences(t)
         d_sent = d_message.transpose(0, 1)  # [width, R, P·H]
         if self.keep_message is not None:
             d_sent = d_sent * self.keep_message[rows]
@@ -180,7 +180,7 @@ class PairsRunning(MutualRunning):
 
     def of_step(self, t: int, values: Tensor) -> Tensor:
         """See :class:`Running`."""
-        return values[self._rows(t)].transpose(0, 1)
+        return values[self._sequences(t)].transpose(0, 1)
 
     def project(self, t: int, h: Tensor) -> Tensor | None:
         """Queries and keys ``[R, width, 2·P·A]`` of step t."""
@@ -188,12 +188,6 @@ class PairsRunning(MutualRunning):
             return super().project(t, h)
         word = self.word_pair[self._words(t)].view(-1, h.size(1), self.word_pair.size(1))
         return torch.baddbmm(word, h, self.pair.expand(self.rows, -1, -1))
-
-    def _rows(self, t: int) -> slice:
-        """The rows of messages and weights at step t."""
-        step = self.layout.steps[t]
-        first = step.start // self.rows
-        return slice(first, first + step.width)
 
     def _split(self, p: int, both: Tensor) -> tuple[Tensor, Tensor]:
         """Queries ``[width, R, A]`` and keys of one head."""

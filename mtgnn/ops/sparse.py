@@ -165,12 +165,6 @@ class SparseRunning(MutualRunning):
         query, keys = (part.chunk(self.heads, -1)[p] for part in both.chunk(2, -1))
         return self.talk.of_receivers(query), self.talk.of_senders(keys)
 
-    def _sequences(self, t: int) -> slice:
-        """The rows of weights at step t."""
-        step = self.layout.steps[t]
-        first = step.start // self.rows
-        return slice(first, first + step.width)
-
     def _weights(self, p: int, both: Tensor | None, width: int) -> Tensor:
         """Weights of one head on edges, ``[…, width]``."""
         if both is None:

@@ -18,27 +18,25 @@ def planted(noise: float = 0.3, negative: bool = False) -> TaskGraph:
     return graph.with_weight(weight - 0.2 if negative else weight)
 
 
-@pytest.mark.parametrize("method", ["agglomerative", "spectral"])
 @pytest.mark.parametrize("negative", [False, True])
-def test_planted_groups_are_found(method: str, negative: bool) -> None:
+def test_planted_groups_are_found(negative: bool) -> None:
     graph = planted(negative=negative)
-    assert task_clusters(graph, 3, method) == GROUPS
-    assert task_clusters(graph, None, method) == GROUPS
-    assert task_clusters(graph, 1, method) == [0] * 7
-    assert task_clusters(graph, 7, method) == list(range(7))
-    assert max(task_clusters(graph, 2, method)) == 1
+    assert task_clusters(graph, 3) == GROUPS
+    assert task_clusters(graph) == GROUPS
+    assert task_clusters(graph, 1) == [0] * 7
+    assert task_clusters(graph, 7) == list(range(7))
+    assert max(task_clusters(graph, 2)) == 1
 
 
 def test_two_tasks_are_one_group() -> None:
     assert task_clusters(TaskGraph.complete(2).with_weight(torch.ones(2))) == [0, 0]
 
 
-@pytest.mark.parametrize("method", ["agglomerative", "spectral"])
-def test_groups_without_any_edge_between_them(method: str) -> None:
+def test_groups_without_any_edge_between_them() -> None:
     edges = [(f"task{i}", f"task{k}") for i in range(7) for k in range(7)]
     edges = [(i, k) for i, k in edges if i != k and GROUPS[int(i[4:])] == GROUPS[int(k[4:])]]
     graph = TaskGraph.from_edges(edges, 7).with_weight(torch.ones(len(edges)))
-    assert task_clusters(graph, method=method) == GROUPS
+    assert task_clusters(graph) == GROUPS
 
 
 def test_affinity_is_the_mean_of_both_directions() -> None:
@@ -74,7 +72,5 @@ def test_what_cannot_be_grouped_is_refused() -> None:
         task_clusters(TaskGraph.flat(3).with_weight(torch.ones(3)))
     with pytest.raises(ValueError, match="num_clusters in 1…7"):
         task_clusters(planted(), 8)
-    with pytest.raises(ValueError, match="expected method"):
-        task_clusters(planted(), method="kmeans")
     with pytest.raises(ValueError, match="channels in 1…6"):
         task_embedding(planted(), 7)

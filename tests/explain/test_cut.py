@@ -11,7 +11,7 @@ from reader import make_batches, reader
 from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
-from mtgnn.cut import CutGraph
+from mtgnn.cut_graph import CutGraph
 from mtgnn.data import Vocabulary
 from mtgnn.explain import without_edges
 from mtgnn.nn import (

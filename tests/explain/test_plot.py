@@ -43,11 +43,14 @@ def test_rows_of_a_matrix_receive() -> None:
     graph = TaskGraph.from_edges([("a", "b"), ("c", "a")], ("a", "b", "c"))
     expected = torch.zeros(3, 3)
     expected[1, 0], expected[0, 2] = 0.2, 0.7
-    assert torch.equal(weight_matrix(graph.with_weight(torch.tensor([0.2, 0.7]))), expected)
+    weights, there = weight_matrix(graph.with_weight(torch.tensor([0.2, 0.7])))
+    assert torch.equal(weights, expected) and torch.equal(there, expected > 0)
     star = TaskGraph.from_edges(
         [("a", "b"), ("u", "b"), ("u", "a"), ("b", "u")], ("a", "b"), ("u",)
     )
-    assert weight_matrix(star).tolist() == [[0, 0], [0.5, 0]]  # equal weights, of tasks alone
+    weights, there = weight_matrix(star)
+    assert weights.tolist() == [[0, 0], [0.5, 0]]  # equal weights, of tasks alone
+    assert there.tolist() == [[False, False], [True, False]]
 
 
 def test_a_matrix_has_a_row_for_each_receiver(tmp_path: Path, figures: list[Figure]) -> None:

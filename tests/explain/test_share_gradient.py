@@ -54,14 +54,12 @@ def losses_with(model: Any, batch: SequenceBatch, change: Change) -> Tensor:
         del layer._shares
 
 
-def less(edge: int, part: float, instead: str) -> Change:
-    """Takes a part of an edge's share away, and gives it to the others, or to nobody."""
+def less(edge: int, part: float) -> Change:
+    """Takes a part of an edge's share away, and gives it to the others."""
 
     def change(share: Tensor, edges: Tensor) -> Tensor:
         here = (edges == edge) & (share > 0)
         taken = torch.where(here, share * part, 0)
-        if instead == "nothing":
-            return share - taken
         others = torch.where(here, 0, share) * here.any(1, keepdim=True)
         total = others.sum(1, keepdim=True)
         grown = others / total.clamp(min=1e-12) * taken.sum(1, keepdim=True)
@@ -70,16 +68,15 @@ def less(edge: int, part: float, instead: str) -> Change:
     return change
 
 
-@pytest.mark.parametrize("instead", ["nothing", "others"])
 @pytest.mark.parametrize("memory", ["all", "past"])
 @pytest.mark.parametrize("graph", list(GRAPHS))
-def test_it_is_the_slope_along_which_an_edge_goes(graph: str, memory: str, instead: str) -> None:
+def test_it_is_the_slope_along_which_an_edge_goes(graph: str, memory: str) -> None:
     model = mailbox_reader(GRAPHS[graph], memory)
     (batch,) = make_batches(4, (8,))
-    effects = edge_gradient(model, [batch], loss, instead=instead)
+    effects = edge_gradient(model, [batch], loss)
     expected = torch.zeros(GRAPHS[graph].num_edges, 4).double()
     for edge in range(GRAPHS[graph].num_edges):
-        up, down = (losses_with(model, batch, less(edge, h, instead)) for h in (1e-4, -1e-4))
+        up, down = (losses_with(model, batch, less(edge, h)) for h in (1e-4, -1e-4))
         expected[edge].index_add_(0, batch.task, (up - down) / 2e-4)
     torch.testing.assert_close(effects.change, expected / effects.count, rtol=1e-5, atol=1e-7)
     assert expected.abs().max() > 0.01
