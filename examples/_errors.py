@@ -12,15 +12,16 @@ from pathlib import Path
 def one_line_errors() -> Iterator[None]:
     """End the program with one line and status 2, as ``argparse`` does, where the user can help it.
 
-    These are the kinds of error that the library documents for bad input, files, the network and
-    missing extras. Others are mistakes in the program, or the end of a pipe, and are left as they
-    are. Where one of these kinds is a mistake, too, call ``main`` from Python to see its traceback.
+    These are the kinds of error that the library documents for bad input, files, the network,
+    missing extras, and a training that diverged. Others are mistakes in the program, or the end of
+    a pipe, and are left as they are. Where one of these kinds is a mistake, too, call ``main`` from
+    Python to see its traceback.
     """
     try:
         yield
     except BrokenPipeError:
         raise
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         said = " ".join(str(error).splitlines())
         print(f"{Path(sys.argv[0]).name}: error: {said}", file=sys.stderr)
         raise SystemExit(2) from error

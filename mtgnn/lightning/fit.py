@@ -130,7 +130,7 @@ def fit(
         optimizers: Another optimiser than Adam, or a schedule; see :class:`MultiTaskModule`.
 
     Raises:
-        RuntimeError: If the loss of an epoch is not finite.
+        FloatingPointError: If the loss of an epoch is not finite.
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
             or a learning rate is not positive, there is no such group of parameters, an Apple GPU
             is asked for, or a GPU that is not there, ``notes`` or what ``model.save`` writes cannot
@@ -141,20 +141,9 @@ def fit(
             checkpoint, is of another model or has trained ``max_epochs`` already.
         OSError: If there is no file ``resume``, or it cannot be opened.
     """
-    check_option("precision", precision, get_args(Precision))
+    _check_options(precision, max_epochs, patience, clip)
     accelerator = pick_accelerator(accelerator)
-    if max_epochs < 1:
-        raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
-    if patience is not None and patience < 1:
-        raise ValueError(f"expected patience of at least 1, got {patience}")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"expected a positive clip, got {clip}")
-    if not isinstance(data, MultiTaskDataModule):
-        raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
-    check_matching(model, data, PARTS)
-    train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
-    _warn_of_tasks(model, dev - train, "train", "they are not trained")
-    _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
+    _check_data(model, data)
     net = cast(nn.Module, model)
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
@@ -222,6 +211,28 @@ def fit(
     )
 
 
+def _check_options(
+    precision: str, max_epochs: int, patience: int | None, clip: float | None
+) -> None:
+    check_option("precision", precision, get_args(Precision))
+    if max_epochs < 1:
+        raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
+    if patience is not None and patience < 1:
+        raise ValueError(f"expected patience of at least 1, got {patience}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"expected a positive clip, got {clip}")
+
+
+def _check_data(model: Trainable, data: MultiTaskDataModule) -> None:
+    """Raise for texts that do not fit the model; warn of tasks that one part lacks."""
+    if not isinstance(data, MultiTaskDataModule):
+        raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
+    check_matching(model, data, PARTS)
+    train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
+    _warn_of_tasks(model, dev - train, "train", "they are not trained")
+    _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
+
+
 def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str) -> None:
     """Warn of tasks that one part has no label of, though the other has, if they are trained."""
     lacking = [model.tasks[number] for number in sorted(numbers)]
@@ -230,7 +241,7 @@ def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str)
         heads = {task: groups[f"heads.{task}"].values() for task in lacking}
         lacking = [task for task in lacking if any(p.requires_grad for p in heads[task])]
     if lacking:
-        warnings.warn(f"no labels for {part!r} of {lacking}: {without}", stacklevel=3)
+        warnings.warn(f"no labels for {part!r} of {lacking}: {without}", stacklevel=4)
 
 
 def _epochs(trainer: L.Trainer) -> int:

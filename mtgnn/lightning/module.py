@@ -196,7 +196,7 @@ class MultiTaskModule(L.LightningModule):
         mean = loss.macro()
         # Before a checkpoint is kept.
         if self.trainer.state.fn == TrainerFn.FITTING and bool(mean.isinf()):
-            raise RuntimeError(
+            raise FloatingPointError(
                 f"the {part} loss of epoch {self.current_epoch + 1} is not finite: a smaller "
                 "learning rate, or clip, may help; vectors and parameters are to be finite"
             )

@@ -70,6 +70,7 @@ def test_what_is_wrong_is_said_in_one_line(
         FileNotFoundError("expected this, got that"),
         ConnectionError("expected this,\n got that"),
         ImportError("expected this, got that"),
+        FloatingPointError("expected this, got that"),
     ],
 )
 def test_errors_that_a_user_can_help(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:

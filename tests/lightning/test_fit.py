@@ -286,7 +286,7 @@ def test_one_bar_for_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
 def test_nan_is_an_error(tmp_path: Path) -> None:
     net = model()
     torch.nn.init.constant_(net.heads.heads["dvd"].weight, float("nan"))
-    with pytest.raises(RuntimeError, match="loss of epoch 1 is not finite"):
+    with pytest.raises(FloatingPointError, match="loss of epoch 1 is not finite"):
         train(net, tmp_path)
 
 
@@ -302,7 +302,7 @@ def test_goes_on_from_a_checkpoint_that_says_less(tmp_path: Path) -> None:
 def test_a_step_that_ends_in_nan_is_no_best_epoch(tmp_path: Path) -> None:
     """The loss was finite; what the optimiser made of it is not."""
     net = model()
-    with pytest.raises(RuntimeError, match="dev loss of epoch 1 is not finite"):
+    with pytest.raises(FloatingPointError, match="dev loss of epoch 1 is not finite"):
         train(net, tmp_path, data=data(batch_size=64), learning_rate=1e38)
     assert not list(tmp_path.glob("*.ckpt"))
 
