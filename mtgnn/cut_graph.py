@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from .graph import TaskGraph
+
+if TYPE_CHECKING:
+    import networkx
 
 
 class CutGraph(TaskGraph):
@@ -23,7 +28,7 @@ class CutGraph(TaskGraph):
 
     def __init__(self, graph: TaskGraph, cut: Iterable[int]) -> None:
         super().__init__(graph.tasks, graph.edge_index, graph.virtual, graph.edge_weight)
-        self.cut = frozenset(cut) | cut_edges(graph)
+        self._cut = tuple(frozenset(cut) | cut_edges(graph))  # a checkpoint holds no frozenset
         unknown = sorted(self.cut - set(range(graph.num_edges)))
         if unknown:
             raise ValueError(f"expected edges in 0…{graph.num_edges - 1}, got {unknown}")
@@ -32,6 +37,11 @@ class CutGraph(TaskGraph):
             for node in range(graph.num_nodes)
         ]
 
+    @property
+    def cut(self) -> frozenset[int]:
+        """Numbers of the edges that carry nothing."""
+        return frozenset(self._cut)
+
     def incoming(self, node: int) -> list[tuple[int, int]]:
         """The edges into ``node`` that are left, as pairs (edge number, sender)."""
         return self._left[node]
@@ -39,6 +49,20 @@ class CutGraph(TaskGraph):
     def with_weight(self, edge_weight: Tensor | None) -> CutGraph:
         """The same graph, the same edges cut, with other edge weights ``[E]``."""
         return CutGraph(super().with_weight(edge_weight), self.cut)
+
+    def whole(self) -> TaskGraph:
+        """A graph of the edges that are left, with numbers of their own."""
+        left = torch.tensor([edge not in self.cut for edge in range(self.num_edges)])
+        weight = None if self.edge_weight is None else self.edge_weight[left]
+        return TaskGraph(self.tasks, self.edge_index[:, left], self.virtual, weight)
+
+    def to_data(self) -> Data:
+        """The edges that are left as a PyG ``Data`` object; see :meth:`TaskGraph.to_data`."""
+        return self.whole().to_data()
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """The edges that are left as a networkx ``DiGraph`` (needs networkx)."""
+        return self.whole().to_networkx()
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)
@@ -54,3 +78,6 @@ class CutGraph(TaskGraph):
 def cut_edges(graph: Any) -> frozenset[int]:
     """Numbers of the edges of a graph that carry nothing."""
     return graph.cut if isinstance(graph, CutGraph) else frozenset()
+
+
+torch.serialization.add_safe_globals([CutGraph])

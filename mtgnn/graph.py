@@ -245,18 +245,24 @@ class TaskGraph:
         """A graph from a PyG ``Data`` object.
 
         Reads ``edge_index``, and where present ``tasks`` and ``virtual`` (lists of names) and
-        ``edge_weight``. Without names, every node is a task.
+        ``edge_weight``; other attributes, such as ``edge_attr`` or ``weight``, are not looked at.
+        Without names, every node is a task.
 
         Raises:
-            ValueError: If ``edge_index`` is missing or the names do not match the node count.
+            ValueError: If it is no ``Data``, ``edge_index`` is missing, or the names do not match
+                the node count where ``num_nodes`` or ``x`` states it.
         """
+        if not isinstance(data, Data):
+            raise ValueError(f"expected a Data object, got a {type(data).__name__}")
         if data.edge_index is None:
             raise ValueError("expected a Data object with an edge_index, got one without")
         virtual = getattr(data, "virtual", ())
         tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
         graph = TaskGraph(tasks, data.edge_index, virtual, data.edge_weight)
-        if data.num_nodes is not None and data.num_nodes != graph.num_nodes:
-            raise ValueError(f"expected {data.num_nodes} node names, got {graph.num_nodes}")
+        # Where nothing states it, PyG's num_nodes is a guess from edges, which isolated nodes lack.
+        stated = data.num_nodes if "num_nodes" in data or "x" in data else graph.num_nodes
+        if stated != graph.num_nodes:
+            raise ValueError(f"expected {stated} node names, got {graph.num_nodes}")
         return graph
 
     @classmethod
@@ -333,3 +339,7 @@ class TaskGraph:
         if self.edge_weight is not None:
             parts.append("weighted")
         return f"TaskGraph({', '.join(parts)})"
+
+
+# A graph is plain values and tensors: checkpoints that hold one can be read by weights_only.
+torch.serialization.add_safe_globals([TaskGraph])

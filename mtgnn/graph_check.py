@@ -83,5 +83,10 @@ def check_edges(edge_index: Tensor, nodes: tuple[str, ...]) -> None:
 
 def check_weight(weight: Tensor | None, num_edges: int) -> None:
     """Raise where weights are not one an edge."""
+    if weight is not None and not isinstance(weight, Tensor):
+        raise ValueError(
+            f"expected edge_weight as a tensor of shape [{num_edges}], got a "
+            f"{type(weight).__name__}"
+        )
     if weight is not None and weight.shape != (num_edges,):
         raise ValueError(f"expected edge_weight of shape [{num_edges}], got {list(weight.shape)}")

@@ -2,13 +2,15 @@ import copy
 import pickle
 from collections.abc import Collection
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from mtgnn import TaskGraph
+from mtgnn.cut_graph import CutGraph
 
 
 def test_complete_has_every_ordered_pair_once() -> None:
@@ -107,6 +109,19 @@ def named(tasks: list[str], virtual: Collection[str] | None = None) -> Data:
     return Data(edge_index=torch.tensor([[0], [1]]), num_nodes=3, **names)
 
 
+def test_from_data_keeps_named_nodes_without_edges() -> None:
+    data = Data(edge_index=torch.tensor([[0], [1]]), tasks=["a", "b", "c"], virtual=["v"])
+    graph = TaskGraph.from_data(data)
+    assert graph.nodes == ("a", "b", "c", "v") and graph.edges == [("a", "b")]
+
+
+def test_checkpoints_may_hold_graphs(tmp_path: Path) -> None:
+    graph = TaskGraph.complete(["a", "b"]).with_weight(torch.tensor([0.5, 2.0]))
+    torch.save({"whole": graph, "cut": CutGraph(graph, [1])}, tmp_path / "graphs.pt")
+    read = torch.load(tmp_path / "graphs.pt", weights_only=True)
+    assert read == {"whole": graph, "cut": CutGraph(graph, [1])}
+
+
 def test_from_data_without_names() -> None:
     data = Data(edge_index=torch.tensor([[0], [2]]), num_nodes=3)
     assert TaskGraph.from_data(data).edges == [("task0", "task2")]
@@ -151,6 +166,11 @@ def test_repr() -> None:
         (lambda: TaskGraph(2, torch.tensor([[0.0], [1.0]])), "integers"),
         (lambda: TaskGraph(2, torch.tensor([[True], [False]])), "as integers .* got torch.bool"),
         (lambda: TaskGraph.complete(2).with_weight(torch.ones(3)), r"\[2\]"),
+        (
+            lambda: TaskGraph.complete(2).with_weight([1.0, 1.0]),
+            "as a tensor of shape .* a list",
+        ),
+        (lambda: TaskGraph.from_data(HeteroData()), "Data object, got a HeteroData"),
         (lambda: TaskGraph.from_edges([("a", "b")], ["a"]), "unknown nodes"),
         (lambda: TaskGraph.from_edges(["ab"]), r"pairs \(sender, receiver\), .* got 'ab'"),
         (lambda: TaskGraph.from_edges([("a", "b", 0.5)]), r"got \('a', 'b', 0.5\)"),

@@ -81,6 +81,22 @@ def test_deaf_receivers_are_found() -> None:
         assert_heard(layer, *BATCH[:2])
 
 
+def test_layers_that_cannot_be_looked_at_say_why() -> None:
+    with pytest.raises(AssertionError, match=r"expected \(out, state, attention\), got 2 values"):
+        assert_attention_sums_to_one(Plain(), *BATCH)
+    with pytest.raises(AssertionError, match=r"parameters of each node in layer.nodes\[name\]"):
+        assert_heard(Plain(), *BATCH)
+
+
+class Plain(torch.nn.Module):
+    """No attention, and nothing under the names of nodes."""
+
+    graph = TaskGraph.complete(2)
+
+    def forward(self, x: Tensor, *rest: Any, **options: bool) -> tuple[Tensor, None]:
+        return x, None
+
+
 def test_rounding_is_no_message() -> None:
     layer = randomise(GraphLSTM(E, H, TaskGraph.hierarchy({"b": ["a"]}), "read"))
     layer.nodes["b"].weight_rh_l0.data *= 3e-16

@@ -25,7 +25,7 @@ class SequenceBatch:
         lengths: Number of real tokens ``[B]``; stays on the CPU, where packing needs it.
         task: Task of each sequence ``[B]``; stays on the CPU, where models read it.
         y: Label of each sequence ``[B]``: integer classes with −100 for "no label", or floats
-            for regression with NaN for "no label".
+            for regression with NaN for "no label" (compute losses of ``y.nan_to_num()``).
     """
 
     tokens: Tensor

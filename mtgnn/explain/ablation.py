@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import GraphLSTM
+from ..nn.compiled import uncompiled
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
@@ -42,8 +43,9 @@ def edge_ablation(
     Raises:
         ValueError: If the encoder runs on no graph with edges, there is no loss, one of ``tasks``
             listens to nobody, a task that receives and is asked for has no labelled sequence, or
-            sentences are of several tasks at once.
+            sentences are of several tasks at once, or a loss is not one number a sequence.
     """
+    model = uncompiled(model)
     encoder = find_encoder(model)
     sums = EffectSums(encoder.graph, tasks)
     with evaluating(model):  # siblings are born in the mode that they stay in
@@ -85,6 +87,7 @@ def edge_insertion(
     Raises:
         ValueError: As in :func:`edge_ablation`.
     """
+    model = uncompiled(model)
     encoder = find_encoder(model)
     sums, every = EffectSums(encoder.graph, tasks), set(range(encoder.graph.num_edges))
     with evaluating(model):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
+from ..nn.compiled import uncompiled
 from ..nn.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .mailbox import MailboxByWord
@@ -60,6 +61,7 @@ def collect_attention(
         >>> [entry.word for entry in words.top("a1", sender="a2", number=2, min_count=1)]
         [..., ...]
     """
+    model = uncompiled(model)
     encoder: Any = getattr(model, "encoder", model)
     mailbox = getattr(encoder, "memory", None) in ("all", "past")
     shares = mailbox_shares(encoder) if mailbox and isinstance(encoder, GraphLSTM) else None

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..cut_graph import CutGraph
 from ..nn import GraphLSTM
+from ..nn.compiled import uncompiled
 from .readout import find_edge
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -36,9 +37,9 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
         >>> fewer.nodes is layer.nodes
         True
     """
-    sibling = copy.copy(model)
-    if isinstance(sibling, GraphLSTM):
-        graph = sibling.graph
+    model = uncompiled(model)
+    if isinstance(model, GraphLSTM):
+        sibling, graph = copy.copy(model), model.graph
         numbers = [find_edge(graph, e) if isinstance(e, tuple) else int(e) for e in edges]
         sibling.graph = CutGraph(graph, numbers)
         return sibling
@@ -52,7 +53,20 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
 
 
 def with_encoder(model: Model, encoder: nn.Module) -> Model:
-    """The same model around another encoder; everything else is shared."""
-    sibling = copy.copy(model)
-    sibling._modules = {**model._modules, "encoder": encoder}
+    """The same model around another encoder, wherever it holds its own; all else is shared."""
+    return _replaced(uncompiled(model), model.encoder, encoder)  # type: ignore[return-value]
+
+
+def _replaced(module: nn.Module, old: object, new: nn.Module) -> nn.Module:
+    """A module with another in the place of an old one; copies of what holds it, and of no more."""
+    if module is old:
+        return new
+    parts = {
+        name: part if part is None else _replaced(part, old, new)
+        for name, part in module._modules.items()
+    }
+    if all(part is module._modules[name] for name, part in parts.items()):
+        return module
+    sibling = copy.copy(module)
+    sibling._modules = parts
     return sibling

@@ -150,7 +150,7 @@ def find_encoder(model: Any) -> GraphLSTM:
 
 
 def find_loss(model: Any, loss: LossPerSample | None) -> LossPerSample:
-    """The given loss, or the model's own.
+    """The given loss, or the model's own; it raises where a loss is not one number a sequence.
 
     Raises:
         ValueError: If there is neither.
@@ -158,7 +158,17 @@ def find_loss(model: Any, loss: LossPerSample | None) -> LossPerSample:
     found = loss or getattr(model, "loss_per_sample", None)
     if found is None:
         raise ValueError(f"{type(model).__name__} has no loss_per_sample: give a loss")
-    return found
+
+    def measure(answer: Any, batch: Batch) -> Tensor:
+        losses = found(answer, batch)
+        if losses.shape != batch.lengths.shape:
+            raise ValueError(
+                f"expected a loss of each sequence {list(batch.lengths.shape)}, "
+                f"got {list(losses.shape)}"
+            )
+        return losses
+
+    return measure
 
 
 def labelled(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,8 @@ def write_graphml(graph: TaskGraph, path: str | PathLike[str]) -> None:
 
     exported = graph.to_networkx()
     for number, edge in enumerate(graph.edges):
-        exported.edges[edge]["number"] = number
+        if exported.has_edge(*edge):  # else it is cut
+            exported.edges[edge]["number"] = number
     networkx.write_graphml(exported, path, edge_id_from_attribute="number")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from ..nn.compiled import uncompiled
 from ..nn.modes import evaluating
 from .cut import with_encoder
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled
@@ -36,7 +37,8 @@ def edge_gradient(
     the loss would have to be linear in its contents.
 
     Args:
-        model: As in :func:`edge_ablation`.
+        model: As in :func:`edge_ablation`; where its encoder reads word by word, it is called with
+            ``return_attention_weights=True`` too, and returns a tuple that begins with its answer.
         batches: As in :func:`edge_ablation`.
         loss: As in :func:`edge_ablation`.
         tasks: As in :func:`edge_ablation`.
@@ -45,6 +47,7 @@ def edge_gradient(
         ValueError: As in :func:`edge_ablation`; also for mailboxes of one sender, as in a star, and
             for uniform scores, which have no gradient.
     """
+    model = uncompiled(model)
     encoder, measure = find_encoder(model), find_loss(model, loss)
     kind, by_step = tap_for(encoder), encoder.memory == "current"
     sums = EffectSums(encoder.graph, tasks)

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from ..data import EncodedSentences, EncodedTexts
 from ..nn import MultiTaskModel, TaggingModel
 from ..nn.check_model import check_task_name
+from ..nn.compiled import uncompiled
 from .collect import collect_attention
 from .effects import find_encoder
 from .sentences import SentenceSample, SentenceWeights
@@ -48,6 +49,7 @@ def read_sentence(
         >>> sender in read.senders and 0.5 <= weight <= 1
         True
     """
+    model = uncompiled(model)
     encoder = find_encoder(model)
     check_task_name(task, model.tasks)
     number = model.tasks.index(task)

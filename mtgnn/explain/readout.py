@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, default_collate
+from torch_geometric.loader.dataloader import Collater
 
 from ..data import TokenBatch
 from ..graph import TaskGraph
@@ -54,8 +55,15 @@ EXPECTED = (
 
 def check_batches(batches: Iterable[Batch]) -> None:
     """Raise where a loader would stack sequences of several lengths, which fails in torch."""
-    if isinstance(batches, DataLoader) and batches.collate_fn is default_collate:
+    if not isinstance(batches, DataLoader):
+        return
+    if batches.collate_fn is default_collate:
         raise ValueError(f"{EXPECTED}, got a DataLoader without collate_fn")
+    if isinstance(batches.collate_fn, Collater):
+        raise ValueError(
+            f"{EXPECTED}, got torch_geometric's DataLoader, which takes no collate_fn: "
+            "torch.utils.data has the one that does"
+        )
 
 
 def on_its_device(model: Any, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..graph import TaskGraph
 from ..nn import MultiTaskModel, TaggingModel
+from ..nn.compiled import uncompiled
 from ..ops.attention import CONTEXTUAL
 from .readout import Batch
 from .render import render_page
@@ -75,6 +76,7 @@ def report(
             receiving task has no labelled sequence, ``truth`` has other tasks or edges, the model
             has no weights of the kind ``cluster_by``, or it computes NaN.
     """
+    model = uncompiled(model)
     check_loader(batches)
     check_path(Path(path))
     plan = plan_report(model, truth, tasks, cluster_by)

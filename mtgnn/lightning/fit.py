@@ -16,6 +16,7 @@ from torch import nn
 
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
 from ..nn.check import check_option
+from ..nn.compiled import uncompiled
 from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import describe, read_checkpoint
@@ -145,6 +146,11 @@ def fit(
     accelerator = pick_accelerator(accelerator)
     _check_data(model, data)
     net = cast(nn.Module, model)
+    if uncompiled(net) is not net:
+        raise ValueError(
+            "expected a model that torch.compile does not wrap, for checkpoints name its parts: "
+            "model.compile() compiles it where it is"
+        )
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
     describe(model)  # else one that cannot be saved says so after the first epoch

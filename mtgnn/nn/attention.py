@@ -10,7 +10,7 @@ from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import CONTEXTUAL, SCORES, ScoreWeights
-from .check import check_dropouts
+from .check import check_dropouts, check_numbers
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -84,6 +84,7 @@ class TaskAttentionConv(MessagePassing):
             )
         check_dropouts(dropout=dropout)
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
+        check_numbers(sender_channels=pair[0], receiver_channels=pair[1])
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
         self.context_channels = context_channels

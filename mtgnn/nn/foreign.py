@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
@@ -29,7 +30,8 @@ def foreign_convs(
     """One conv for each layer and direction.
 
     Raises:
-        ValueError: If there are several, but no factory to make them.
+        ValueError: If there are several, but no factory to make them, or one is no layer that an
+            exchange can use.
     """
     if isinstance(conv, type):
         raise ValueError(
@@ -41,12 +43,15 @@ def foreign_convs(
         )
     if not isinstance(conv, nn.Module):
         made = {key: conv(i // directions, i % directions) for i, key in enumerate(keys)}
+        for each in made.values():
+            _check_conv(each)
         return nn.ModuleDict(made)
     if len(keys) > 1:
         raise ValueError(
             f"{len(keys)} layers and directions need a conv each: "
             "give a factory f(layer, direction)"
         )
+    _check_conv(conv)
     return nn.ModuleDict({keys[0]: conv})
 
 
@@ -68,8 +73,6 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
     Raises:
         ValueError: If it cannot do what the exchange needs.
     """
-    if not isinstance(conv, MessagePassing):
-        raise ValueError(f"expected conv to be a MessagePassing layer, got {type(conv).__name__}")
     both, edges = _piece(conv, hidden_size, mutual)
     last = both[2:] if mutual else (both[0][2:], both[1][1:])
     trial, lazy = _copy(conv), _is_lazy(conv)
@@ -82,7 +85,7 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
         call = "conv(x, edge_index)" if mutual else "conv((x_senders, x_receivers), edge_index)"
         raise ValueError(
             f"{conv} failed when called as {call} with states of size {hidden_size}, and another "
-            f"number of nodes each time, as this exchange needs: {error}"
+            f"number of nodes each time, as this exchange needs: {type(error).__name__}: {error}"
         ) from error
     nodes = 4 if mutual else 2
     if not isinstance(out, Tensor) or out.dim() != 2 or out.size(0) != nodes:
@@ -98,6 +101,24 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
     if lazy:
         conv.load_state_dict(trial.state_dict())
     return out.size(1)
+
+
+def _check_conv(conv: Any) -> None:
+    """Raise for what is no layer, or does what a trial in evaluation mode does not show."""
+    if isinstance(conv, type):
+        raise ValueError(f"expected the factory to give a layer, got the class {conv.__name__}")
+    if not isinstance(conv, MessagePassing):
+        raise ValueError(f"expected conv to be a MessagePassing layer, got {type(conv).__name__}")
+    if any(isinstance(part, _BatchNorm) for part in conv.modules()):
+        raise ValueError(
+            f"{conv} mixes sequences: in training its batch norm is over the nodes of all "
+            "sequences. Expected none, or a norm of each node by itself, such as norm='layer'"
+        )
+    if getattr(conv, "edge_dim", None) is not None:
+        raise ValueError(
+            f"{conv} reads attributes of edges, of which a task graph has none: expected "
+            "edge_dim=None"
+        )
 
 
 def _copy(conv: MessagePassing) -> MessagePassing:

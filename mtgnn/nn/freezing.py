@@ -9,6 +9,7 @@ from torch import nn
 
 from ..graph import TaskGraph
 from .check_model import check_task_name
+from .compiled import uncompiled
 from .cross_stitch import CrossStitchLSTM
 from .graph_lstm import GraphLSTM
 from .model import MultiTaskModel
@@ -43,16 +44,17 @@ def parameter_groups(module: nn.Module) -> Groups:
         For each group its parameters by their names in ``module``.
 
     Raises:
-        ValueError: If the module has no task graph.
+        ValueError: If the module has no task graph, or a model holds its layer over one under
+            another name than ``encoder``.
 
     Example:
         >>> from mtgnn.nn import StarGraphLSTM
         >>> list(parameter_groups(StarGraphLSTM(3, 4, ["books", "dvd"])))
         ['scores', 'nodes.books', 'nodes.dvd', 'virtual.shared']
     """
-    graph = _graph_of(module)
+    module = uncompiled(module)
+    graph, encoder = _graph_of(module), _encoder_of(module)
     group: dict[int, str] = {}
-    encoder: Any = getattr(module, "encoder", module)
     if encoder is not module:
         for name, part in module.named_children():
             if name == "heads":
@@ -123,6 +125,7 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
             what is its own beside what is not: static logits of the edges into it, or one
             embedding table a task (``embedding="task"``). Choose groups for :func:`freeze` then.
     """
+    module = uncompiled(module)
     graph = getattr(module, "graph", None)
     groups = parameter_groups(module)
     assert isinstance(graph, TaskGraph)
@@ -168,11 +171,29 @@ def edge_logit_group(module: nn.Module) -> str | None:
         >>> edge_logit_group(CompleteGraphLSTM(3, 4, 3, memory="all"))
         'edges'
     """
-    encoder: Any = getattr(module, "encoder", module)
+    encoder = _encoder_of(uncompiled(module))
     if len(getattr(encoder, "edge_logits", ())):
         return "edges"
     static = getattr(encoder, "score", None) == "static"
     return "scores" if static and _graph_of(encoder).num_edges > 0 else None
+
+
+def _encoder_of(module: nn.Module) -> Any:
+    """What a model holds as its encoder, or the encoder itself.
+
+    Raises:
+        ValueError: If a layer over a task graph stands under another name: its parts would be
+            sorted as if they belonged to no node.
+    """
+    if hasattr(module, "encoder") or hasattr(module, "output_size"):  # as all encoders have
+        return getattr(module, "encoder", module)
+    other = [name for name, part in module.named_modules() if isinstance(part, GraphLSTM)]
+    if other:
+        raise ValueError(
+            f"expected a model that holds its encoder as encoder, got a {type(module).__name__} "
+            f"that holds one as {other[0]}"
+        )
+    return module
 
 
 def _graph_of(module: nn.Module) -> TaskGraph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +110,7 @@ class MultiTaskLoss(nn.Module):
         """Join losses.
 
         Args:
-            losses: ``[B]``, loss of each sequence; whatever stands where there is no label.
+            losses: ``[B]``, loss of each sequence; where there is no label, any number.
             task: ``[B]``, task of each sequence.
             count: What :meth:`count` gives, summed over all processes; by default of this batch.
             labelled: ``[B]``, which have a label (see :func:`is_labelled`); by default all.
@@ -119,8 +119,9 @@ class MultiTaskLoss(nn.Module):
             The loss ``[]``.
 
         Raises:
-            ValueError: For wrong sizes, or tasks that are no integers or, where they are on the
-                CPU, out of range.
+            ValueError: For wrong sizes, tasks that are no integers or, where they are on the CPU,
+                out of range, or, there, losses to be trained on that are NaN where there is no
+                label: so would be their gradients. Compute losses of ``y.nan_to_num()``.
         """
         return self._terms(losses, task, count, labelled).sum()
 
@@ -179,6 +180,8 @@ class MultiTaskLoss(nn.Module):
                 raise ValueError(
                     f"expected {name} of shape {list(losses.shape)}, got {list(value.shape)}"
                 )
+        if labelled is not None and losses.grad_fn is not None and losses.device.type == "cpu":
+            _check_unlabelled(losses, labelled)
         if not is_integer(task):
             raise ValueError(f"expected integer tasks of shape [B], got {task.dtype}")
         if task.device.type == "cpu" and bool(((task < 0) | (task >= self.num_tasks)).any()):
@@ -190,7 +193,19 @@ class MultiTaskLoss(nn.Module):
         return f"{self.num_tasks}, weights={weights!r}, reduction={self.reduction!r}"
 
 
+@torch.compiler.disable  # looks at values
+def _check_unlabelled(losses: Tensor, labelled: Tensor) -> None:
+    """Raise where a loss without a label is NaN: times 0, its gradient is NaN too."""
+    if bool(losses.detach()[~labelled.cpu()].isnan().any()):
+        raise ValueError(
+            "expected numbers where there is no label, got NaN, whose gradient would be NaN: "
+            "compute the losses of y.nan_to_num()"
+        )
+
+
 def _check_weights(weights: Sequence[float] | None, num_tasks: int) -> list[float]:
+    if isinstance(weights, Mapping):
+        raise ValueError(f"expected weights in the order of the tasks, got {dict(weights)!r:.60}")
     numbers = [1.0] * num_tasks if weights is None else [float(weight) for weight in weights]
     if len(numbers) != num_tasks:
         raise ValueError(f"expected {num_tasks} weights, got {len(numbers)}")

@@ -13,6 +13,7 @@ from torch_geometric.nn import MessagePassing
 from ..cut_graph import cut_edges
 from ..graph import TaskGraph
 from . import saved
+from .compiled import uncompiled
 from .complete import CompleteGraphLSTM
 from .cross_stitch import CrossStitchLSTM
 from .encoders import with_additions
@@ -88,6 +89,7 @@ def add_task(
         >>> layer.graph.edges[-2:]
         [('books', 'music'), ('dvd', 'music')]
     """
+    module = uncompiled(module)
     if isinstance(senders, str):
         raise ValueError(f"senders must be a sequence of names, got the string {senders!r}")
     if scheme is not None and not isinstance(module, TaggingModel):

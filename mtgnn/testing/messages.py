@@ -87,7 +87,9 @@ def assert_attention_sums_to_one(
     """
     with evaluating(layer), torch.no_grad():
         plain = layer(x, lengths, task)[0]
-        out, _, attention = layer(x, lengths, task, return_attention_weights=True)
+        answer = layer(x, lengths, task, return_attention_weights=True)
+    require(len(answer) == 3, f"expected (out, state, attention), got {len(answer)} values")
+    out, _, attention = answer
     require(torch.equal(out, plain), "asking for the attention changes the result")
     require(len(attention) > 0, "expected attention for each layer and direction, got none")
     full = torch.full((x.size(0),), x.size(1)) if lengths is None else lengths.cpu()
@@ -145,6 +147,7 @@ def _check_mailbox(graph: TaskGraph, alpha: Tensor, real: Tensor, task: Tensor |
 
 def _disturbed(layer: nn.Module, sender: str, *arguments: Any) -> Tensor:
     """Outputs with other parameters in one node, which are put back afterwards."""
+    require(hasattr(layer, "nodes"), "expected the parameters of each node in layer.nodes[name]")
     parameters = list(layer.get_submodule("nodes")[sender].parameters())  # type: ignore[index]
     kept = [parameter.detach().clone() for parameter in parameters]
     try:

@@ -13,7 +13,7 @@ from torch_geometric.nn import SAGEConv
 from mtgnn import TaskGraph
 from mtgnn.cut_graph import CutGraph
 from mtgnn.data import Vocabulary
-from mtgnn.explain import without_edges
+from mtgnn.explain import read_graphml, without_edges, write_graphml
 from mtgnn.nn import (
     CompleteGraphLSTM,
     GraphLSTM,
@@ -178,3 +178,47 @@ def test_edges_by_name() -> None:
     assert without_edges(layer, np.array([number])).graph.cut == {number}
     with pytest.raises(ValueError, match=r"got \('a', 'a'\)"):
         without_edges(layer, [("a", "a")])
+
+
+def test_exports_of_a_cut_graph_hold_what_is_left(tmp_path: Path) -> None:
+    graph = CutGraph(TaskGraph.complete(["a", "b", "c"]).with_weight(torch.arange(6.0)), [0, 4])
+    left = [edge for number, edge in enumerate(graph.edges) if number not in (0, 4)]
+    kept = dict(zip(left, [1.0, 2.0, 3.0, 5.0], strict=True))
+    assert TaskGraph.from_data(graph.to_data()).weights() == kept
+    assert TaskGraph.from_networkx(graph.to_networkx(), ["a", "b", "c"]).weights() == kept
+    write_graphml(graph, tmp_path / "graph.graphml")
+    assert read_graphml(tmp_path / "graph.graphml").weights() == kept
+
+
+def test_a_compiled_model_stays_as_it_is() -> None:
+    model = reader(CompleteGraphLSTM(4, 3, 3))
+    compiled = torch.compile(model, backend="eager")
+    (batch,) = make_batches(3, (4,))
+    parts = dict(model.named_modules())
+    fewer = without_edges(compiled, [0])
+    assert dict(model.named_modules()) == parts and fewer.encoder.graph.cut == {0}
+    given = batch.tokens, batch.lengths, batch.task
+    expected = without_edges(model, [0])(*given)[0]
+    assert torch.equal(fewer(*given)[0], expected)
+    assert not torch.equal(model(*given)[0], expected)
+
+
+class Twice(torch.nn.Module):
+    """Holds its encoder in a list, too, and runs that one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = reader(CompleteGraphLSTM(4, 3, 3))
+        self.encoder = self.inner.encoder
+
+    def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
+        return self.inner(*arguments)[0]
+
+
+def test_edges_are_cut_wherever_a_model_holds_its_encoder() -> None:
+    model, (batch,) = Twice(), make_batches(3, (4,))
+    given = batch.tokens, batch.lengths, batch.task
+    expected = without_edges(model.inner, [0, 1])(*given)[0]
+    before = model(*given)
+    assert torch.equal(without_edges(model, [0, 1])(*given), expected)
+    assert torch.equal(model(*given), before) and not torch.equal(before, expected)

@@ -349,6 +349,8 @@ def test_what_has_no_effect_to_measure_is_refused() -> None:
             measure(torch.nn.Linear(2, 2), make_batches(4), loss)
         with pytest.raises(ValueError, match="no edges"):
             measure(reader(GraphLSTM(4, 3, TaskGraph.isolated(3))), make_batches(3), loss)
+    with pytest.raises(ValueError, match=r"a loss of each sequence \[5\], got \[\]"):
+        edge_ablation(complete, make_batches(4), lambda *given: loss(*given).mean())
     with pytest.raises(ValueError, match="has a gradient, got uniform"):
         edge_gradient(reader(CompleteGraphLSTM(4, 3, 3, score="uniform")), make_batches(3), loss)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from dom import NODE, content, drawn
 from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader as PyGLoader
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedSentences, EncodedTexts, SentenceEncoder, Vocabulary, WordForm
@@ -381,6 +382,7 @@ def test_first_mistakes_are_named(tmp_path: Path) -> None:
         ([Data(x=torch.ones(1))], "got a Data in the place of a batch"),
         (EncodedTexts(DATA, VOCABULARY), "in the place of a batch"),
         (torch.utils.data.DataLoader(EncodedTexts(DATA, VOCABULARY), 4), "without collate_fn"),
+        (PyGLoader(EncodedTexts(DATA, VOCABULARY), 4), "got torch_geometric's DataLoader"),
     ):
         for read in (lambda data: report(model, data, path), lambda d: edge_ablation(model, d)):
             with pytest.raises(ValueError, match=f"expected batches that are .*{got}"):

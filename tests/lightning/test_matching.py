@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, EncodedTexts, SentenceEncoder, Vocabulary
-from mtgnn.lightning import MultiTaskDataModule, evaluate
+from mtgnn.lightning import MultiTaskDataModule, evaluate, load_model
 from mtgnn.nn import MultiTaskModel, TaggingModel, freeze
 
 
@@ -82,6 +82,16 @@ def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
     freeze(net)
     with pytest.raises(ValueError, match="all are frozen"):
         train(net, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # Dynamo itself looks at it
+def test_a_wrapped_model_is_refused_and_one_compiled_in_place_trains(tmp_path: Path) -> None:
+    net = model()
+    with pytest.raises(ValueError, match="torch.compile does not wrap"):
+        train(torch.compile(net, backend="eager"), tmp_path)
+    net.compile(backend="eager")
+    result = train(net, tmp_path, max_epochs=1)
+    assert load_model(result.checkpoint).state_dict().keys() == net.state_dict().keys()
 
 
 def test_what_is_encoded_already_is_checked_too(tmp_path: Path) -> None:

@@ -120,6 +120,9 @@ def test_bad_input_is_named() -> None:
         TaskAttentionConv(F, score="static")
     with pytest.raises(ValueError, match="at least one head"):
         TaskAttentionConv(F, heads=0)
+    for lazy in (-1, (F, -1)):
+        with pytest.raises(ValueError, match="receiver_channels to be|sender_channels to be"):
+            TaskAttentionConv(lazy)
     with pytest.raises(ValueError, match="score_channels of at least 1"):
         TaskAttentionConv(F, score_channels=0)
     with pytest.raises(ValueError, match="context_channels of at least 0, .* got -3"):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GATv2Conv, GCNConv, SAGEConv, SGConv
+from torch_geometric.nn import GATv2Conv, GCNConv, GENConv, SAGEConv, SGConv
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM
@@ -52,6 +52,12 @@ def test_what_cannot_work_says_so_at_construction() -> None:
         GraphLSTM(E, H, GRAPH, conv=SAGEConv(H + 1, H))
     with pytest.raises(ValueError, match="factory .* got the class SAGEConv"):
         GraphLSTM(E, H, GRAPH, conv=SAGEConv)
+    with pytest.raises(ValueError, match="expected the factory to give a layer, got the class"):
+        GraphLSTM(E, H, GRAPH, conv=lambda layer, direction: SAGEConv)
+    with pytest.raises(ValueError, match="expected edge_dim=None"):
+        GraphLSTM(E, H, GRAPH, conv=GATv2Conv(H, H, edge_dim=2, add_self_loops=False))
+    with pytest.raises(ValueError, match="in training its batch norm is over the nodes of all"):
+        GraphLSTM(E, H, GRAPH, conv=GENConv(H, H))
     with pytest.raises(ValueError, match="need a conv each"):
         GraphLSTM(E, H, GRAPH, num_layers=2, conv=SAGEConv(H, H))
 

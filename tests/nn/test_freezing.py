@@ -211,6 +211,24 @@ def test_freezing_and_unfreezing() -> None:
     assert not frozen()
 
 
+def test_a_compiled_model_has_the_groups_of_the_model() -> None:
+    net = model("several")
+    compiled = torch.compile(net, backend="eager")
+    assert parameter_groups(compiled) == parameter_groups(net)
+    assert edge_logit_group(compiled) == edge_logit_group(net) == "edges"
+    assert freeze(compiled, ["nodes"]) == freeze(net, ["nodes"])
+    assert not any(p.requires_grad for p in net.encoder.nodes.parameters())
+
+
+class Elsewhere(nn.Module):
+    """Its layer is not called encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = CompleteGraphLSTM(4, 3, 3, memory="all")
+        self.graph = self.rnn.graph
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -228,6 +246,8 @@ def test_freezing_and_unfreezing() -> None:
         (lambda: freeze_except_task(model("single", embedding="task"), "l0"), "all tables"),
         (lambda: freeze_except_task(SharedLSTM(4, 3, TASKS), "l0"), "of its own"),
         (lambda: freeze_except_task(nn.Linear(2, 2), "l0"), "TaskGraph"),
+        (lambda: parameter_groups(Elsewhere()), "holds one as rnn"),
+        (lambda: edge_logit_group(Elsewhere()), "holds one as rnn"),
         (
             lambda: edge_logit_group(TaskAttentionConv(4, score="static", num_edges=2)),
             "with a TaskGraph as its graph, got None",

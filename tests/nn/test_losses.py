@@ -115,6 +115,7 @@ def test_state_dict_holds_what_was_chosen() -> None:
     [
         (lambda: MultiTaskLoss(0), "num_tasks"),
         (lambda: MultiTaskLoss(2, [1.0]), "2 weights"),
+        (lambda: MultiTaskLoss(2, {"a": 1.0, "b": 2.0}), "in the order of the tasks"),
         (lambda: MultiTaskLoss(2, [1.0, -1.0]), "at least 0"),
         (lambda: MultiTaskLoss(2, [1.0, math.nan]), "finite"),
         (lambda: MultiTaskLoss(2, "certainty"), "weights"),
@@ -134,3 +135,14 @@ def test_state_dict_holds_what_was_chosen() -> None:
 def test_errors(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_missing_labels_of_regression_leave_gradients_as_they_are() -> None:
+    """The square of a number without a label is NaN, and so would be 0 times its slope."""
+    y = torch.tensor([1.0, torch.nan, 2.0])
+    task, there = torch.tensor([0, 1, 1]), is_labelled(y)
+    guess = torch.zeros(3, requires_grad=True)
+    with pytest.raises(ValueError, match="y.nan_to_num"):
+        MultiTaskLoss(2)((guess - y) ** 2, task, labelled=there)
+    MultiTaskLoss(2)((guess - y.nan_to_num()) ** 2, task, labelled=there).backward()
+    assert guess.grad is not None and guess.grad.tolist() == [-1.0, 0.0, -2.0]
