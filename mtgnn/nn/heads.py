@@ -105,25 +105,29 @@ class ClassificationHeads(nn.Module):
 
 
 class RegressionHeads(nn.Module):
-    """One linear unit a task; see :class:`ClassificationHeads`.
+    """One linear unit a task, or several, such as the steps ahead of a forecast; see
+    :class:`ClassificationHeads`.
 
     Args:
         in_channels: Size F of a sequence's vector.
         tasks: Task names, or their number.
+        out_channels: Number of values C a task; by default one, without a dimension of its own.
 
     Shapes:
         - **input:** :math:`(B, F)`, or with steps :math:`(B, T, F)`, and task :math:`(B)`; or
           :math:`(B, K, F)`, :math:`(B, T, K, F)` without ``task``
-        - **output:** the input without F
+        - **output:** the input without F, or with C in its place
 
     Raises:
-        ValueError: If there is no task, or ``in_channels`` is below 1.
+        ValueError: If there is no task, or a size is below 1.
     """
 
-    def __init__(self, in_channels: int, tasks: Tasks) -> None:
+    def __init__(self, in_channels: int, tasks: Tasks, out_channels: int | None = None) -> None:
         super().__init__()
         names = task_names(tasks)
-        self.units = ClassificationHeads(in_channels, [1] * len(names), names)
+        self.out_channels = out_channels
+        size = 1 if out_channels is None else out_channels
+        self.units = ClassificationHeads(in_channels, [size] * len(names), names)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
@@ -131,7 +135,8 @@ class RegressionHeads(nn.Module):
 
     def forward(self, h: Tensor, task: Tensor | None = None) -> Tensor:
         """Compute values; shapes as in the class description."""
-        return self.units(h, task).squeeze(-1)
+        values = self.units(h, task)
+        return values.squeeze(-1) if self.out_channels is None else values
 
 
 def _widen(logits: Tensor, width: int) -> Tensor:
@@ -148,6 +153,11 @@ def _check(h: Tensor, task: Tensor | None, channels: int, num_tasks: int) -> Non
                 f"[B, T, {num_tasks}, {channels}] for all tasks, got {list(h.shape)}"
             )
         return
+    if task.dtype == torch.bool:
+        raise ValueError(
+            "expected one task of each sequence, integers [B], or no task for the states of all, "
+            f"got booleans {list(task.shape)}"
+        )
     if h.dim() not in (2, 3) or h.size(-1) != channels:
         raise ValueError(
             f"expected h of shape [B, {channels}] or [B, T, {channels}], got {list(h.shape)}"

@@ -81,6 +81,19 @@ def test_regression_is_one_unit_a_task() -> None:
     torch.testing.assert_close(every[torch.arange(4), TASK], values)
 
 
+def test_regression_of_several_values_is_a_linear_map_a_task() -> None:
+    layer, h = RegressionHeads(5, NAMES, out_channels=2).double(), vectors()
+    values = layer(h, TASK)
+    assert values.shape == (4, 2)
+    for b, k in enumerate(TASK.tolist()):
+        own = layer.units.heads[NAMES[k]]
+        torch.testing.assert_close(values[b], own.weight @ h[b] + own.bias)
+    every = layer(h.view(4, 1, 1, 5).expand(-1, 6, 3, -1))
+    assert every.shape == (4, 6, 3, 2)
+    torch.testing.assert_close(every[torch.arange(4), 0, TASK], values)
+    assert RegressionHeads(5, NAMES, out_channels=1)(h.float(), TASK).shape == (4, 1)
+
+
 def test_regression_of_steps_is_that_of_each_step() -> None:
     layer, h = RegressionHeads(5, NAMES).double(), vectors(6)
     values = layer(h, TASK)
@@ -110,7 +123,8 @@ def test_reset_draws_anew() -> None:
         (lambda: heads()(vectors()), r"\[B, 3, 5\]"),
         (lambda: heads()(vectors(), TASK[:3]), "tasks of shape"),
         (lambda: heads()(vectors(), TASK.double()), "tasks of shape"),
-        (lambda: heads()(vectors(), TASK > 0), "integer tasks"),
+        (lambda: heads()(vectors(), TASK > 0), "one task of each sequence, integers"),
+        (lambda: RegressionHeads(5, 2, out_channels=0), "at least 1"),
         (lambda: heads()(vectors(), TASK + 1), "0…2"),
         (lambda: heads()(vectors(), TASK - 1), "0…2"),
     ],
