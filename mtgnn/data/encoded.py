@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch, is_labelled
-from .parts import dataset_names, is_number, part_of
+from .parts import dataset_names, each_item, is_number, part_of
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
@@ -72,7 +72,7 @@ class EncodedTexts(Dataset[EncodedText]):
         cut: list[bool] = []
         self.vocabulary = vocabulary
         self.tasks, self.classes = dataset_names(data)
-        for number, item in enumerate(data):
+        for number, item in enumerate(each_item(data)):
             text, task, label = _read(item, number)
             encoded = vocabulary.encode(text)
             cut.append(max_length is not None and len(encoded) > max_length)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL
-from .parts import is_number, part_of
+from .parts import each_item, is_number, part_of
 from .sentence_encoder import SentenceEncoder
 from .spelling import pad_spelling, spell
 from .token_batch import TokenBatch
@@ -94,7 +94,7 @@ class EncodedSentences(Dataset[EncodedSentence]):
         tasks: list[int] = []
         several: list[Tensor] = []  # tasks of each sentence
         numbers: list[int] = []  # of the sentence of each example
-        for number, item in enumerate(data):
+        for number, item in enumerate(each_item(data)):
             words, given = _read(item, number, encoder.tasks, by_task)
             encoded = encoder.encode(words)
             tokens.append(encoded.tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -41,6 +41,14 @@ def _numbers(index: Any, size: int) -> Tensor:
         return torch.tensor(range(size)[index], dtype=torch.long)
     index = torch.as_tensor(index).cpu()
     return torch.arange(size)[index if len(index) else index.long()]
+
+
+def each_item(data: Any) -> Iterator[Any]:
+    """All items in order. A dataset that is asked for items by number has as many as its length
+    says, as for a DataLoader: not all raise the IndexError that ends a loop in Python."""
+    if hasattr(data, "__iter__") or not hasattr(data, "__len__"):
+        return iter(data)
+    return (data[number] for number in range(len(data)))
 
 
 def dataset_names(data: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 from collections.abc import Iterator
@@ -106,6 +107,8 @@ def _lines(
     promised = None
     count = 0
     for line, row in enumerate(file, 1):
+        if line == 1:
+            row = row.removeprefix(codecs.BOM_UTF8)
         fields = row.strip(b" \t\r\n").split(b" ")
         if line == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
             promised, header = int(fields[0]), int(fields[1])

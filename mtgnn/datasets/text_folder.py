@@ -12,6 +12,9 @@ from torch_geometric.data import Data, InMemoryDataset
 from .columns import MARK, read_lines
 from .splits import SPLITS, check_split
 
+# What a first column is called where a file begins with its columns' names.
+HEADERS = ("label", "labels", "class", "category", "target", "sentiment")
+
 
 class TextFolder(InMemoryDataset):
     """The labelled texts in the files ``TASK.train.tsv``, ``TASK.dev.tsv`` and ``TASK.test.tsv``.
@@ -72,7 +75,7 @@ def _find_tasks(folder: Path, split: str) -> list[str]:
     """Names of all tasks, each of which has its train file, and that of the split."""
     if not folder.is_dir():
         raise FileNotFoundError(f"expected a folder with TASK.train.tsv files, got {folder}")
-    found = {path.name for path in folder.iterdir() if path.is_file()}
+    found = {path.name for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
     tasks = {
         name.removesuffix(f".{part}.tsv")
         for name in found
@@ -93,6 +96,10 @@ def _check_header(folder: Path, task: str, rows: list[tuple[int, str, str]]) -> 
     _, label, text = rows[0]
     once = sum(other == label for _, other, _ in rows) == 1 < len(rows)
     files = [folder / f"{task}.{part}.tsv" for part in SPLITS]
+    if once and label.lower() in HEADERS:
+        raise ValueError(
+            f"{files[0]}, line 1: {label!r} is no label of another line: expected no header"
+        )
     there = [path for path in files if path.exists()]
     if once and len(there) > 1 and all(next(_read(p))[1:] == (label, text) for p in there):
         raise ValueError(
@@ -106,6 +113,9 @@ def _read(path: Path) -> Iterator[tuple[int, str, str]]:
     content = path.read_bytes()
     if not content.removeprefix(MARK):
         raise ValueError(f"{path} is empty")
+    if b"\r" in content and b"\n" not in content:
+        raise ValueError(f"{path}: lines end at \\r alone: expected \\n, or \\r\\n")
+    content = content.rstrip(b"\r\n")  # an empty line at the end is no text
     for number, line in read_lines(content, str(path)):
         label, tab, text = line.partition("\t")
         if not line.strip():

@@ -69,6 +69,12 @@ class MultiTaskDataModule(L.LightningDataModule):
             )
         given = zip(PARTS, (train, dev, test), strict=True)
         self._texts = {part: _encoded_part(texts) for part, texts in given}
+        done = [part for part, texts in self._texts.items() if isinstance(texts, Encoded)]
+        if max_length is not None and done:
+            raise ValueError(
+                f"max_length cuts texts that are yet to be encoded, got encoded ones for {done}: "
+                "EncodedTexts(…, max_length=…) cuts them"
+            )
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed

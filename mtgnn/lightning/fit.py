@@ -24,7 +24,7 @@ from .data import PARTS, MultiTaskDataModule
 from .matching import check_matching, check_part_labels
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
-from .resume import BEST, LAST, ROUNDING, Patience, bring_best, check_resume, keep
+from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
 from .task_scores import TaskScore
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -177,7 +177,7 @@ def fit(
     throughput = Throughput()
     own: list[Callback] = [best, keep(LAST, folder, None), throughput, *callbacks]
     if patience is not None:
-        own.append(Patience(monitor, mode="max", patience=patience, min_delta=ROUNDING))
+        own.append(Patience(monitor, patience))
     if progress:
         own.append(RunProgressBar(progress if isinstance(progress, str) else "training", monitor))
     with quietly(), flags_kept(), device_kept(net):
@@ -237,6 +237,12 @@ def _check_data(model: Trainable, data: MultiTaskDataModule) -> None:
     train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
+    classes = model.classes if isinstance(model, MultiTaskModel) else {}
+    if lone := [task for task, names in classes.items() if len(names) == 1]:
+        warnings.warn(
+            f"{lone} have one class: their accuracy of 1 counts in the mean that chooses the epoch",
+            stacklevel=3,
+        )
 
 
 def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str) -> None:

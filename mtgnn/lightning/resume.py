@@ -55,6 +55,11 @@ def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) ->
         asked = [len(group["params"]) for group in module.rate_groups()]
         fits = then.keys() == now.keys() and sizes == [asked]
         said = "rates of the same groups"
+        if then.keys() == now.keys() and len(sizes[0]) == len(asked) and not fits:
+            raise ValueError(
+                f"{path} has an optimiser of {sizes[0]} parameters by group, got {asked}: expected "
+                "the same to be trained, frozen ones and those of a loss that learns included"
+            )
     if not fits:
         raise ValueError(
             f"{path} was trained with learning_rates {then}: expected {said}, got {now}"
@@ -162,7 +167,13 @@ class _Checkpoint(ModelCheckpoint):
 
 
 class Patience(EarlyStopping):
-    """Early stopping that goes on after a resume, with the patience it was given now."""
+    """Early stopping that goes on after a resume, with the patience it was given now. A score that
+    is NaN is no better than any other."""
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        super().__init__(
+            monitor, mode="max", patience=patience, min_delta=ROUNDING, check_finite=False
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the epochs already waited."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +11,16 @@ from torch import Tensor
 from ..data import NO_LABEL
 from ..nn.padded import has_one_task
 
-TaskScore = Callable[[list[Any], list[Any]], float]
+
+class TaskScore(Protocol):
+    """A score of predicted and true labels.
+
+    They are given by name: scikit-learn's functions take the true ones first, others last.
+    """
+
+    def __call__(self, *, predicted: list[Any], true: list[Any]) -> float: ...
+
+
 """Predicted and true labels to a score, more is better: names of texts' labels, or of sentences
 lists of tags."""
 
@@ -24,8 +33,9 @@ class TaskScores:
 
     Args:
         classes: The label names of each task, in the order of their numbers.
-        scores: A function for each task that is to be scored. Of texts it is given two lists of
-            label names, predicted and true; of sentences two lists of sequences of tags.
+        scores: A function for each task that is to be scored, with arguments ``predicted`` and
+            ``true``: of texts two lists of label names, of sentences two lists of sequences of
+            tags.
 
     Raises:
         ValueError: For an unknown task.
@@ -88,7 +98,7 @@ class TaskScores:
             names = self.classes[task]
             predicted, true = ([_named(pair[side], names) for pair in kept] for side in (0, 1))
             if true:
-                answers[task] = float(score(predicted, true))
+                answers[task] = float(score(predicted=predicted, true=true))
         return answers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,11 +51,13 @@ def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -
         )
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise where there is one string in the place of several, or a text that is none."""
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """All texts; raise where one string stands for several, or a text is no string."""
     check_several(texts)
-    for text in texts:
+    every = list(texts)
+    for text in every:
         check_text(text)
+    return every
 
 
 def check_task_name(task: str, tasks: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +72,15 @@ class MultiTaskLoss(nn.Module):
             check_option("weights", weights, ("uncertainty",))
             self.log_variance = nn.Parameter(torch.zeros(num_tasks))
             weights = None
-        self.register_buffer("weight", torch.tensor(_check_weights(weights, num_tasks)))
+        fixed = torch.tensor(_check_weights(weights, num_tasks))
+        # As it is given: a checkpoint that a training goes on from has no say in it.
+        self.register_buffer("weight", fixed, persistent=False)
         factors = [0.5 if kind == "regression" else 1.0 for kind in _check_kinds(kinds, num_tasks)]
         self.register_buffer("factor", torch.tensor(factors), persistent=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        state_dict.pop(f"{prefix}weight", None)  # which older files hold
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
         """Set the log variances to zero."""

@@ -10,8 +10,14 @@ from torch import nn
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; each part returns to the mode it was in."""
+    """Evaluation mode for a while; each part returns to the mode it was in.
+
+    What is in it already is not touched, so that several threads may use such a module at once.
+    """
     modes = [(part, part.training) for part in module.modules()]
+    if not any(training for _, training in modes):
+        yield
+        return
     module.eval()
     try:
         yield

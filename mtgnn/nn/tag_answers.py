@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -23,7 +23,7 @@ Decode = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 def tag_answers(
     model: TaggingModel,
-    sentences: Sequence[Sequence[str]],
+    sentences: Iterable[Sequence[str]],
     task: str | None,
     batch_size: int,
     decode: Decode,
@@ -44,12 +44,13 @@ def tag_answers(
     """
     if task is not None:
         check_task_name(task, model.tasks)
-    strings = [given for given in (sentences, *sentences) if isinstance(given, str)]
+    every = [sentences] if isinstance(sentences, str) else list(sentences)
+    strings = [given for given in every if isinstance(given, str)]
     if strings:
         raise ValueError(f"expected sentences as lists of words, got {strings[0][:40]!r}")
     check_batch_size(batch_size)
     names = model.tasks if task is None else (task,)
-    encoded = [model.sentences.encode(words) for words in sentences]
+    encoded = [model.sentences.encode(words) for words in every]
     sizes = [len(words.tokens) for words in encoded]
 
     def answers(chosen: list[EncodedWords]) -> list[dict[str, Answer]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def text_probabilities(
     model: MultiTaskModel,
-    texts: Sequence[str],
+    texts: Iterable[str],
     task: str,
     batch_size: int,
     max_length: int | None,
 ) -> Tensor:
     """``[N, C]`` on the CPU; arguments and errors are those of :meth:`MultiTaskModel.predict`."""
     check_task_name(task, model.tasks)
-    check_texts(texts)
+    texts = check_texts(texts)
     check_batch_size(batch_size)
     if max_length is not None and max_length < 1:
         raise ValueError(f"expected max_length of at least 1, got {max_length}")

@@ -7,7 +7,14 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 from torch_geometric.data import Data, InMemoryDataset
 
-from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch, Vocabulary
+from mtgnn.data import (
+    BucketBatchSampler,
+    EncodedSentences,
+    EncodedTexts,
+    SentenceEncoder,
+    SequenceBatch,
+    Vocabulary,
+)
 
 VOCABULARY = Vocabulary(["a", "b", "c"])
 DATA = [
@@ -97,6 +104,22 @@ def test_reads_what_a_pyg_dataset_hands_out() -> None:
 def test_bad_items(item: Data, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EncodedTexts([DATA[0], item], VOCABULARY)
+
+
+class ByNumber:
+    """Knows its length, and has an item for every number."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, number: int) -> Data:
+        return Data(text="a b", task=number % 2, words=["a", "b"], tags=["N", "V"])
+
+
+def test_a_dataset_is_as_long_as_it_says() -> None:
+    assert EncodedTexts(ByNumber(), Vocabulary(["a"])).task.tolist() == [0, 1, 0]
+    encoder = SentenceEncoder.build([["a", "b"]], {"pos": ["N", "V"], "ner": ["N", "V"]})
+    assert len(EncodedSentences(ByNumber(), encoder)) == 3
 
 
 def test_bad_max_length() -> None:

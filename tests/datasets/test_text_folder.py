@@ -71,6 +71,19 @@ def test_a_header_is_no_label(folder: Path, split: str) -> None:
     assert TextFolder(folder, split).classes["topic"] == ["art", "rare", "sport"]
 
 
+def test_a_header_is_found_in_one_file_too(folder: Path) -> None:
+    (folder / "topic.train.tsv").write_bytes(b"Label\ttext\n" + FILES["topic.train.tsv"])
+    with pytest.raises(ValueError, match="line 1: 'Label' is no label of another line"):
+        TextFolder(folder)
+
+
+def test_empty_lines_at_the_end_and_hidden_files_are_none_of_it(folder: Path) -> None:
+    expected = rows(TextFolder(folder))
+    (folder / "topic.train.tsv").write_bytes(FILES["topic.train.tsv"] + b"\n\r\n")
+    (folder / "._topic.train.tsv").write_bytes(b"\x00\x05")
+    assert rows(TextFolder(folder)) == expected
+
+
 def test_other_files_and_dots_in_names(folder: Path) -> None:
     (folder / "notes.txt").write_text("nothing")
     for split in ("train", "dev", "test"):
@@ -100,6 +113,7 @@ def test_encodes(folder: Path) -> None:
         ("topic.train.tsv", b"art\ta\n \tb\n", r"topic\.train\.tsv, line 2: expected a label"),
         ("topic.train.tsv", b"art\ta\nart\t\xff\n", r"topic\.train\.tsv, line 2: not UTF-8"),
         ("topic.train.tsv", b"", r"topic\.train\.tsv is empty"),
+        ("topic.train.tsv", b"art\ta\rsport\tb\r", r"topic\.train\.tsv: lines end at .r alone"),
         (
             "topic.dev.tsv",
             b"art\ta\nwar\tb\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,36 @@ STILL = 1e-12
 def test_patience(tmp_path: Path) -> None:
     result = train(model(), tmp_path, max_epochs=9, patience=2, learning_rate=STILL)
     assert (result.epochs, result.best_epoch) == (3, 1)
+
+
+def test_a_score_that_is_nan_is_no_better_than_another(tmp_path: Path) -> None:
+    found = iter([math.nan, math.nan, 0.5, 0.25, 0.25])
+    scores = {task: lambda predicted, true: 0.0 for task in ("dvd", "toys")}
+    scores["books"] = lambda predicted, true: next(found)
+    result = train(model(), tmp_path, max_epochs=9, patience=2, scores=scores)
+    assert (result.epochs, result.best_epoch) == (2, 1)
+    result = train(model(), tmp_path / "more", max_epochs=9, patience=2, scores=scores)
+    assert (result.epochs, result.best_epoch) == (3, 1)
+
+
+def test_fixed_weights_of_a_resume_are_those_given_now(tmp_path: Path) -> None:
+    first = train(model(), tmp_path, max_epochs=1, loss=MultiTaskLoss(3))
+    loss = MultiTaskLoss(3, [0, 0, 5])
+    train(model(), tmp_path, max_epochs=2, resume=first.last_checkpoint, loss=loss)
+    assert loss.weight.tolist() == [0, 0, 5]
+    with pytest.raises(ValueError, match="those of a loss that learns included"):
+        again = {"resume": first.last_checkpoint, "loss": MultiTaskLoss(3, "uncertainty")}
+        train(model(), tmp_path, max_epochs=3, **again)
+
+
+def test_a_task_of_one_class_is_warned_of(tmp_path: Path) -> None:
+    classes = {**CLASSES, "toys": ["good"]}
+    net = MultiTaskModel(VOCABULARY, classes, "shared", embedding_size=4, hidden_size=3)
+    for item in (items := texts(30, 1)):
+        item.y = 0 if item.task == 2 else item.y
+    loader = MultiTaskDataModule(items, items, None, VOCABULARY)
+    with pytest.warns(UserWarning, match=r"\['toys'\] have one class"):
+        train(net, tmp_path, data=loader)
 
 
 def test_patience_goes_on_after_a_resume(tmp_path: Path) -> None:

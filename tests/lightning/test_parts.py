@@ -79,6 +79,12 @@ def test_texts_that_are_encoded_stay_as_they_are() -> None:
         loader.val_dataloader()
 
 
+def test_max_length_cannot_cut_what_is_encoded() -> None:
+    done = EncodedTexts(texts(20, 1), VOCABULARY)
+    with pytest.raises(ValueError, match=r"encoded ones for \['train'\]"):
+        MultiTaskDataModule(done, texts(20, 1), None, VOCABULARY, max_length=3)
+
+
 def test_max_length_cuts() -> None:
     loader = MultiTaskDataModule(texts(20, 1), None, None, VOCABULARY, max_length=3)
     assert loader.encoded("train").lengths.max() == 3 and loader.encoded("train").truncated > 0

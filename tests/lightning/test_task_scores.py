@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import f1_score
+from sklearn.metrics import accuracy_score, f1_score
 
 from mtgnn.lightning import TaskScores
 from mtgnn.metrics import score_spans
@@ -73,7 +73,12 @@ def test_of_texts_it_is_that_of_all_texts(size: int) -> None:
 
 def test_a_missing_label_ends_a_sequence() -> None:
     seen = []
-    scores = TaskScores(CLASSES, {"chunk": lambda *sides: seen.append(sides) or 1.0})
+
+    def score(predicted: list[list[str]], true: list[list[str]]) -> float:
+        seen.append((predicted, true))
+        return 1.0
+
+    scores = TaskScores(CLASSES, {"chunk": score})
     y = torch.tensor([[1, 2, -100, 2, 0], [-100] * 5])
     scores.update(torch.zeros_like(y), y, torch.tensor([1, 1]))
     scores.update(torch.ones_like(y), y, torch.tensor([0, 0]))
@@ -127,3 +132,11 @@ def test_errors() -> None:
     for y, task in ((torch.ones(3, 4, 2), one), (torch.ones(3), None), (torch.ones(3, 4), several)):
         with pytest.raises(ValueError, match="labels .* of texts or .* of words"):
             scores.update(y, y, task)
+
+
+def test_a_score_that_takes_the_sides_in_another_order_is_noticed() -> None:
+    """scikit-learn's take the true labels first, under other names."""
+    scores = TaskScores(CLASSES, {"pos": accuracy_score})
+    scores.update(torch.tensor([0, 1]), torch.tensor([1, 1]), torch.tensor([0, 0]))
+    with pytest.raises(TypeError, match="predicted|y_true"):
+        scores.compute()

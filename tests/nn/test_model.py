@@ -209,6 +209,8 @@ def test_probabilities_of_all_classes(task: str) -> None:
     best = [CLASSES[task][int(i)] for i in found.argmax(1)]
     assert [given.label for given in net.predict(TEXTS, task)] == best
     assert net.predict_proba([], task).shape == (0, len(CLASSES[task]))
+    assert net.predict(iter(TEXTS), task) == net.predict(TEXTS, task)
+    assert torch.equal(net.predict_proba(iter(TEXTS), task), net.predict_proba(TEXTS, task))
 
 
 def test_predicts_nothing_and_the_beginning_of_a_text() -> None:
@@ -240,6 +242,16 @@ def test_all_parameters_are_drawn_anew(encoder: str) -> None:
     net.reset_parameters()
     assert all(not (parameter == 7).any() for parameter in net.parameters())
     assert not net.embedding.weight[0].any()
+
+
+def test_a_model_in_evaluation_mode_is_not_touched() -> None:
+    """Else threads that predict at once would put dropout on for each other."""
+    net = model().eval()
+    modes: list[tuple[str, bool]] = []
+    for part in net.modules():
+        part.train = lambda mode=True: modes.append(mode)  # type: ignore[method-assign]
+    net.predict(TEXTS, "books")
+    assert not modes and not any(part.training for part in net.modules())
 
 
 def test_nan_is_no_prediction() -> None:

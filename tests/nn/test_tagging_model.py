@@ -333,6 +333,7 @@ def test_predicts_what_it_would_of_each_sentence_alone(crf: bool) -> None:
             assert tagged[task] == expected
             assert net.predict([words], task) == [{task: expected}]
     assert net.predict([]) == []
+    assert net.predict(iter(SENTENCES), batch_size=3) == found
 
 
 @pytest.mark.parametrize("crf", [False, True])
