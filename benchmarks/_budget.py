@@ -15,6 +15,8 @@ from _tuning import Choices
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts
 
+MEASURED = 3  # batches of an epoch
+
 Job = tuple[Run, str]
 """A run, and whether it is ``"tune"`` or ``"run"``."""
 
@@ -82,7 +84,7 @@ class EpochCost:
         return self._known[key]
 
 
-def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
+def measure_epoch(study: Study, run: Run) -> float:
     """Seconds of an epoch of training, from batches in the middle of equal parts of it.
 
     Of the processor, so that others who use it do not count; reading dev texts is left out.
@@ -92,7 +94,7 @@ def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
     texts = EncodedTexts(study.train_texts(run), model.vocabulary, options["max_length"])
     sampler = BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False)
     every = list(sampler)
-    number = min(batches, len(every))
+    number = min(MEASURED, len(every))
     chosen = [every[int((i + 0.5) * len(every) / number)] for i in range(number)]
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     model.train()

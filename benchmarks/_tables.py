@@ -15,6 +15,7 @@ from mtgnn import TaskGraph
 
 CHOSEN = "profile (static)"  # the readout that tuning seeds chose
 RECOVERY = ("auroc", "average_precision", "accuracy")
+HEARD = 3  # senders that are named of each receiver
 
 
 def unique(rows: Sequence[Row], column: str) -> list[str]:
@@ -112,9 +113,9 @@ def agreement_table(rows: Sequence[Row]) -> Table:
     return ["seeds", "dev", *between, f"{BOTH}, one seed"], [line]
 
 
-def heard_table(graphs: dict[str, TaskGraph], number: int = 3) -> Table:
+def heard_table(graphs: dict[str, TaskGraph]) -> Table:
     """A line a receiver: the senders that weigh most in each graph."""
-    columns = [dict(heard(graph, number)) for graph in graphs.values()]
+    columns = [dict(heard(graph, HEARD)) for graph in graphs.values()]
     lines = [
         [receiver, *(", ".join(f"{n} {w:.3f}" for n, w in own[receiver]) for own in columns)]
         for receiver in columns[0]

@@ -23,6 +23,7 @@ from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel, parameter_groups
 
 NODES = ("nodes.", "virtual.")  # groups of parameters
+MEASURED = 3  # batches
 
 
 class Prepared(NamedTuple):
@@ -146,7 +147,7 @@ class Bench:
         """How many different sentences a run trains on."""
         return sum(len(corpus.parts["train"]) for corpus in self.prepare(run).corpora)
 
-    def seconds(self, run: Run, batches: int = 3) -> float:
+    def seconds(self, run: Run) -> float:
         """About how long a run takes a processor, from a few batches of middle length.
 
         It is the processor's time, which other programs beside this one change little.
@@ -155,7 +156,7 @@ class Bench:
         model = self.build(run, options.dropout)
         optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
         order = torch.argsort(data.train.lengths)
-        places = [(2 * n + 1) * len(order) // (2 * batches) for n in range(batches)]
+        places = [(2 * n + 1) * len(order) // (2 * MEASURED) for n in range(MEASURED)]
         times = {"train": 0.0, "tag": 0.0}
         tokens = 0
         for warm in (False, True):
