@@ -8,6 +8,7 @@ from pathlib import Path
 # At the end: some programs have the same name in both folders.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
+from _batches import numbered_batches  # noqa: E402
 from _models import CONTROLS, GroupLSTM, build_model, graph_options, group_rates  # noqa: E402
 from _options import DEFAULTS, PLANTED  # noqa: E402
 from _report import table  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "group_rates",
     "is_right",
     "kinds",
+    "numbered_batches",
     "read_texts",
     "start_vectors",
     "table",

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
-from _examples import group_rates
+from _examples import group_rates, numbered_batches
 from _record import Row
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
 from _tagging_plan import Run, levels
-from torch.utils.data import DataLoader
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder, TokenBatch
+from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
 from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel, parameter_groups
@@ -132,7 +131,7 @@ class Bench:
                     found[corpus.name, task] = answer(model.classes[task], sides, spans)
         return found
 
-    def batches(self, run: Run) -> DataLoader[Any]:
+    def batches(self, run: Run) -> list[TokenBatch]:
         """Test sentences of all corpora, each once for every task of the run."""
         data = self.prepare(run)
         encoded = EncodedSentences(
@@ -140,8 +139,7 @@ class Bench:
             data.sentences,
             by_task=True,
         )
-        order = BucketBatchSampler(encoded.lengths, self.options.batch_size, shuffle=False)
-        return DataLoader(encoded, batch_sampler=order, collate_fn=encoded.collate)
+        return [batch for _, batch in numbered_batches(encoded, self.options.batch_size)]
 
     def sentences(self, run: Run) -> int:
         """How many different sentences a run trains on."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from _batches import numbered_batches
 from torch import Tensor, nn
 
-from mtgnn.data import BucketBatchSampler, EncodedTexts
+from mtgnn.data import EncodedTexts
 
 
 @torch.no_grad()
@@ -18,8 +19,7 @@ def is_right(model: nn.Module, texts: EncodedTexts, batch_size: int, accelerator
     device = torch.device("cuda" if gpu else "cpu")
     model.to(device).eval()
     right = torch.zeros(len(texts), dtype=torch.bool)
-    for numbers in BucketBatchSampler(texts.lengths, batch_size, shuffle=False):
-        batch = texts.collate([texts[i] for i in numbers])
+    for numbers, batch in numbered_batches(texts, batch_size):
         logits = model(batch.tokens.to(device), batch.lengths, batch.task)
         right[numbers] = logits.argmax(-1).cpu() == batch.y
     return right

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _batches import numbered_batches
 from _command_line import folder_of, read_lines
 from _errors import one_line_errors
 from _folders import out_folder
@@ -35,7 +36,7 @@ from _vectors import start_vectors
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary, tokenize
+from mtgnn.data import EncodedTexts, Vocabulary, tokenize
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
@@ -178,8 +179,7 @@ def compare(options: dict[str, Any], out: Path) -> None:
 def draw_graph(model: MultiTaskModel, texts: Texts, options: dict[str, Any], path: Path) -> None:
     """Draw who listened to whom on the dev texts, beside the planted graph where there is one."""
     dev = EncodedTexts(texts.dev, model.vocabulary, options["max_length"])
-    sampler = BucketBatchSampler(dev.lengths, options["batch_size"], shuffle=False)
-    batches = (dev.collate([dev[i] for i in numbers]) for numbers in sampler)
+    batches = (batch for _, batch in numbered_batches(dev, options["batch_size"]))
     graphs = {"learned": average_attention(model.cpu(), batches)}
     groups = None
     if options["data"] == "planted":
