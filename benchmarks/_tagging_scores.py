@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _files import whole_file
 from _record import Row, spread
 from _significance import half_width
 from numpy.typing import NDArray
@@ -121,13 +122,10 @@ def prediction_file(folder: Path, row: Mapping[str, str]) -> Path:
 
 def keep(path: Path, tags: Sequence[str], **sentences: list[list[int]]) -> None:
     """Keep tags of test sentences, word after word, with ``lengths``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lengths = np.array([len(row) for row in next(iter(sentences.values()))])
     flat = {name: np.array(list(chain(*rows)), dtype=np.int16) for name, rows in sentences.items()}
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, tags=np.array(tags), lengths=lengths, **flat)
-    part.replace(path)
 
 
 # Tables ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from _runner import write_csv
+from _record import write
 from _timing import environment
 from torch import Tensor
 from torchcrf import CRF
@@ -116,7 +116,7 @@ def main() -> None:
             print(*cells, sep=",", flush=True)
             lines.append(dict(zip(COLUMNS, cells, strict=True)) | where)
     if options.csv:
-        write_csv(options.csv, COLUMNS + WHERE, lines)
+        write(options.csv, COLUMNS + WHERE, lines)
 
 
 if __name__ == "__main__":

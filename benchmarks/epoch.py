@@ -30,7 +30,8 @@ from typing import Any
 import torch
 from _cases import Case, build
 from _fdu import BATCH_SIZE, FDUBatches, spread
-from _runner import write_csv, write_json
+from _record import write
+from _runner import write_json
 from _timing import check_device, environment, synchronise
 from torch import Tensor, nn
 from user_loop import user_loop
@@ -201,7 +202,7 @@ def main() -> None:
                 print(in_words(line), flush=True)
             lines += [line | where for line in found]
             if options.csv:
-                write_csv(options.csv, COLUMNS, lines)
+                write(options.csv, COLUMNS, lines)
             if options.json:
                 write_json(options.json, lines)
 

@@ -35,8 +35,8 @@ from typing import Any
 
 from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
-from _record import read
-from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
+from _record import read, write
+from _runner import Job, jobs, make_parser, start, work_or_run, write_json
 from _timing import Times, alternate, environment
 from memory import peaks_of
 
@@ -171,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
         lines += result["lines"]
         skipped[case.key] = result["skipped"]
         if options.csv:
-            write_csv(options.csv, COLUMNS, [*others(read(options.csv), lines), *lines])
+            write(options.csv, COLUMNS, [*others(read(options.csv), lines), *lines])
         if options.json:
             write_json(options.json, {"lines": lines, "skipped": skipped, "failed": failed})
     print(growth(lines), end="")

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from _fdu import spread
-from _runner import write_csv
+from _record import write
 from _tagging_answers import look
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
@@ -166,7 +166,7 @@ def main() -> None:
     print(table(lines))
     if options.csv:
         where = environment("cpu")
-        write_csv(options.csv, COLUMNS, [line | where for line in lines])
+        write(options.csv, COLUMNS, [line | where for line in lines])
 
 
 if __name__ == "__main__":

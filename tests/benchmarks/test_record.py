@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,15 @@ def test_rows_of_a_key_are_replaced(program: Program, tmp_path: Path) -> None:
         record.replace(path, ("task", "test"), rows, ["task"])
     assert record.read(path) == [other, new]
     assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
+
+
+def test_a_record_is_written_anew_and_whole(program: Program, tmp_path: Path) -> None:
+    record, path = program("_record"), tmp_path / "deep" / "record.csv"
+    record.write(path, ("task", "test"), [{"task": "a", "test": 0.5, "minimum": 0.4}])
+    left = path.with_name(f"record.csv.{os.getpid()}")  # as of a process that was cut off
+    left.write_text("task,te")
+    record.write(path, ("task", "test"), [{"task": "b", "test": None}])
+    assert path.read_bytes() == b"task,test\nb,\n" and not left.exists()
 
 
 def test_a_run_that_another_process_has_made_is_not_added(program: Program, tmp_path: Path) -> None:
