@@ -11,6 +11,7 @@ from _examples import table
 from _record import Row
 from _settings import SETTINGS, fraction
 from _study import Run, Study
+from _timing import middles
 from _tuning import Choices
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts
@@ -94,8 +95,7 @@ def measure_epoch(study: Study, run: Run) -> float:
     texts = EncodedTexts(study.train_texts(run), model.vocabulary, options["max_length"])
     sampler = BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False)
     every = list(sampler)
-    number = min(MEASURED, len(every))
-    chosen = [every[int((i + 0.5) * len(every) / number)] for i in range(number)]
+    chosen = middles(every, MEASURED)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     model.train()
 
@@ -113,4 +113,4 @@ def measure_epoch(study: Study, run: Run) -> float:
     start = time.process_time()
     for numbers in chosen:
         step(numbers)
-    return (time.process_time() - start) * len(every) / number
+    return (time.process_time() - start) * len(every) / len(chosen)

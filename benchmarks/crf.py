@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from _record import write
-from _timing import environment
+from _timing import WHERE, environment
 from torch import Tensor
 from torchcrf import CRF
 
@@ -26,7 +26,6 @@ from mtgnn.nn import LinearChainCRF, chain
 SIZES = [(16, 25, 13), (32, 45, 23), (32, 45, 50), (64, 80, 23)]
 
 COLUMNS = ["work", "sentences", "words", "tags", "ms", "ms_plain", "ms_pytorch_crf", "times_faster"]
-WHERE = ["commit", "torch", "processor"]
 
 
 class Plain(LinearChainCRF):
@@ -116,7 +115,7 @@ def main() -> None:
             print(*cells, sep=",", flush=True)
             lines.append(dict(zip(COLUMNS, cells, strict=True)) | where)
     if options.csv:
-        write(options.csv, COLUMNS + WHERE, lines)
+        write(options.csv, (*COLUMNS, *WHERE), lines)
 
 
 if __name__ == "__main__":
