@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from _comparison import Table, points
+from _examples import gap_fractions
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from _significance import half_width
@@ -36,15 +37,12 @@ def task_table(rows: Sequence[Row]) -> Table:
 
 def planted_gaps(rows: Sequence[Row]) -> dict[str, list[float]]:
     """For each model and seed, its part of the way from the better baseline to the oracle."""
-    means = [row for row in rows if row["task"] == "mean"]
-    scores = {m: by_seed(select(means, model=m)) for m in unique(means, "model")}
+    means = select(rows, task="mean")
     gaps: dict[str, list[float]] = {}
-    for seed, best in scores.get("oracle", {}).items():
-        if seed in scores["single"] and seed in scores["shared"]:
-            floor = max(scores["single"][seed], scores["shared"][seed])
-            for model, own in scores.items():
-                if seed in own and best > floor:
-                    gaps.setdefault(model, []).append((own[seed] - floor) / (best - floor))
+    for seed in unique(means, "seed"):
+        own = {row["model"]: float(row["test"]) for row in select(means, seed=seed)}
+        for model, part in gap_fractions(own).items():
+            gaps.setdefault(model, []).append(part)
     return gaps
 
 

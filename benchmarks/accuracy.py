@@ -38,10 +38,10 @@ from pathlib import Path
 import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
-from _examples import table
+from _examples import accuracies, table
 from _record import Row, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
-from _study import Run, Study, accuracies
+from _study import Run, Study
 from _tuning import Choices
 
 from mtgnn.ops import keep_memory
@@ -147,6 +147,7 @@ class Accuracy:
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
             right, tested = self.study.test(model, run), self.study.reviews(run.seed)
+            scores = accuracies(right, tested.task, tested.kinds, model.tasks)
             named = {"dataset": self.data, "setting": run.setting, "model": run.model}
             named["seed"] = str(run.seed)
             bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
@@ -160,8 +161,8 @@ class Accuracy:
                     "dev": f"{done.dev_accuracy_by_task[task]:.4f}",
                     "test": f"{score:.4f}",
                 }
-                for kind, scores in accuracies(right, tested, model.tasks).items()
-                for task, score in scores.items()
+                for kind, by_task in scores.items()
+                for task, score in by_task.items()
             ]
             keep = partial(replace, self.single, _reviews.COLUMNS, [bits], ACCURACY[:4])
             if append_new(self.record, ACCURACY, new, ACCURACY[:4], before=keep):

@@ -39,6 +39,7 @@ from _errors import one_line_errors
 from _folders import out_folder
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
+from _scoring import device_of
 from _tagging_options import read_options
 from _tagging_report import COLUMNS, Result, csv_rows, measure, score_of, summary
 
@@ -130,8 +131,7 @@ def test(
     model: TaggingModel, corpus: Corpus, options: dict[str, Any]
 ) -> tuple[dict[str, TokenScore], dict[str, SpanScores]]:
     """The accuracy of each task on the test sentences, and where tags are spans their scores."""
-    gpu = torch.cuda.is_available() and options["accelerator"] in ("auto", "gpu", "cuda")
-    device = torch.device("cuda" if gpu else "cpu")
+    device = device_of(options["accelerator"])
     model.to(device).eval()
     encoded = EncodedSentences(corpus.parts["test"], model.sentences, known=corpus.words)
     accuracy = {task: TokenAccuracy() for task in model.tasks}

@@ -31,7 +31,7 @@ from _folders import out_folder
 from _models import build_model, build_oracle, group_rates
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
-from _scoring import is_right, kinds
+from _scoring import accuracies, is_right, kinds
 from _vectors import start_vectors
 from torch import Tensor
 from torch_geometric.data import Data
@@ -138,13 +138,7 @@ def test(
     """Accuracy by task on all test texts and, where the data marks leaked ones, without them."""
     encoded = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
     right = is_right(model, encoded, options["batch_size"], options["accelerator"])
-    return {
-        kind: {
-            name: float(right[counted & (encoded.task == number)].float().mean())
-            for number, name in enumerate(model.tasks)
-        }
-        for kind, counted in kinds(texts.test).items()
-    }
+    return accuracies(right, encoded.task, kinds(texts.test), model.tasks)
 
 
 # What a person sees ---------------------------------------------------------------------------
