@@ -15,6 +15,7 @@ from _record import Row
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
 from _tagging_plan import Run, levels
+from _timing import middles
 
 from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
@@ -22,7 +23,6 @@ from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel, parameter_groups
 
 NODES = ("nodes.", "virtual.")  # groups of parameters
-MEASURED = 3  # batches
 
 
 class Prepared(NamedTuple):
@@ -146,30 +146,37 @@ class Bench:
         return sum(len(corpus.parts["train"]) for corpus in self.prepare(run).corpora)
 
     def seconds(self, run: Run) -> float:
-        """About how long a run takes a processor, from a few batches of middle length.
-
-        It is the processor's time, which other programs beside this one change little.
-        """
+        """About how long a run takes a processor, from a few batches of middle length."""
         data, options = self.prepare(run), self.options
         model = self.build(run, options.dropout)
-        optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
-        order = torch.argsort(data.train.lengths)
-        places = [(2 * n + 1) * len(order) // (2 * MEASURED) for n in range(MEASURED)]
-        times = {"train": 0.0, "tag": 0.0}
-        tokens = 0
-        for warm in (False, True):
-            for place in places if warm else places[-1:]:
-                start = max(0, min(place, len(order) - options.batch_size))
-                chosen = order[start : start + options.batch_size].tolist()
-                batch = data.train.collate([data.train[i] for i in chosen])
-                for name, work in (("train", step), ("tag", look)):
-                    before = time.process_time()
-                    work(model.train(name == "train"), batch, optimiser)
-                    times[name] += warm * (time.process_time() - before)
-                tokens += warm * int(batch.lengths.sum())
-        total = int(data.train.lengths.sum()), int(data.dev.lengths.sum())
-        epoch = sum(n * s / tokens for n, s in zip(total, times.values(), strict=True))
-        return options.epochs * epoch
+        batches = middle_batches(data.train, options.batch_size)
+        train, test = measure(model, batches, options.learning_rate[0])
+        words = sum(int(batch.lengths.sum()) for batch in batches)
+        epoch = int(data.train.lengths.sum()) * train + int(data.dev.lengths.sum()) * test
+        return options.epochs * epoch / words
+
+
+def middle_batches(data: EncodedSentences, size: int) -> list[TokenBatch]:
+    """Batches that begin at the middles of equal pieces of all sentences in order of length."""
+    order = torch.argsort(data.lengths).tolist()
+    starts = (max(0, min(place, len(order) - size)) for place in middles(range(len(order)), 3))
+    return [data.collate([data[i] for i in order[start : start + size]]) for start in starts]
+
+
+def measure(model: TaggingModel, batches: list[TokenBatch], rate: float) -> list[float]:
+    """Seconds of training on batches and of tagging them, after a first time that is slower.
+
+    They are the processor's, which other programs beside this one change little.
+    """
+    optimiser = torch.optim.Adam(model.parameters(), rate, fused=True)
+    seconds = {step: 0.0, look: 0.0}
+    for number, batch in enumerate([batches[-1], *batches]):
+        for work in seconds:
+            model.train(work is step)
+            before = time.process_time()
+            work(model, batch, optimiser)
+            seconds[work] += time.process_time() - before if number else 0.0
+    return list(seconds.values())
 
 
 def step(model: TaggingModel, batch: TokenBatch, optimiser: torch.optim.Optimizer) -> None:

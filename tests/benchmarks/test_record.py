@@ -52,6 +52,10 @@ def test_a_run_that_another_process_has_made_is_not_added(program: Program, tmp_
     assert not record.append_new(path, columns, [{**rows[0], "test": "0.6"}], key)
     assert record.append_new(path, columns, [{**rows[0], "seed": "2"}], key)
     assert len(record.read(path)) == 3
+    with pytest.raises(KeyError):  # what comes before is cut off: the run is made again
+        record.append_new(path, columns, [{**rows[0], "seed": "3"}], key, before={}.popitem)
+    assert not record.append_new(path, columns, rows, key, before={}.popitem)
+    assert len(record.read(path)) == 3
     assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
 
 
