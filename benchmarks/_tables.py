@@ -91,12 +91,12 @@ def recovery_table(rows: Sequence[Row]) -> Table:
     for method in unique(rows, "method"):
         every = select(rows, method=method)
         own = {name: [float(row[name]) for row in every] for name in RECOVERY}
-        found = [interval(own[name]) for name in RECOVERY[:2]]
+        found = [with_width(own[name]) for name in RECOVERY[:2]]
         found.insert(1, f"{statistics.median(own['auroc']):.3f}")
         read = f"{100 * statistics.mean(own['accuracy']):.1f}"
         found.append("–" if method == "uniform" else read)
         ahead = [chosen[r["seed"]] - float(r["auroc"]) for r in every if r["seed"] in chosen]
-        lines.append([method, *found, interval(ahead) if ahead and method != CHOSEN else "–"])
+        lines.append([method, *found, with_width(ahead) if ahead and method != CHOSEN else "–"])
     header = ["method", "AUROC, mean", "median", "average precision", "accuracy in %"]
     return [*header, f"{CHOSEN} ahead by"], lines
 
@@ -133,7 +133,7 @@ def word_table(rows: Sequence[Row]) -> Table:
     return ["receiver", "sender", "seed", "words with the largest mean weight"], lines
 
 
-def interval(values: Sequence[float]) -> str:
+def with_width(values: Sequence[float]) -> str:
     """The mean and, of several, half the width of its 95 % interval by Student's t."""
     mean = statistics.mean(values)
     if len(values) < 2:

@@ -69,7 +69,7 @@ def score(counts: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 0.0)
 
 
-def interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[float, float]:
+def sentence_interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[float, float]:
     """95 % interval of the difference of two models' mean scores over seeds.
 
     A paired bootstrap over test sentences: every sample draws sentences, and both models, with all
@@ -193,5 +193,6 @@ def difference(
     sides = [[known.get(key(row)) for row in side] for side in zip(*pairs, strict=True)]
     if None in chain(*sides):
         return f"{said} (counts are missing); {seeds}"
-    low, high = interval(*(np.stack([unpack(row) for row in side if row]) for side in sides))
+    both = [np.stack([unpack(row) for row in side if row]) for side in sides]
+    low, high = sentence_interval(*both)
     return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]; {seeds}"

@@ -204,7 +204,9 @@ class Accuracy:
                         continue  # of one seed none is shown
                     places = (pair.setting, pair.model), pair.side
                     sides = tuple(dict(zip(("setting", "model"), at, strict=True)) for at in places)
-                    found = _reviews.interval(single, sides, pair.seeds, kind, self.study.reviews)
+                    found = _reviews.review_interval(
+                        single, sides, pair.seeds, kind, self.study.reviews
+                    )
                     if found is not None:
                         named = pair.setting, pair.model, pair.against
                         key = (self.data, *named, kind, " ".join(pair.seeds))

@@ -31,7 +31,7 @@ import torch
 from _affinity import COMPARISONS, comparisons
 from _planted_training import Texts, accuracy, batches, read_texts, train
 from _record import Row, append, read, select
-from _tables import interval
+from _tables import with_width
 from scipy.stats import rankdata
 
 from mtgnn import TaskGraph
@@ -154,7 +154,7 @@ def summary(rows: list[Row]) -> str:
     for key in dict.fromkeys((row["shape"], row["strength"], row["method"]) for row in rows):
         shape, strength, method = key
         own = select(rows, shape=shape, strength=strength, method=method)
-        cells = [interval([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
+        cells = [with_width([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
         right = statistics.mean(float(row["accuracy"]) for row in own)
         lines.append(
             f"{shape:10} {strength:8}  {method:33}  {cells[0]:>13}  {cells[1]:>13}  {right:.3f}"
