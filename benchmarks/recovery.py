@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 from _affinity import COMPARISONS, comparisons
+from _cases import BARE
 from _planted_training import Texts, accuracy, batches, read_texts, train
 from _record import Row, append, read, select
 from _tables import with_width
@@ -44,13 +45,11 @@ from mtgnn.explain import (
     profile_graph,
 )
 from mtgnn.nn import MultiTaskModel
-from mtgnn.nn.encoders import ADDITIONS
 from mtgnn.ops import keep_memory
 
 COLUMNS = ["shape", "tasks", "groups", "strength", "method", "seed"]
 COLUMNS += ["auroc", "average_precision", "accuracy"]
 SHAPES = ("groups", "asymmetric", "hierarchy", "chain")
-PLAIN = dict.fromkeys(ADDITIONS, False)
 VARIANTS: dict[str, dict[str, Any]] = {
     "static": {"score": "static"},
     "static, held out": {"score": "static", "held_out": True},
@@ -58,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static, entropy": {"score": "static", "entropy": 0.1},
     "contextual": {},
     "contextual, held out": {"held_out": True},
-    "static, plain": {"score": "static", **PLAIN},
+    "static, plain": {"score": "static", **BARE},
     "mailbox": {"memory": "all"},
 }
 # Below 0.375 so few words are in dispute that groups often mean the same by chance. In the middle
