@@ -26,7 +26,7 @@ def comparisons(
     affinity = torch.zeros(size, size)
 
     def add_affinity(model: MultiTaskModel) -> None:
-        affinity.add_(task_affinity(model, texts, options) / options.epochs)
+        affinity.add_(lookahead_affinity(model, texts, options) / options.epochs)
 
     shared = train(texts, options, seed, "shared", after_epoch=add_affinity)
     single = train(texts, options, seed, "single", embedding="task")
@@ -71,7 +71,7 @@ def gradient_cosine(model: MultiTaskModel, texts: Texts) -> Tensor:
     return unit @ unit.t()
 
 
-def task_affinity(model: MultiTaskModel, texts: Texts, options: argparse.Namespace) -> Tensor:
+def lookahead_affinity(model: MultiTaskModel, texts: Texts, options: argparse.Namespace) -> Tensor:
     """1 − the ratio of each dev loss after and before a step of plain gradient descent."""
     model.eval()
     tasks = range(len(model.tasks))

@@ -11,9 +11,12 @@ from _examples import table
 from _record import Row
 from _settings import SETTINGS, fraction
 from _study import Run, Study
+from _timing import middles
 from _tuning import Choices
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts
+
+MEASURED = 3  # batches of an epoch
 
 Job = tuple[Run, str]
 """A run, and whether it is ``"tune"`` or ``"run"``."""
@@ -82,7 +85,7 @@ class EpochCost:
         return self._known[key]
 
 
-def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
+def measure_epoch(study: Study, run: Run) -> float:
     """Seconds of an epoch of training, from batches in the middle of equal parts of it.
 
     Of the processor, so that others who use it do not count; reading dev texts is left out.
@@ -92,8 +95,7 @@ def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
     texts = EncodedTexts(study.train_texts(run), model.vocabulary, options["max_length"])
     sampler = BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False)
     every = list(sampler)
-    number = min(batches, len(every))
-    chosen = [every[int((i + 0.5) * len(every) / number)] for i in range(number)]
+    chosen = middles(every, MEASURED)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     model.train()
 
@@ -111,4 +113,4 @@ def measure_epoch(study: Study, run: Run, batches: int = 3) -> float:
     start = time.process_time()
     for numbers in chosen:
         step(numbers)
-    return (time.process_time() - start) * len(every) / number
+    return (time.process_time() - start) * len(every) / len(chosen)

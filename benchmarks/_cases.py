@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from mtgnn.nn.encoders import ADDITIONS
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Inputs ``[B, T, E]``, lengths ``[B]`` and tasks ``[B]``."""
@@ -20,6 +21,7 @@ Shape = tuple[list[int], list[int]]
 SIZES = [(3, 16, 100, 100, 100), (16, 16, 100, 200, 100), (16, 64, 100, 200, 100)]
 SIZES += [(4, 32, 50, 200, 200)]
 NEIGHBOURS = 8
+BARE: dict[str, Any] = dict.fromkeys(ADDITIONS, False)  # a model whose encoder is its layer alone
 
 
 @dataclass(frozen=True)

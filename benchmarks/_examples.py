@@ -8,10 +8,11 @@ from pathlib import Path
 # At the end: some programs have the same name in both folders.
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
+from _batches import numbered_batches  # noqa: E402
 from _models import CONTROLS, GroupLSTM, build_model, graph_options, group_rates  # noqa: E402
 from _options import DEFAULTS, PLANTED  # noqa: E402
-from _report import table  # noqa: E402
-from _scoring import is_right, kinds  # noqa: E402
+from _report import gap_fractions, table  # noqa: E402
+from _scoring import accuracies, is_right, kinds  # noqa: E402
 from _vectors import start_vectors  # noqa: E402
 from text_classification import Texts, read_texts  # noqa: E402
 
@@ -21,11 +22,14 @@ __all__ = [
     "GroupLSTM",
     "PLANTED",
     "Texts",
+    "accuracies",
     "build_model",
+    "gap_fractions",
     "graph_options",
     "group_rates",
     "is_right",
     "kinds",
+    "numbered_batches",
     "read_texts",
     "start_vectors",
     "table",

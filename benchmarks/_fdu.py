@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 from _cases import Shape
+from _timing import middles
 
 from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL
@@ -42,11 +42,5 @@ class FDUBatches:
     def shapes(self, kind: str, number: int) -> list[Shape]:
         """Lengths and tasks of a part of an epoch."""
         lengths, task = self.texts.lengths, self.texts.task
-        part = spread(self.epoch(kind), number)
+        part = middles(self.epoch(kind), number)
         return [(lengths[batch].tolist(), task[batch].tolist()) for batch in part]
-
-
-def spread(batches: list[Any], number: int) -> list[Any]:
-    """A part of batches that stand in order of their cost: the middles of equal pieces."""
-    number = min(number, len(batches))
-    return [batches[int((i + 0.5) * len(batches) / number)] for i in range(number)]

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from _examples import group_rates
 from _held_out import HeldOutScores
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.utils import softmax
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
 from mtgnn.datasets import PlantedTasks
-from mtgnn.nn import MultiTaskModel, edge_logit_group, parameter_groups
+from mtgnn.lightning.rates import rate_groups
+from mtgnn.nn import MultiTaskModel
 
 DROPOUT = 0.2
 CLIP = 1.0
@@ -126,11 +128,12 @@ def train(
         embedding=embedding,
         encoder_options=encoder_options,
     )
+    scores, rate = None, options.learning_rate
+    learning: list[Any] = rate_groups(model, model, rate, group_rates(model, rate) or {})
     if held_out:
         scores = HeldOutScores(model, DevBatches(texts.dev), mean_loss, HELD_OUT_RATE)
-        optimizer = make_optimizer(scores.others, [], options)
-    else:
-        scores, optimizer = None, make_optimizer(*split(model), options)
+        learning = scores.others
+    optimizer = torch.optim.Adam(learning, rate, weight_decay=options.weight_decay)
     best, weights = -1.0, model.state_dict()
     for _ in range(options.epochs):
         model.train()
@@ -140,8 +143,8 @@ def train(
             if entropy:
                 loss = loss + entropy * static_entropy(model)
             loss.backward()
-            learning = model.parameters() if scores is None else scores.others
-            torch.nn.utils.clip_grad_norm_(learning, CLIP)
+            clipped = model.parameters() if scores is None else scores.others
+            torch.nn.utils.clip_grad_norm_(clipped, CLIP)
             optimizer.step()
             if scores is not None and number % HELD_OUT_EVERY == 0:
                 scores.step()
@@ -158,18 +161,3 @@ def static_entropy(model: MultiTaskModel) -> Tensor:
     graph = model.graph
     weight = softmax(model.encoder.convs["l0"]["shared"].logit, graph.edge_index[1])
     return torch.special.entr(weight).sum() / graph.num_tasks
-
-
-def split(model: MultiTaskModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """All parameters but static scores, or a mailbox's logits of edges, and these."""
-    group = edge_logit_group(model)
-    scores = {} if group is None else parameter_groups(model)[group]
-    return [p for n, p in model.named_parameters() if n not in scores], list(scores.values())
-
-
-def make_optimizer(
-    parameters: list[nn.Parameter], scores: list[nn.Parameter], options: argparse.Namespace
-) -> torch.optim.Optimizer:
-    """Adam; static scores learn ten times as fast: they are logits, not weights."""
-    groups = [{"params": parameters}, {"params": scores, "lr": 10 * options.learning_rate}]
-    return torch.optim.Adam(groups, options.learning_rate, weight_decay=options.weight_decay)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from _lock import locked
+from _files import locked, whole_file
 
 Row = dict[str, str]
 
@@ -29,7 +29,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def append(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+def append(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Add the rows of a finished run at once, so that no other process's rows come between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
@@ -39,6 +39,12 @@ def append(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer.writerows(rows)
     with path.open("a", newline="", encoding="utf-8") as file:
         file.write(text.getvalue())
+
+
+def write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a record anew; of the rows, these columns."""
+    with whole_file(path) as part:
+        append(part, columns, [{name: row.get(name) for name in columns} for row in rows])
 
 
 def append_new(
@@ -65,10 +71,8 @@ def replace(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequen
     new = {tuple(row[name] for name in key) for row in rows}
     with locked(path):
         kept = [row for row in read(path) if tuple(row[name] for name in key) not in new]
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        append(part, columns, [*kept, *rows])
-        part.replace(path)
+        with whole_file(path) as part:
+            append(part, columns, [*kept, *rows])
 
 
 def select(rows: Sequence[Row], **wanted: str) -> list[Row]:

@@ -52,7 +52,7 @@ def unpack(digits: str, number: int) -> Tensor:
     return torch.from_numpy(bits[:number].astype(bool))
 
 
-def interval(
+def review_interval(
     rows: Sequence[Row],
     sides: tuple[Side, Side],
     seeds: Sequence[str],

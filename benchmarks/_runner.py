@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -102,15 +101,6 @@ def work_or_run(
         print(json.dumps(measure(*read_job(options.worker))))
     else:
         sys.exit(run(options))
-
-
-def write_csv(path: Path, columns: list[str], lines: list[dict[str, Any]]) -> None:
-    """Write the record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
 
 
 def write_json(path: Path, content: Any) -> None:

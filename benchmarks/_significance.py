@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import rankdata, wilcoxon
 from scipy.stats import t as student
-from scipy.stats import wilcoxon
 
 
 def wilcoxon_p(differences: Sequence[float]) -> float:
@@ -21,8 +21,7 @@ def wilcoxon_p(differences: Sequence[float]) -> float:
         return 1.0
     if len(there) > 16:
         return float(wilcoxon(there).pvalue)
-    sizes = np.abs(there)
-    ranks = (sizes[:, None] > sizes).sum(1) + ((sizes[:, None] == sizes).sum(1) + 1) / 2
+    ranks = rankdata(np.abs(there))
     sums = np.zeros(1)
     for rank in ranks:
         sums = np.concatenate([sums, sums + rank])

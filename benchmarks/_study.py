@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -182,16 +181,3 @@ def stratified(task: Tensor, y: Tensor, share: float, seed: int) -> list[int]:
 def number_of(text: str) -> int:
     """A number that equal texts share, and in practice no others."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
-
-
-def accuracies(
-    right: Tensor, reviews: Reviews, tasks: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Accuracy by task, for each kind of reviews."""
-    return {
-        kind: {
-            name: float(right[counted & (reviews.task == k)].float().mean())
-            for k, name in enumerate(tasks)
-        }
-        for kind, counted in reviews.kinds.items()
-    }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from _comparison import Table, points
+from _examples import gap_fractions
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
 from _record import Row, by_seed, select, spread
 from _significance import half_width
@@ -15,6 +16,7 @@ from mtgnn import TaskGraph
 
 CHOSEN = "profile (static)"  # the readout that tuning seeds chose
 RECOVERY = ("auroc", "average_precision", "accuracy")
+HEARD = 3  # senders that are named of each receiver
 
 
 def unique(rows: Sequence[Row], column: str) -> list[str]:
@@ -35,15 +37,12 @@ def task_table(rows: Sequence[Row]) -> Table:
 
 def planted_gaps(rows: Sequence[Row]) -> dict[str, list[float]]:
     """For each model and seed, its part of the way from the better baseline to the oracle."""
-    means = [row for row in rows if row["task"] == "mean"]
-    scores = {m: by_seed(select(means, model=m)) for m in unique(means, "model")}
+    means = select(rows, task="mean")
     gaps: dict[str, list[float]] = {}
-    for seed, best in scores.get("oracle", {}).items():
-        if seed in scores["single"] and seed in scores["shared"]:
-            floor = max(scores["single"][seed], scores["shared"][seed])
-            for model, own in scores.items():
-                if seed in own and best > floor:
-                    gaps.setdefault(model, []).append((own[seed] - floor) / (best - floor))
+    for seed in unique(means, "seed"):
+        own = {row["model"]: float(row["test"]) for row in select(means, seed=seed)}
+        for model, part in gap_fractions(own).items():
+            gaps.setdefault(model, []).append(part)
     return gaps
 
 
@@ -92,12 +91,12 @@ def recovery_table(rows: Sequence[Row]) -> Table:
     for method in unique(rows, "method"):
         every = select(rows, method=method)
         own = {name: [float(row[name]) for row in every] for name in RECOVERY}
-        found = [interval(own[name]) for name in RECOVERY[:2]]
+        found = [with_width(own[name]) for name in RECOVERY[:2]]
         found.insert(1, f"{statistics.median(own['auroc']):.3f}")
         read = f"{100 * statistics.mean(own['accuracy']):.1f}"
         found.append("–" if method == "uniform" else read)
         ahead = [chosen[r["seed"]] - float(r["auroc"]) for r in every if r["seed"] in chosen]
-        lines.append([method, *found, interval(ahead) if ahead and method != CHOSEN else "–"])
+        lines.append([method, *found, with_width(ahead) if ahead and method != CHOSEN else "–"])
     header = ["method", "AUROC, mean", "median", "average precision", "accuracy in %"]
     return [*header, f"{CHOSEN} ahead by"], lines
 
@@ -112,9 +111,9 @@ def agreement_table(rows: Sequence[Row]) -> Table:
     return ["seeds", "dev", *between, f"{BOTH}, one seed"], [line]
 
 
-def heard_table(graphs: dict[str, TaskGraph], number: int = 3) -> Table:
+def heard_table(graphs: dict[str, TaskGraph]) -> Table:
     """A line a receiver: the senders that weigh most in each graph."""
-    columns = [dict(heard(graph, number)) for graph in graphs.values()]
+    columns = [dict(heard(graph, HEARD)) for graph in graphs.values()]
     lines = [
         [receiver, *(", ".join(f"{n} {w:.3f}" for n, w in own[receiver]) for own in columns)]
         for receiver in columns[0]
@@ -134,7 +133,7 @@ def word_table(rows: Sequence[Row]) -> Table:
     return ["receiver", "sender", "seed", "words with the largest mean weight"], lines
 
 
-def interval(values: Sequence[float]) -> str:
+def with_width(values: Sequence[float]) -> str:
     """The mean and, of several, half the width of its 95 % interval by Student's t."""
     mean = statistics.mean(values)
     if len(values) < 2:

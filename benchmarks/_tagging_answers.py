@@ -7,9 +7,10 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
+from _examples import numbered_batches
 from _tagging_scores import Counts, count, score
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences, TokenBatch
+from mtgnn.data import EncodedSentences, TokenBatch
 from mtgnn.metrics import TokenAccuracy
 from mtgnn.nn import TaggingModel
 
@@ -38,8 +39,8 @@ def tag(model: TaggingModel, data: EncodedSentences, batch_size: int) -> list[di
     """Of each sentence in order: predicted and true tags ``[T, K]``, and unknown words ``[T]``."""
     rows: list[dict[str, Any]] = [{} for _ in range(len(data))]
     device = model.words.embedding.weight.device
-    for numbers in BucketBatchSampler(data.lengths, batch_size, shuffle=False):
-        batch = data.collate([data[i] for i in numbers]).to(device)
+    for numbers, batch in numbered_batches(data, batch_size):
+        batch = batch.to(device)
         predicted = look(model, batch).cpu()
         assert batch.unknown is not None
         y, unknown = batch.y.cpu(), batch.unknown.cpu()

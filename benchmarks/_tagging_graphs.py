@@ -19,6 +19,7 @@ from mtgnn.ops.attention import CONTEXTUAL
 RUN = ("scope", "model", "head", "seed")
 EDGE = (*RUN, "receiver", "sender")
 NUMBER, MIN_COUNT = 8, 20
+SHOWN = 4  # words of an edge in a table
 
 
 def graph_rows(
@@ -85,7 +86,7 @@ def graph_table(rows: Sequence[Row], words: Sequence[Row]) -> Table:
     return header, found
 
 
-def common_words(rows: Sequence[Row], number: int = 4) -> str:
+def common_words(rows: Sequence[Row]) -> str:
     """The words that most seeds name, at least two where there are several seeds, with the mean
     weight there."""
     seeds = {row["seed"] for row in rows}
@@ -94,7 +95,7 @@ def common_words(rows: Sequence[Row], number: int = 4) -> str:
         counts.setdefault(row["word"], []).append(float(row["weight"]))
     often = [word for word, own in counts.items() if len(own) >= min(2, len(seeds))]
     often.sort(key=lambda word: (-len(counts[word]), -sum(counts[word])))
-    told = [f"`{word}` {statistics.mean(counts[word]):.2f}" for word in often[:number]]
+    told = [f"`{word}` {statistics.mean(counts[word]):.2f}" for word in often[:SHOWN]]
     return ", ".join(told) or "–"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _files import whole_file
 from _record import Row, spread
 from _significance import half_width
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ def score(counts: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 0.0)
 
 
-def interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[float, float]:
+def sentence_interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> tuple[float, float]:
     """95 % interval of the difference of two models' mean scores over seeds.
 
     A paired bootstrap over test sentences: every sample draws sentences, and both models, with all
@@ -121,13 +122,10 @@ def prediction_file(folder: Path, row: Mapping[str, str]) -> Path:
 
 def keep(path: Path, tags: Sequence[str], **sentences: list[list[int]]) -> None:
     """Keep tags of test sentences, word after word, with ``lengths``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lengths = np.array([len(row) for row in next(iter(sentences.values()))])
     flat = {name: np.array(list(chain(*rows)), dtype=np.int16) for name, rows in sentences.items()}
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, tags=np.array(tags), lengths=lengths, **flat)
-    part.replace(path)
 
 
 # Tables ---------------------------------------------------------------------------------------
@@ -195,5 +193,6 @@ def difference(
     sides = [[known.get(key(row)) for row in side] for side in zip(*pairs, strict=True)]
     if None in chain(*sides):
         return f"{said} (counts are missing); {seeds}"
-    low, high = interval(*(np.stack([unpack(row) for row in side if row]) for side in sides))
+    both = [np.stack([unpack(row) for row in side if row]) for side in sides]
+    low, high = sentence_interval(*both)
     return f"{said} [{100 * low:+.2f}, {100 * high:+.2f}]; {seeds}"

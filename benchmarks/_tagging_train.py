@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
-from _examples import group_rates
+from _examples import group_rates, numbered_batches
 from _record import Row
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
 from _tagging_plan import Run, levels
-from torch.utils.data import DataLoader
+from _timing import middles
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences, SentenceEncoder, TokenBatch
+from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
 from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel, parameter_groups
@@ -131,7 +131,7 @@ class Bench:
                     found[corpus.name, task] = answer(model.classes[task], sides, spans)
         return found
 
-    def batches(self, run: Run) -> DataLoader[Any]:
+    def batches(self, run: Run) -> list[TokenBatch]:
         """Test sentences of all corpora, each once for every task of the run."""
         data = self.prepare(run)
         encoded = EncodedSentences(
@@ -139,38 +139,44 @@ class Bench:
             data.sentences,
             by_task=True,
         )
-        order = BucketBatchSampler(encoded.lengths, self.options.batch_size, shuffle=False)
-        return DataLoader(encoded, batch_sampler=order, collate_fn=encoded.collate)
+        return [batch for _, batch in numbered_batches(encoded, self.options.batch_size)]
 
     def sentences(self, run: Run) -> int:
         """How many different sentences a run trains on."""
         return sum(len(corpus.parts["train"]) for corpus in self.prepare(run).corpora)
 
-    def seconds(self, run: Run, batches: int = 3) -> float:
-        """About how long a run takes a processor, from a few batches of middle length.
-
-        It is the processor's time, which other programs beside this one change little.
-        """
+    def seconds(self, run: Run) -> float:
+        """About how long a run takes a processor, from a few batches of middle length."""
         data, options = self.prepare(run), self.options
         model = self.build(run, options.dropout)
-        optimiser = torch.optim.Adam(model.parameters(), options.learning_rate[0], fused=True)
-        order = torch.argsort(data.train.lengths)
-        places = [(2 * n + 1) * len(order) // (2 * batches) for n in range(batches)]
-        times = {"train": 0.0, "tag": 0.0}
-        tokens = 0
-        for warm in (False, True):
-            for place in places if warm else places[-1:]:
-                start = max(0, min(place, len(order) - options.batch_size))
-                chosen = order[start : start + options.batch_size].tolist()
-                batch = data.train.collate([data.train[i] for i in chosen])
-                for name, work in (("train", step), ("tag", look)):
-                    before = time.process_time()
-                    work(model.train(name == "train"), batch, optimiser)
-                    times[name] += warm * (time.process_time() - before)
-                tokens += warm * int(batch.lengths.sum())
-        total = int(data.train.lengths.sum()), int(data.dev.lengths.sum())
-        epoch = sum(n * s / tokens for n, s in zip(total, times.values(), strict=True))
-        return options.epochs * epoch
+        batches = middle_batches(data.train, options.batch_size)
+        train, test = measure(model, batches, options.learning_rate[0])
+        words = sum(int(batch.lengths.sum()) for batch in batches)
+        epoch = int(data.train.lengths.sum()) * train + int(data.dev.lengths.sum()) * test
+        return options.epochs * epoch / words
+
+
+def middle_batches(data: EncodedSentences, size: int) -> list[TokenBatch]:
+    """Batches that begin at the middles of equal pieces of all sentences in order of length."""
+    order = torch.argsort(data.lengths).tolist()
+    starts = (max(0, min(place, len(order) - size)) for place in middles(range(len(order)), 3))
+    return [data.collate([data[i] for i in order[start : start + size]]) for start in starts]
+
+
+def measure(model: TaggingModel, batches: list[TokenBatch], rate: float) -> list[float]:
+    """Seconds of training on batches and of tagging them, after a first time that is slower.
+
+    They are the processor's, which other programs beside this one change little.
+    """
+    optimiser = torch.optim.Adam(model.parameters(), rate, fused=True)
+    seconds = {step: 0.0, look: 0.0}
+    for number, batch in enumerate([batches[-1], *batches]):
+        for work in seconds:
+            model.train(work is step)
+            before = time.process_time()
+            work(model, batch, optimiser)
+            seconds[work] += time.process_time() - before if number else 0.0
+    return list(seconds.values())
 
 
 def step(model: TaggingModel, batch: TokenBatch, optimiser: torch.optim.Optimizer) -> None:

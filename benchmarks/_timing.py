@@ -10,13 +10,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 HERE = Path(__file__).parent
+WHERE = ("commit", "torch", "processor")  # columns of a record
 Name = TypeVar("Name")
 
 
@@ -63,6 +64,12 @@ def alternate(
     return {
         name: Times(statistics.median(each), min(each), len(each)) for name, each in taken.items()
     }
+
+
+def middles(items: Sequence[Any], number: int) -> list[Any]:
+    """A part of items that stand in order of their cost: the middles of equal pieces."""
+    number = min(number, len(items))
+    return [items[int((i + 0.5) * len(items) / number)] for i in range(number)]
 
 
 class Peak:
@@ -123,8 +130,8 @@ def check_device(device: str) -> None:
 
 
 def environment(device: str) -> dict[str, str]:
-    """The columns commit, torch and processor."""
-    return {"commit": _commit(), "torch": torch.__version__, "processor": _processor(device)}
+    """The columns ``WHERE``."""
+    return dict(zip(WHERE, (_commit(), torch.__version__, _processor(device)), strict=True))
 
 
 def _commit() -> str:

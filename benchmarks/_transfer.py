@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from _by_task import PARTS, TextsByTask, draw
 from _examples import CONTROLS, DEFAULTS, GroupLSTM, build_model, is_right, kinds
+from _files import whole_file
 from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
 from _training import train as fit_to_dev
@@ -157,10 +157,8 @@ class Run:
             size = max(SMALLEST_BATCH, round(self.options.batch_size * self.options.share))
             model = self.build(method, others)
             self.fit(model, train, dev, {"batch_size": size, "learning_rate": rate, "updates": 1})
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}")  # another process may be at it too
-            model.cpu().save(part)
-            part.replace(path)
+            with whole_file(path) as part:  # another process may be at it too
+                model.cpu().save(part)
         known = self.build(method, others).encoder if method.encoder in CONTROLS else None
         return MultiTaskModel.load(path, known).train()
 

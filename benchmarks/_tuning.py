@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _lock import locked
+from _files import locked, whole_file
 
 Try = dict[str, Any]
 BEYOND = 6  # rates beyond the grid at most
@@ -99,10 +99,8 @@ class Choices:
         return own
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        with whole_file(self.path) as part:
+            part.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
 
 
 def _best(tries: Sequence[Try], rates: Sequence[float], seeds: Sequence[int]) -> float:

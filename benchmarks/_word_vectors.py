@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from _examples import start_vectors
+from _files import whole_file
 from torch import Tensor
 
 from mtgnn.data import Vocabulary
@@ -32,10 +32,8 @@ def kept_vectors(
     path = folder / f"{name}.pt"
     if not path.exists():
         vectors = start_vectors({**options, "seed": 0}, texts, vocabulary)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        torch.save(vectors, part)
-        part.replace(path)
+        with whole_file(path) as part:
+            torch.save(vectors, part)
     vectors = torch.load(path, weights_only=True)
     assert isinstance(vectors, Tensor)
     return vectors

@@ -38,12 +38,14 @@ from pathlib import Path
 import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
-from _examples import table
+from _examples import accuracies, table
 from _record import Row, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
-from _study import Run, Study, accuracies
+from _study import Model, Run, Study
 from _tuning import Choices
+from torch import Tensor
 
+from mtgnn.lightning import FitResult
 from mtgnn.ops import keep_memory
 
 STAGES = ("budget", "tune", "run", "summary")
@@ -146,26 +148,33 @@ class Accuracy:
             rate = rates[tuned(run.setting, self.data), run.model]
             title = f"{run.setting} {run.model} {run.seed}"
             model, done = self.study.train(run, rate, progress=title)
-            right, tested = self.study.test(model, run), self.study.reviews(run.seed)
-            named = {"dataset": self.data, "setting": run.setting, "model": run.model}
-            named["seed"] = str(run.seed)
-            bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
-            named |= {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
-            named |= {"parameters": str(sum(p.numel() for p in model.parameters()))}
-            new = [
-                {
-                    **named,
-                    "task": task,
-                    "reviews": kind,
-                    "dev": f"{done.dev_accuracy_by_task[task]:.4f}",
-                    "test": f"{score:.4f}",
-                }
-                for kind, scores in accuracies(right, tested, model.tasks).items()
-                for task, score in scores.items()
-            ]
-            keep = partial(replace, self.single, _reviews.COLUMNS, [bits], ACCURACY[:4])
-            if append_new(self.record, ACCURACY, new, ACCURACY[:4], before=keep):
+            if self.keep(run, model, done, self.study.test(model, run)):
                 print(f"{title}: dev {done.dev_accuracy:.4f}, learning rate {rate}", flush=True)
+
+    def keep(self, run: Run, model: Model, done: FitResult, right: Tensor) -> bool:
+        """Add a run to the record, and before that which reviews it had right; returns whether it
+        was not there yet."""
+        tested = self.study.reviews(run.seed)
+        named = {"dataset": self.data, "setting": run.setting, "model": run.model}
+        named["seed"] = str(run.seed)
+        bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
+        cost = {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
+        cost["parameters"] = str(sum(p.numel() for p in model.parameters()))
+        scores = accuracies(right, tested.task, tested.kinds, model.tasks)
+        rows = [
+            {
+                **named,
+                **cost,
+                "task": task,
+                "reviews": kind,
+                "dev": f"{done.dev_accuracy_by_task[task]:.4f}",
+                "test": f"{score:.4f}",
+            }
+            for kind, by_task in scores.items()
+            for task, score in by_task.items()
+        ]
+        keep_bits = partial(replace, self.single, _reviews.COLUMNS, [bits], ACCURACY[:4])
+        return append_new(self.record, ACCURACY, rows, ACCURACY[:4], before=keep_bits)
 
     def summary(self) -> None:
         """Print all tables, and write the intervals of the bootstrap."""
@@ -195,7 +204,9 @@ class Accuracy:
                         continue  # of one seed none is shown
                     places = (pair.setting, pair.model), pair.side
                     sides = tuple(dict(zip(("setting", "model"), at, strict=True)) for at in places)
-                    found = _reviews.interval(single, sides, pair.seeds, kind, self.study.reviews)
+                    found = _reviews.review_interval(
+                        single, sides, pair.seeds, kind, self.study.reviews
+                    )
                     if found is not None:
                         named = pair.setting, pair.model, pair.against
                         key = (self.data, *named, kind, " ".join(pair.seeds))

@@ -13,18 +13,13 @@ import tempfile
 import time
 from collections import Counter
 
+from _expect import expect
+
 from mtgnn.datasets import FDUMTL
 
 SIZES = {"train": 22_180, "dev": 3_200, "test": 6_400, "unlabelled": 30_475}
 UNLEAKED = 5_841
 SEEN_UNLABELLED = 436
-
-
-def expect(what: str, expected: object, got: object) -> None:
-    """Stop if a count differs."""
-    if expected != got:
-        raise SystemExit(f"{what}: expected {expected}, got {got}")
-    print(f"{what}: {got}")
 
 
 def load(root: str, source: str | None) -> dict[str, FDUMTL]:

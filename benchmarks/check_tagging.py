@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _expect import expect
 
 from mtgnn.data import (
     SCHEMES,
@@ -30,13 +31,6 @@ from mtgnn.metrics import SpanF1, score_spans
 
 SPLITS = ("train", "dev", "test")
 Splits = dict[str, TaggedCorpus]
-
-
-def expect(what: str, expected: object, got: object) -> None:
-    """Stop if a count differs."""
-    if expected != got:
-        raise SystemExit(f"{what}: expected {expected}, got {got}")
-    print(f"{what}: {got}")
 
 
 def load(name: str, corpus: Callable[[str], TaggedCorpus]) -> Splits:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _cases import BARE
 from _record import replace
 from _timing import Peak
 
@@ -34,14 +35,12 @@ from mtgnn.explain import (
     collect_attention,
 )
 from mtgnn.nn import MultiTaskModel
-from mtgnn.nn.encoders import ADDITIONS
 
 COLUMNS = ("texts", "model", "how", "number", "seconds", "peak_mb")
-PLAIN = dict.fromkeys(ADDITIONS, False)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "complete, word by word": ("complete", PLAIN),
-    "complete, whole texts": ("complete", {"memory": "all", **PLAIN}),
-    "star": ("star", PLAIN),
+    "complete, word by word": ("complete", BARE),
+    "complete, whole texts": ("complete", {"memory": "all", **BARE}),
+    "star": ("star", BARE),
 }
 TASKS, WORDS, STEPS, BATCH = 16, 20_000, 256, 64
 PARTS = (4, 1)

@@ -3,20 +3,18 @@
     python benchmarks/crf.py --csv crf.csv            # needs the extra "benchmarks"
 
 Median milliseconds of one batch, and how many times faster than pytorch-crf, whose runs alternate
-with ours.
+with ours. Before each timed run the same is run untimed.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from _runner import write_csv
-from _timing import environment
+from _record import write
+from _timing import WHERE, alternate, environment
 from torch import Tensor
 from torchcrf import CRF
 
@@ -26,7 +24,6 @@ from mtgnn.nn import LinearChainCRF, chain
 SIZES = [(16, 25, 13), (32, 45, 23), (32, 45, 50), (64, 80, 23)]
 
 COLUMNS = ["work", "sentences", "words", "tags", "ms", "ms_plain", "ms_pytorch_crf", "times_faster"]
-WHERE = ["commit", "torch", "processor"]
 
 
 class Plain(LinearChainCRF):
@@ -64,16 +61,10 @@ def check(ours: Sequence[LinearChainCRF], theirs: CRF, batch: tuple[Tensor, ...]
         crf.float()
 
 
-def alternate(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+def milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """Median milliseconds of each, taking turns."""
-    times: list[list[float]] = [[] for _ in calls]
-    for turn in range(repeats + 3):
-        for call, own in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            if turn >= 3:
-                own.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(own) for own in times]
+    times = alternate(dict(enumerate(calls)), "cpu", float("inf"), repeats)
+    return [1e3 * own.median for own in times.values()]
 
 
 def measure(size: tuple[int, int, int], repeats: int) -> list[list[object]]:
@@ -94,9 +85,9 @@ def measure(size: tuple[int, int, int], repeats: int) -> list[list[object]]:
         lambda: plain(leaf, y, lengths).sum().backward(),
         lambda: theirs(leaf, y, mask, reduction="sum").backward(),
     ]
-    own, slow, other = alternate(training, repeats)
+    own, slow, other = milliseconds(training, repeats)
     rows = [["forward and backward", *size, own, slow, other, other / own]]
-    own, other = alternate(
+    own, other = milliseconds(
         [lambda: ours.decode(leaf, lengths), lambda: theirs.decode(leaf, mask)], repeats
     )
     return [*rows, ["decode", *size, own, None, other, other / own]]
@@ -116,7 +107,7 @@ def main() -> None:
             print(*cells, sep=",", flush=True)
             lines.append(dict(zip(COLUMNS, cells, strict=True)) | where)
     if options.csv:
-        write_csv(options.csv, COLUMNS + WHERE, lines)
+        write(options.csv, (*COLUMNS, *WHERE), lines)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ from typing import Any
 
 import torch
 from _cases import Case, build
-from _fdu import BATCH_SIZE, FDUBatches, spread
-from _runner import write_csv, write_json
-from _timing import check_device, environment, synchronise
+from _fdu import BATCH_SIZE, FDUBatches
+from _record import write
+from _runner import write_json
+from _timing import WHERE, check_device, environment, middles, synchronise
 from torch import Tensor, nn
 from user_loop import user_loop
 
@@ -42,7 +43,7 @@ SIZE = 100  # of embeddings and of states
 KINDS = ("mutual", "read", "star")
 BATCHES = ("random", "bucketed")
 COLUMNS = ["name", "batches", "seconds", "ratio_to_loop", "timed_batches", "all_batches"]
-COLUMNS += ["extrapolated", "words", "device", "commit", "torch", "processor"]
+COLUMNS += ["extrapolated", "words", "device", *WHERE]
 
 
 class Classifier(nn.Module):
@@ -141,7 +142,7 @@ def measure(kind: str, batches: str, data: FDUBatches, options: argparse.Namespa
     sizes = len(data.vocabulary), len(data.tasks)
     trainers = [Trainer(Classifier(encoder, *sizes), device) for encoder in (layer, loop)]
     epoch = data.epoch(batches)
-    chosen = spread(epoch, options.batches) if options.batches else epoch
+    chosen = middles(epoch, options.batches) if options.batches else epoch
     made = [EncodedTexts.collate([data.texts[i] for i in indices]) for indices in chosen]
     with torch.no_grad(), kernels_ran() as ran:
         losses = [float(trainer.model(made[0])) for trainer in trainers]
@@ -201,7 +202,7 @@ def main() -> None:
                 print(in_words(line), flush=True)
             lines += [line | where for line in found]
             if options.csv:
-                write_csv(options.csv, COLUMNS, lines)
+                write(options.csv, COLUMNS, lines)
             if options.json:
                 write_json(options.json, lines)
 

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from _examples import numbered_batches
 from _graphs import (
     BOTH,
     COLUMNS,
@@ -40,7 +41,7 @@ from _settings import PROTOCOLS, SETTINGS
 from _study import Run, Study
 
 from mtgnn import TaskGraph
-from mtgnn.data import BucketBatchSampler, EncodedTexts, SequenceBatch
+from mtgnn.data import EncodedTexts, SequenceBatch
 from mtgnn.explain import (
     EdgeByWord,
     EdgeMean,
@@ -63,8 +64,7 @@ def test_batches(study: Study, model: MultiTaskModel, run: Run) -> list[Sequence
     """The test texts, of similar length side by side."""
     options = study.run_options(run)
     texts = EncodedTexts(study.of(run.seed).test, model.vocabulary, options["max_length"])
-    sampler = BucketBatchSampler(texts.lengths, options["batch_size"], shuffle=False)
-    return [texts.collate([texts[i] for i in part]) for part in sampler]
+    return [batch for _, batch in numbered_batches(texts, options["batch_size"])]
 
 
 def read_graphs(study: Study, run: Run, rate: float) -> tuple[list[Row], list[Row]]:

@@ -17,11 +17,12 @@ from typing import Any
 
 from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
-from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
-from _timing import Peak, environment
+from _record import write
+from _runner import Job, jobs, make_parser, start, work_or_run, write_json
+from _timing import WHERE, Peak, environment
 
 COLUMNS = ["name", "K", "B", "T", "E", "H", "dtype", "device", "phase", "peak_mb", "ratio_to_loop"]
-WHERE = ["commit", "torch", "processor"]
+COLUMNS += WHERE
 
 
 def measure(case: Case, job: Job) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         lines += found
     if options.csv:
-        write_csv(options.csv, COLUMNS + WHERE, lines)
+        write(options.csv, COLUMNS, lines)
     if options.json:
         write_json(options.json, lines)
 

@@ -11,14 +11,13 @@ from 100 on; results come from seeds 0 to 4.
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from _examples import table
-from _record import Row, read
+from _record import Row, append, read
 from _tables import planted_table
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "text_classification.py"
@@ -30,17 +29,8 @@ def run(seed: int, options: list[str]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(EXAMPLE), "--seed", str(seed), "--out", folder, *options]
         subprocess.run(command, check=True)
-        with (Path(folder) / "results.csv").open(newline="", encoding="utf-8") as file:
-            return [{name: row[name] for name in KEPT} for row in csv.DictReader(file)]
-
-
-def write(path: Path, rows: list[Row]) -> None:
-    """Write the record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, KEPT)
-        writer.writeheader()
-        writer.writerows(rows)
+        found = read(Path(folder) / "results.csv")
+        return [{name: row[name] for name in KEPT} for row in found]
 
 
 def main() -> None:
@@ -51,8 +41,9 @@ def main() -> None:
     rows = read(arguments.csv)
     for seed in arguments.seeds:
         if str(seed) not in {row["seed"] for row in rows}:
-            rows += run(seed, options)
-            write(arguments.csv, rows)
+            new = run(seed, options)
+            append(arguments.csv, KEPT, new)
+            rows += new
     seeds = {str(seed) for seed in arguments.seeds}
     print(table(*planted_table([row for row in rows if row["seed"] in seeds])))
 

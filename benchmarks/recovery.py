@@ -29,9 +29,10 @@ from typing import Any
 
 import torch
 from _affinity import COMPARISONS, comparisons
+from _cases import BARE
 from _planted_training import Texts, accuracy, batches, read_texts, train
 from _record import Row, append, read, select
-from _tables import interval
+from _tables import with_width
 from scipy.stats import rankdata
 
 from mtgnn import TaskGraph
@@ -44,13 +45,11 @@ from mtgnn.explain import (
     profile_graph,
 )
 from mtgnn.nn import MultiTaskModel
-from mtgnn.nn.encoders import ADDITIONS
 from mtgnn.ops import keep_memory
 
 COLUMNS = ["shape", "tasks", "groups", "strength", "method", "seed"]
 COLUMNS += ["auroc", "average_precision", "accuracy"]
 SHAPES = ("groups", "asymmetric", "hierarchy", "chain")
-PLAIN = dict.fromkeys(ADDITIONS, False)
 VARIANTS: dict[str, dict[str, Any]] = {
     "static": {"score": "static"},
     "static, held out": {"score": "static", "held_out": True},
@@ -58,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "static, entropy": {"score": "static", "entropy": 0.1},
     "contextual": {},
     "contextual, held out": {"held_out": True},
-    "static, plain": {"score": "static", **PLAIN},
+    "static, plain": {"score": "static", **BARE},
     "mailbox": {"memory": "all"},
 }
 # Below 0.375 so few words are in dispute that groups often mean the same by chance. In the middle
@@ -154,7 +153,7 @@ def summary(rows: list[Row]) -> str:
     for key in dict.fromkeys((row["shape"], row["strength"], row["method"]) for row in rows):
         shape, strength, method = key
         own = select(rows, shape=shape, strength=strength, method=method)
-        cells = [interval([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
+        cells = [with_width([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
         right = statistics.mean(float(row["accuracy"]) for row in own)
         lines.append(
             f"{shape:10} {strength:8}  {method:33}  {cells[0]:>13}  {cells[1]:>13}  {right:.3f}"

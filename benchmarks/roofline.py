@@ -28,12 +28,12 @@ from _cases import Case, make_batches
 from _floors import Product, products
 from _record import replace
 from _runner import Job, jobs, make_parser, start, work_or_run
-from _timing import alternate, environment
+from _timing import WHERE, alternate, environment
 from torch.profiler import ProfilerActivity, profile
 
 SIZES = ["K", "B", "T", "E", "H", "dtype"]
 FIGURES = ["seconds", "gflop", "gflop_per_s", "of_peak", "times_loop", "bound"]
-COLUMNS = ["name", *SIZES, "part", *FIGURES, "commit", "torch", "processor"]
+COLUMNS = ["name", *SIZES, "part", *FIGURES, *WHERE]
 ROWS = ["mutual-16x64x", "read-16x64x", "mailbox-16x64x", "star-dot-16x64x", "star-additive-16x64x"]
 MANY, LOOP, OTHER, ALL = "many steps", "loop", "other", "all"
 PRODUCTS = {"aten::bmm", "aten::baddbmm", "aten::baddbmm_", "aten::mm", "aten::addmm_"}
@@ -85,9 +85,8 @@ def measure(case: Case, job: Job) -> dict[str, Any]:
     lines = [line(part, spent, work.get(part), peak) for part, spent in split.items()]
     whole = line(ALL, seconds, sum(work.values()), peak)
     whole |= {"times_loop": f"{times_loop:.2f}", "bound": f"{bound:.2f}"}
-    where = environment("cpu")
     named = {"name": case.name, **{size: str(getattr(case, size)) for size in SIZES}}
-    named |= {name: where[name] for name in ("commit", "torch", "processor")}
+    named |= environment("cpu")
     return {"lines": [{**named, **own} for own in [*lines, whole]], "peak": peak}
 
 

@@ -35,14 +35,14 @@ from typing import Any
 
 from _candidates import Candidate, Skipped, check, names_of
 from _cases import Case, make_batches
-from _record import read
-from _runner import Job, jobs, make_parser, start, work_or_run, write_csv, write_json
-from _timing import Times, alternate, environment
+from _record import read, write
+from _runner import Job, jobs, make_parser, start, work_or_run, write_json
+from _timing import WHERE, Times, alternate, environment
 from memory import peaks_of
 
 SIZES = ["K", "B", "T", "E", "H", "dtype", "device"]
 FIGURES = ["seconds", "tokens_per_s", "peak_mb", "ratio_to_loop", "ratio_to_silent"]
-COLUMNS = ["name", *SIZES, "phase", *FIGURES, "commit", "torch", "processor"]
+COLUMNS = ["name", *SIZES, "phase", *FIGURES, *WHERE]
 PHASES = ("forward", "train")
 
 
@@ -92,7 +92,7 @@ def complete(case: Case, job: Job, memory: bool) -> dict[str, Any]:
     result = start(__file__, job)
     names = {line["candidate"] for line in result["lines"]} - {"products"}
     peaks = {name: peaks_of(case, job, name) for name in sorted(names)} if memory else {}
-    where = {name: result[name] for name in ("commit", "torch", "processor")}
+    where = {name: result[name] for name in WHERE}
     for line in result["lines"]:
         peak = peaks.get(line["candidate"], {}).get(line["phase"])
         line |= {**case.to_dict(), **where, "device": job["device"]}
@@ -171,7 +171,7 @@ def run(options: argparse.Namespace) -> int:
         lines += result["lines"]
         skipped[case.key] = result["skipped"]
         if options.csv:
-            write_csv(options.csv, COLUMNS, [*others(read(options.csv), lines), *lines])
+            write(options.csv, COLUMNS, [*others(read(options.csv), lines), *lines])
         if options.json:
             write_json(options.json, {"lines": lines, "skipped": skipped, "failed": failed})
     print(growth(lines), end="")

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _fdu import spread
-from _runner import write_csv
+from _record import write
 from _tagging_answers import look
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
 from _tagging_plan import HEADS, MODELS, Run, runs
 from _tagging_train import Bench, step
-from _timing import alternate, environment
+from _timing import WHERE, alternate, environment, middles
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -37,7 +36,7 @@ from mtgnn.nn import TaggingModel
 PLAIN = "lstm"
 COLUMNS = [
     *("corpus", "tasks", "model", "head", "phase", "E", "H", "batch_size"),
-    *("sentences_per_s", "tokens_per_s", "ratio_to_lstm", "commit", "torch", "processor"),
+    *("sentences_per_s", "tokens_per_s", "ratio_to_lstm", *WHERE),
 ]
 
 
@@ -82,7 +81,7 @@ def sample(bench: Bench, corpus: str) -> list[TokenBatch]:
     train = bench.prepare(Run(corpus, TASKS[corpus], "shared", "crf", 0)).train
     every = BucketBatchSampler(train.lengths, bench.options.batch_size).global_batches()
     every.sort(key=lambda batch: int(train.lengths[batch].max()))
-    return [train.collate([train[i] for i in b]) for b in spread(every, bench.options.batches)]
+    return [train.collate([train[i] for i in b]) for b in middles(every, bench.options.batches)]
 
 
 def calls(model: TaggingModel, batches: list[TokenBatch]) -> dict[str, Callable[[], object]]:
@@ -166,7 +165,7 @@ def main() -> None:
     print(table(lines))
     if options.csv:
         where = environment("cpu")
-        write_csv(options.csv, COLUMNS, [line | where for line in lines])
+        write(options.csv, COLUMNS, [line | where for line in lines])
 
 
 if __name__ == "__main__":

@@ -48,18 +48,20 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 from _examples import table
-from _record import append_new, read, select
+from _record import Row, append_new, read, replace, select
 from _settings import PROTOCOLS
 from _settings_file import keep_settings
 from _transfer import Run, rates, settings_of
-from _transfer_methods import METHODS
+from _transfer_methods import METHODS, Method
 from _transfer_tables import transfer_table
 from _tuning import Choices
 
+from mtgnn.lightning import FitResult
 from mtgnn.ops import keep_memory
 
 COLUMNS = ("task", "method", "labels", "seed", "reviews", "test")
@@ -200,20 +202,23 @@ def adapt_all(run: Run, chosen: dict[tuple[str, str], float]) -> None:
                 continue
             model, result = run.adapt(method, task, number, rate)
             scores, right = run.test(method, task, model)
-            encoder, pretrained = METHODS[method].encoder, METHODS[method].pretrained
-            details = {
-                "pretrained_at": str(run.rates[encoder]) if pretrained else "",
-                "learning_rate": str(rate),
-                "dev": f"{result.dev_accuracy:.4f}",
-                "best_epoch": str(result.best_epoch),
-                "epochs": str(result.epochs),
-                "seconds": f"{result.seconds:.1f}",
-                "right": right,
-            }
-            append_new(beside(options.csv, "runs.csv"), RUNS, [{**key, **details}], KEY)
             rows = [{**key, "reviews": kind, "test": f"{s:.4f}"} for kind, s in scores.items()]
-            if append_new(options.csv, COLUMNS, rows, KEY):
+            about = {**key, **details(run, METHODS[method], rate, result), "right": right}
+            keep = partial(replace, beside(options.csv, "runs.csv"), RUNS, [about], KEY)
+            if append_new(options.csv, COLUMNS, rows, KEY, before=keep):
                 print(*key.values(), rows[0]["test"], f"{result.seconds:.0f} s", flush=True)
+
+
+def details(run: Run, method: Method, rate: float, result: FitResult) -> Row:
+    """What stands beside a run's rows."""
+    return {
+        "pretrained_at": str(run.rates[method.encoder]) if method.pretrained else "",
+        "learning_rate": str(rate),
+        "dev": f"{result.dev_accuracy:.4f}",
+        "best_epoch": str(result.best_epoch),
+        "epochs": str(result.epochs),
+        "seconds": f"{result.seconds:.1f}",
+    }
 
 
 def main() -> None:

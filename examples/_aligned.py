@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from _batches import numbered_batches
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mtgnn.data import BucketBatchSampler, EncodedSentences
+from mtgnn.data import EncodedSentences
 from mtgnn.nn import GraphLSTM, TaggingModel
 
 Rows = list[tuple[str, list[str]]]
+Messages = dict[str, list[tuple[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -28,40 +30,40 @@ class Tagged:
 
     words: list[str]
     tags: dict[str, list[str]]
-    messages: dict[str, list[tuple[str, float]]]
+    messages: Messages
+
+
+def tag(model: TaggingModel, sentences: Sequence[list[str]], batch_size: int) -> list[Tagged]:
+    """Tag sentences for all tasks."""
+    tags = model.predict(sentences, batch_size=batch_size)
+    heard = messages(model, sentences, batch_size)
+    return [Tagged(*parts) for parts in zip(sentences, tags, heard, strict=True)]
 
 
 @torch.no_grad()
-def tag(model: TaggingModel, sentences: Sequence[list[str]], batch_size: int) -> list[Tagged]:
-    """Tag sentences for all tasks; weights are means over both directions."""
+def messages(
+    model: TaggingModel, sentences: Sequence[list[str]], batch_size: int
+) -> list[Messages]:
+    """The strongest messages of each sentence, by task; weights are means over both directions.
+
+    What :func:`mtgnn.explain.read_sentence` says of one sentence and one task, but of many at once:
+    a file of some thousand lines would take minutes one by one.
+    """
+    heard: list[Messages] = [{} for _ in sentences]
+    if not isinstance(model.encoder, GraphLSTM) or not model.graph.num_edges:
+        return heard
     encoded = EncodedSentences((Data(words=words) for words in sentences), model.sentences)
-    hears = isinstance(model.encoder, GraphLSTM) and model.graph.num_edges > 0
-    tagged: dict[int, Tagged] = {}
     model.eval()
-    for numbers in BucketBatchSampler(encoded.lengths, batch_size, shuffle=False):
-        batch = encoded.collate([encoded[i] for i in numbers])
+    for numbers, batch in numbered_batches(encoded, batch_size):
         given = batch.tokens, batch.characters, batch.lengths
-        weights = None
-        if hears:
-            logits, attention = model(*given, return_attention_weights=True)
-            weights = torch.stack([alpha.mean(-1) for _, alpha in attention]).mean(0)
-        else:
-            logits = model(*given)
-        found = model.heads.decode(logits, batch.lengths)
+        _, attention = model(*given, return_attention_weights=True)
+        weights = torch.stack([alpha.mean(-1) for _, alpha in attention]).mean(0)
         for row, number in enumerate(numbers):
-            words = sentences[number]
-            tags = {
-                task: model.sentences.decode_tags(found[row, : len(words), k], task)
-                for k, task in enumerate(model.tasks)
-            }
-            heard = {} if weights is None else strongest(model, words, weights[row])
-            tagged[number] = Tagged(words, tags, heard)
-    return [tagged[number] for number in range(len(sentences))]
+            heard[number] = strongest(model, sentences[number], weights[row])
+    return heard
 
 
-def strongest(
-    model: TaggingModel, words: list[str], weights: Tensor
-) -> dict[str, list[tuple[str, float]]]:
+def strongest(model: TaggingModel, words: list[str], weights: Tensor) -> Messages:
     """The heaviest message of each task at each word.
 
     Args:

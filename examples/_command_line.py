@@ -24,8 +24,13 @@ def new_parser(description: str) -> argparse.ArgumentParser:
 def usual(name: str, defaults: Mapping[str, Any], planted: Mapping[str, Any]) -> str:
     """What an option is by default, for its help."""
     values = [defaults[name], *([planted[name]] if name in planted else [])]
-    shown = ["none" if v is None else f"{v:g}" if isinstance(v, float) else f"{v}" for v in values]
-    return f"(default: {', planted '.join(shown)})"
+    return f"(default: {', planted '.join(map(_shown, values))})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
 def add_training(
@@ -37,20 +42,20 @@ def add_training(
     """Options of the training; ``drawn`` is what the seed is of, beside weights and batches."""
     add = parser.add_argument_group("training").add_argument
 
-    def add_number(option: str, kind: type, sign: str, text: str = "") -> None:
+    def add_value(option: str, kind: type, sign: str, text: str = "") -> None:
         name = option.removeprefix("--").replace("-", "_")
         add(
             option, type=kind, metavar=sign, help=f"{text} {usual(name, defaults, planted)}".strip()
         )
 
-    add_number("--epochs", int, "N", "at most")
+    add_value("--epochs", int, "N", "at most")
     add("--patience", type=int, metavar="N", help="stop after N epochs without a better dev score")
-    add_number("--batch-size", int, "B")
-    add_number("--learning-rate", float, "R")
-    add_number("--clip", float, "N", "greatest gradient norm")
-    add_number("--weight-decay", float, "W")
-    add_number("--seed", int, "N", f"of {drawn}, weights and batches")
-    add("--accelerator", metavar="NAME", help="auto, cpu, gpu, … (default: auto)")
+    add_value("--batch-size", int, "B")
+    add_value("--learning-rate", float, "R")
+    add_value("--clip", float, "N", "greatest gradient norm")
+    add_value("--weight-decay", float, "W")
+    add_value("--seed", int, "N", f"of {drawn}, weights and batches")
+    add_value("--accelerator", str, "NAME", "auto, cpu, gpu, …")
     add("--out", metavar="DIR", help="where everything goes (default: a new folder runs/DATA)")
 
 

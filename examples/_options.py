@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from _command_line import add_checkpoint, add_training, new_parser, read_given
+from _command_line import add_checkpoint, add_training, new_parser, read_given, usual
 
 MODELS = ("single", "shared", "complete", "star")
 BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
@@ -85,40 +85,45 @@ def read_options(description: str, arguments: list[str] | None = None) -> dict[s
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """The command line; what is not given there does not appear in the result."""
+
+    def default(name: str) -> str:
+        return usual(name, DEFAULTS, PLANTED)
+
     parser = new_parser(description)
     add = parser.add_argument_group("data").add_argument
-    add("--data", metavar="planted|fdu-mtl|DIR", help="what to read (default: planted)")
-    add("--root", metavar="PLACE", help="where FDU-MTL is, or goes (default: data/fdu-mtl)")
+    add("--data", metavar="planted|fdu-mtl|DIR", help=f"what to read {default('data')}")
+    add("--root", metavar="PLACE", help=f"where FDU-MTL is, or goes {default('root')}")
     add("--source", metavar="ARCHIVE", help="folder, archive or address to take FDU-MTL from")
-    add("--max-length", type=int, metavar="N", help="tokens read of a text (default: 256)")
-    add(
-        "--min-count", type=int, metavar="N", help="rarer words are unknown (default: 2, planted 1)"
-    )
+    shown = f"tokens read of a text {default('max_length')}"
+    add("--max-length", type=int, metavar="N", help=shown)
+    shown = f"rarer words are unknown {default('min_count')}"
+    add("--min-count", type=int, metavar="N", help=shown)
     shown = "of a folder, or of lines to predict: lower case, and tokens as in FDU-MTL"
     add("--tokenize", action="store_true", help=shown)
     add("--quick", action="store_true", help="a few planted sentences: a look at the output")
 
     add = parser.add_argument_group("models").add_argument
     choices = [*MODELS, *BASELINES, "oracle"]
-    usual = f"which (default: {', '.join(MODELS)}; planted tasks also have an oracle)"
-    add("--model", nargs="+", choices=choices, help=usual)
-    add("--hidden-size", type=int, metavar="H", help="size of a state (default: 100, planted 50)")
-    add("--embedding-size", type=int, metavar="E", help="of a word (default: 100, planted 50)")
+    shown = f"which (default: {', '.join(MODELS)}; planted tasks also have an oracle)"
+    add("--model", nargs="+", choices=choices, help=shown)
+    add("--hidden-size", type=int, metavar="H", help=f"size of a state {default('hidden_size')}")
+    add("--embedding-size", type=int, metavar="E", help=f"of a word {default('embedding_size')}")
     add(
         "--vectors",
         metavar="train|FILE",
         help="word vectors to start from: trained on the texts for training and, of FDU-MTL, the "
         'unlabelled ones (pip install "mtgnn[vectors]"), or a file of GloVe or word2vec',
     )
-    add("--pooling", choices=["last", "mean", "max", "attention"], help="(default: max)")
-    add("--dropout", type=float, metavar="P", help="on words and pooled states (default: 0.2)")
+    add("--pooling", choices=["last", "mean", "max", "attention"], help=default("pooling"))
+    shown = f"on words and pooled states {default('dropout')}"
+    add("--dropout", type=float, metavar="P", help=shown)
     add(
         "--exchange",
         choices=["mailbox", "read", "mutual"],
         help="of the complete graph: a task reads the others' whole text, their state at the same "
-        "word, or all read each other (default: mailbox, planted read)",
+        f"word, or all read each other {default('exchange')}",
     )
-    add("--memory", choices=["all", "past", "current"], help="of the star (default: all)")
+    add("--memory", choices=["all", "past", "current"], help=f"of the star {default('memory')}")
     add(
         "--score",
         choices=["additive", "dot", "static", "uniform"],

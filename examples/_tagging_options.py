@@ -79,12 +79,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
     parser = new_parser(description)
     add = parser.add_argument_group("data").add_argument
-    add("--data", nargs="+", choices=CORPORA, help="what to read (default: planted)")
+    add("--data", nargs="+", choices=CORPORA, help=f"what to read {default('data')}")
     add(
         "--root",
         metavar="DIR",
         help="a corpus is, or goes, into DIR/CORPUS; of columns, DIR itself has train.txt, dev.txt "
-        "and test.txt (default: data)",
+        f"and test.txt {default('root')}",
     )
     add("--source", metavar="PLACE", help="folder, archive or address to take a corpus from")
     add(
@@ -104,12 +104,14 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--crf", action=choice, help="score tags as whole sentences (default), or word by word")
     add("--hidden-size", type=int, metavar="H", help=f"of a direction {default('hidden_size')}")
     add("--embedding-size", type=int, metavar="E", help=f"of a word {default('embedding_size')}")
-    add("--characters", choices=["cnn", "lstm", "none"], help="what reads them (default: lstm)")
+    shown = f"what reads them {default('characters')}"
+    add("--characters", choices=["cnn", "lstm", "none"], help=shown)
     shown = f"of their vector {default('character_size')}"
     add("--character-size", type=int, metavar="E", help=shown)
     add("--dropout", type=float, metavar="P", help=f"on words and states {default('dropout')}")
-    add("--exchange", choices=["read", "mutual"], help="of the complete graph (default: read)")
-    add("--memory", choices=["all", "past", "current"], help="of the star (default: current)")
+    shown = f"of the complete graph {default('exchange')}"
+    add("--exchange", choices=["read", "mutual"], help=shown)
+    add("--memory", choices=["all", "past", "current"], help=f"of the star {default('memory')}")
     add(
         "--score",
         choices=["additive", "dot", "static", "uniform"],

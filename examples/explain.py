@@ -165,8 +165,8 @@ def read_options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--checkpoint", metavar="FILE", help="a best.ckpt that another example wrote")
-    add("--epochs", type=int, default=20, metavar="N", help="(default: 20)")
-    add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    add("--epochs", type=int, default=20, metavar="N", help="(default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
     add("--out", metavar="DIR", help="(default: a new folder runs/explain)")
     add("--quick", action="store_true", help="a few planted sentences")
     return parser.parse_args()

@@ -26,30 +26,25 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from _aligned import only_senders, show, tag
+from _batches import numbered_batches
 from _command_line import folder_of, read_lines
 from _corpora import Corpus, read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
 from _models import group_rates
 from _report import peak_memory, percent, table, update_csv
+from _scoring import device_of
 from _tagging_options import read_options
 from _tagging_report import COLUMNS, Result, csv_rows, measure, score_of, summary
 
 from mtgnn import TaskGraph
-from mtgnn.data import (
-    BucketBatchSampler,
-    EncodedSentences,
-    SentenceEncoder,
-    TokenBatch,
-    tokenize,
-)
+from mtgnn.data import EncodedSentences, SentenceEncoder, tokenize
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
 from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, score_spans
@@ -131,24 +126,17 @@ def train(
 # Testing --------------------------------------------------------------------------------------
 
 
-def batches(sentences: EncodedSentences, options: dict[str, Any]) -> Iterator[TokenBatch]:
-    """All sentences, those of similar length together."""
-    for numbers in BucketBatchSampler(sentences.lengths, options["batch_size"], shuffle=False):
-        yield sentences.collate([sentences[i] for i in numbers])
-
-
 @torch.no_grad()
 def test(
     model: TaggingModel, corpus: Corpus, options: dict[str, Any]
 ) -> tuple[dict[str, TokenScore], dict[str, SpanScores]]:
     """The accuracy of each task on the test sentences, and where tags are spans their scores."""
-    gpu = torch.cuda.is_available() and options["accelerator"] in ("auto", "gpu", "cuda")
-    device = torch.device("cuda" if gpu else "cpu")
+    device = device_of(options["accelerator"])
     model.to(device).eval()
     encoded = EncodedSentences(corpus.parts["test"], model.sentences, known=corpus.words)
     accuracy = {task: TokenAccuracy() for task in model.tasks}
     spans = {task: SpanF1(model.classes[task]) for task in corpus.schemes}
-    for batch in batches(encoded, options):
+    for _, batch in numbered_batches(encoded, options["batch_size"]):
         there = batch.to(device)
         predicted = model.predicted(model.read(there), there).cpu()
         for k, task in enumerate(model.tasks):
@@ -187,7 +175,8 @@ def compare(options: dict[str, Any], out: Path) -> None:
 def draw_graph(model: TaggingModel, corpus: Corpus, options: dict[str, Any], path: Path) -> None:
     """Draw who listened to whom on the dev sentences, beside the truth where it is known."""
     dev = EncodedSentences(corpus.parts["dev"], model.sentences, by_task=True)
-    graphs = {"learned": average_attention(model.cpu(), batches(dev, options))}
+    batches = (batch for _, batch in numbered_batches(dev, options["batch_size"]))
+    graphs = {"learned": average_attention(model.cpu(), batches)}
     if corpus.truth is not None:
         graphs = {"planted": corpus.truth, **graphs}
     plot_task_graphs(graphs, path)

@@ -24,18 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _batches import numbered_batches
 from _command_line import folder_of, read_lines
 from _errors import one_line_errors
 from _folders import out_folder
 from _models import build_model, build_oracle, group_rates
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
-from _scoring import is_right, kinds
+from _scoring import accuracies, is_right, kinds
 from _vectors import start_vectors
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mtgnn.data import BucketBatchSampler, EncodedTexts, Vocabulary, tokenize
+from mtgnn.data import EncodedTexts, Vocabulary, tokenize
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
@@ -137,13 +138,7 @@ def test(
     """Accuracy by task on all test texts and, where the data marks leaked ones, without them."""
     encoded = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
     right = is_right(model, encoded, options["batch_size"], options["accelerator"])
-    return {
-        kind: {
-            name: float(right[counted & (encoded.task == number)].float().mean())
-            for number, name in enumerate(model.tasks)
-        }
-        for kind, counted in kinds(texts.test).items()
-    }
+    return accuracies(right, encoded.task, kinds(texts.test), model.tasks)
 
 
 # What a person sees ---------------------------------------------------------------------------
@@ -178,8 +173,7 @@ def compare(options: dict[str, Any], out: Path) -> None:
 def draw_graph(model: MultiTaskModel, texts: Texts, options: dict[str, Any], path: Path) -> None:
     """Draw who listened to whom on the dev texts, beside the planted graph where there is one."""
     dev = EncodedTexts(texts.dev, model.vocabulary, options["max_length"])
-    sampler = BucketBatchSampler(dev.lengths, options["batch_size"], shuffle=False)
-    batches = (dev.collate([dev[i] for i in numbers]) for numbers in sampler)
+    batches = (batch for _, batch in numbered_batches(dev, options["batch_size"]))
     graphs = {"learned": average_attention(model.cpu(), batches)}
     groups = None
     if options["data"] == "planted":

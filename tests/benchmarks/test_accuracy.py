@@ -263,12 +263,12 @@ def test_single_reviews_are_kept_to_the_bit_and_with_their_texts(program: Progra
         {"dataset": "x", "setting": "y", **side, "seed": "0", "texts": tested.name, "right": right}
         for side, right in zip(sides, ("e0", "80"), strict=True)  # bits 111 and 100
     ]
-    mean, low, high = reviews.interval(rows, sides, ["0"], "all", lambda seed: tested)
+    mean, low, high = reviews.review_interval(rows, sides, ["0"], "all", lambda seed: tested)
     assert mean == 0.75 and low <= mean <= high  # a half of task 0, and all of task 1
-    assert reviews.interval(rows[:1], sides, ["0"], "all", lambda seed: tested) is None
+    assert reviews.review_interval(rows[:1], sides, ["0"], "all", lambda seed: tested) is None
     others = tested._replace(text=text.flip(0))
     with pytest.raises(SystemExit, match="x, y, star, 0: expected a run on 3-"):
-        reviews.interval(rows, sides, ["0"], "all", lambda seed: others)
+        reviews.review_interval(rows, sides, ["0"], "all", lambda seed: others)
 
 
 def test_real_reviews(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,15 @@ def test_rows_of_a_key_are_replaced(program: Program, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
 
 
+def test_a_record_is_written_anew_and_whole(program: Program, tmp_path: Path) -> None:
+    record, path = program("_record"), tmp_path / "deep" / "record.csv"
+    record.write(path, ("task", "test"), [{"task": "a", "test": 0.5, "minimum": 0.4}])
+    left = path.with_name(f"record.csv.{os.getpid()}")  # as of a process that was cut off
+    left.write_text("task,te")
+    record.write(path, ("task", "test"), [{"task": "b", "test": None}])
+    assert path.read_bytes() == b"task,test\nb,\n" and not left.exists()
+
+
 def test_a_run_that_another_process_has_made_is_not_added(program: Program, tmp_path: Path) -> None:
     record, path = program("_record"), tmp_path / "record.csv"
     rows = [{"task": task, "seed": "1", "test": "0.5"} for task in "ab"]
@@ -41,6 +51,10 @@ def test_a_run_that_another_process_has_made_is_not_added(program: Program, tmp_
     assert record.append_new(path, columns, rows, key)
     assert not record.append_new(path, columns, [{**rows[0], "test": "0.6"}], key)
     assert record.append_new(path, columns, [{**rows[0], "seed": "2"}], key)
+    assert len(record.read(path)) == 3
+    with pytest.raises(KeyError):  # what comes before is cut off: the run is made again
+        record.append_new(path, columns, [{**rows[0], "seed": "3"}], key, before={}.popitem)
+    assert not record.append_new(path, columns, rows, key, before={}.popitem)
     assert len(record.read(path)) == 3
     assert [file.name for file in tmp_path.iterdir()] == ["record.csv"]
 

@@ -144,11 +144,11 @@ def test_affinity(program: Program, options: argparse.Namespace) -> None:
     texts = training.read_texts(options, "groups", 1.0, 100)
     shared = training.train(texts, options, 100, "shared")
     before = [parameter.clone() for parameter in shared.parameters()]
-    affinity = comparisons.task_affinity(shared, texts, options)
+    affinity = comparisons.lookahead_affinity(shared, texts, options)
     assert all(map(torch.equal, before, shared.parameters()))
     # A small enough step on a task's own texts helps where it is tested on them.
     texts.dev, options.lookahead = texts.train, 1e-3
-    own = comparisons.task_affinity(shared.double(), texts, options).diagonal()
+    own = comparisons.lookahead_affinity(shared.double(), texts, options).diagonal()
     assert affinity.shape == (4, 4)
     assert (own > 0).all()
     for matrix in (

@@ -87,7 +87,7 @@ def test_the_interval_is_that_of_scores_of_drawn_sentences(program: Program) -> 
         np.stack([scores.count(predicted, true, TAGS) for predicted in side])
         for side in (better, worse)
     ]
-    low, high = scores.interval(*sides)
+    low, high = scores.sentence_interval(*sides)
     # By hand: sentences are drawn, written out, and scored by the scorer.
     random_ = random.Random(0)
     found = []
@@ -102,9 +102,9 @@ def test_the_interval_is_that_of_scores_of_drawn_sentences(program: Program) -> 
         found.append(f1[0] - f1[1])
     assert low == pytest.approx(np.percentile(found, 2.5), abs=0.03)
     assert high == pytest.approx(np.percentile(found, 97.5), abs=0.03)
-    assert scores.interval(sides[0], sides[0]) == (0, 0)
+    assert scores.sentence_interval(sides[0], sides[0]) == (0, 0)
     with pytest.raises(ValueError, match="same sentences"):
-        scores.interval(sides[0], sides[1][:, :-1])
+        scores.sentence_interval(sides[0], sides[1][:, :-1])
 
 
 def test_models_and_tasks(program: Program) -> None:

@@ -1,12 +1,15 @@
-"""One process at a time, where several write one file."""
+"""Files that several processes write: one at a time, and never in part."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mtgnn.datasets.fetch import new_file
 
 try:
     import fcntl
@@ -24,3 +27,13 @@ def locked(path: Path) -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield  # closing the file lets the next one in
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that then moves to ``path``, whose folder need not be there yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(os.fspath(path)) as place:
+        part = Path(place)
+        part.unlink(missing_ok=True)  # of a process that was cut off
+        yield part
