@@ -28,12 +28,13 @@ class CutGraph(TaskGraph):
 
     def __init__(self, graph: TaskGraph, cut: Iterable[int]) -> None:
         super().__init__(graph.tasks, graph.edge_index, graph.virtual, graph.edge_weight)
-        self._cut = tuple(frozenset(cut) | cut_edges(graph))  # a checkpoint holds no frozenset
-        unknown = sorted(self.cut - set(range(graph.num_edges)))
+        every = frozenset(cut) | cut_edges(graph)
+        self._cut = tuple(every)  # a checkpoint holds no frozenset
+        unknown = sorted(every - set(range(graph.num_edges)))
         if unknown:
             raise ValueError(f"expected edges in 0…{graph.num_edges - 1}, got {unknown}")
         self._left = [
-            [(edge, sender) for edge, sender in graph.incoming(node) if edge not in self.cut]
+            [(edge, sender) for edge, sender in graph.incoming(node) if edge not in every]
             for node in range(graph.num_nodes)
         ]
 
@@ -52,7 +53,8 @@ class CutGraph(TaskGraph):
 
     def whole(self) -> TaskGraph:
         """A graph of the edges that are left, with numbers of their own."""
-        left = torch.tensor([edge not in self.cut for edge in range(self.num_edges)])
+        left = torch.ones(self.num_edges, dtype=torch.bool, device="cpu")
+        left[list(self._cut)] = False
         weight = None if self.edge_weight is None else self.edge_weight[left]
         return TaskGraph(self.tasks, self.edge_index[:, left], self.virtual, weight)
 

@@ -26,7 +26,8 @@ def task_names(tasks: Tasks) -> tuple[str, ...]:
             raise ValueError(f"a task graph needs at least one task, got {tasks}")
         return tuple(f"task{i}" for i in range(int(tasks)))
     check_order("a number of tasks, or their names", tasks)
-    return tuple(cast(Iterable[str], tasks))
+    # Names of numpy in Python's own type, which checkpoints can hold.
+    return tuple(str(n) if isinstance(n, str) else n for n in cast(Iterable[str], tasks))
 
 
 class TaskGraph:
@@ -250,7 +251,7 @@ class TaskGraph:
 
         Raises:
             ValueError: If it is no ``Data``, ``edge_index`` is missing, or the names do not match
-                the node count where ``num_nodes`` or ``x`` states it.
+                the node count where ``num_nodes``, ``x``, ``pos`` or ``batch`` states it.
         """
         if not isinstance(data, Data):
             raise ValueError(f"expected a Data object, got a {type(data).__name__}")
@@ -260,7 +261,8 @@ class TaskGraph:
         tasks = data["tasks"] if "tasks" in data else data.num_nodes - len(virtual)
         graph = TaskGraph(tasks, data.edge_index, virtual, data.edge_weight)
         # Where nothing states it, PyG's num_nodes is a guess from edges, which isolated nodes lack.
-        stated = data.num_nodes if "num_nodes" in data or "x" in data else graph.num_nodes
+        states = any(name in data for name in ("num_nodes", "x", "pos", "batch"))
+        stated = data.num_nodes if states else graph.num_nodes
         if stated != graph.num_nodes:
             raise ValueError(f"expected {stated} node names, got {graph.num_nodes}")
         return graph

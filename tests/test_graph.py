@@ -1,5 +1,7 @@
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import Collection
 from itertools import combinations
 from pathlib import Path
@@ -116,10 +118,14 @@ def test_from_data_keeps_named_nodes_without_edges() -> None:
 
 
 def test_checkpoints_may_hold_graphs(tmp_path: Path) -> None:
-    graph = TaskGraph.complete(["a", "b"]).with_weight(torch.tensor([0.5, 2.0]))
-    torch.save({"whole": graph, "cut": CutGraph(graph, [1])}, tmp_path / "graphs.pt")
-    read = torch.load(tmp_path / "graphs.pt", weights_only=True)
+    graph = TaskGraph.complete(np.array(["a", "b"])).with_weight(torch.tensor([0.5, 2.0]))
+    path = tmp_path / "graphs.pt"
+    torch.save({"whole": graph, "cut": CutGraph(graph, [1])}, path)
+    read = torch.load(path, weights_only=True)
     assert read == {"whole": graph, "cut": CutGraph(graph, [1])}
+    alone = f"import torch, mtgnn; print(len(torch.load({str(path)!r}, weights_only=True)))"
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
 
 
 def test_from_data_without_names() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from .parts import dataset_names
+from .parts import dataset_names, each_item
 
 
 class RenumberedTasks(list[Data]):
@@ -62,7 +62,7 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
         raise ValueError(f"expected some of the dataset's tasks {list(names)}, got {list(tasks)}")
     numbers = {name: number for number, name in enumerate(tasks)}
     items = []
-    for item in dataset:
+    for item in each_item(dataset):
         if "task" not in item:
             raise ValueError(
                 "expected items with a task each; sentences with tags of several tasks are "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..data.schemes import check_tags, repair_tags
 
-MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
+MARK = codecs.BOM_UTF8  # some editors begin a file with it
 DOCUMENT = "-DOCSTART-"  # the word on the line between documents, in files of CoNLL-2003 and others
 
 Tags = dict[str, list[str | None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from torch_geometric.data import Data, InMemoryDataset
 from .columns import MARK, read_lines
 from .splits import SPLITS, check_split
 
-# What a first column is called where a file begins with its columns' names.
-HEADERS = ("label", "labels", "class", "category", "target", "sentiment")
+# What columns are called where a file begins with their names.
+LABEL = ("label", "labels", "class", "category", "target", "sentiment")
+TEXT = ("text", "sentence", "review", "content", "document")
+RETURN = re.compile(rb"\r[^\r\n\t]+\t")  # and a label: a line that has not ended at "\n"
 
 
 class TextFolder(InMemoryDataset):
@@ -92,11 +95,12 @@ def _find_tasks(folder: Path, split: str) -> list[str]:
 
 
 def _check_header(folder: Path, task: str, rows: list[tuple[int, str, str]]) -> None:
-    """Raise where all files begin with the same line, whose label stands nowhere else."""
+    """Raise where the first line names the columns, or all files begin with the same one; its label
+    stands nowhere else."""
     _, label, text = rows[0]
     once = sum(other == label for _, other, _ in rows) == 1 < len(rows)
     files = [folder / f"{task}.{part}.tsv" for part in SPLITS]
-    if once and label.lower() in HEADERS:
+    if once and label.lower() in LABEL and text.strip().lower() in TEXT:
         raise ValueError(
             f"{files[0]}, line 1: {label!r} is no label of another line: expected no header"
         )
@@ -113,7 +117,7 @@ def _read(path: Path) -> Iterator[tuple[int, str, str]]:
     content = path.read_bytes()
     if not content.removeprefix(MARK):
         raise ValueError(f"{path} is empty")
-    if b"\r" in content and b"\n" not in content:
+    if RETURN.search(content):
         raise ValueError(f"{path}: lines end at \\r alone: expected \\n, or \\r\\n")
     content = content.rstrip(b"\r\n")  # an empty line at the end is no text
     for number, line in read_lines(content, str(path)):

@@ -53,19 +53,35 @@ def without_edges(model: Model, edges: Iterable[int | tuple[str, str]]) -> Model
 
 
 def with_encoder(model: Model, encoder: nn.Module) -> Model:
-    """The same model around another encoder, wherever it holds its own; all else is shared."""
-    return _replaced(uncompiled(model), model.encoder, encoder)  # type: ignore[return-value]
+    """The same model around another encoder, in all modules that hold its own; all else is shared.
+
+    Raises:
+        ValueError: If no module holds it, as where it stands in a plain list.
+    """
+    sibling = _replaced(model, model.encoder, encoder)  # type: ignore[arg-type]
+    if sibling is uncompiled(model):
+        raise ValueError(
+            f"expected a model that holds its encoder as a module, got a {type(model).__name__}, "
+            "whose modules do not have it"
+        )
+    return sibling  # type: ignore[return-value]
 
 
 def _replaced(module: nn.Module, old: object, new: nn.Module) -> nn.Module:
-    """A module with another in the place of an old one; copies of what holds it, and of no more."""
+    """A module with another in the place of an old one; copies of what holds it, and of no more.
+
+    What ``torch.compile`` wraps is taken without: the wrapper hands what it is given to the module
+    in it.
+    """
+    module = uncompiled(module)
     if module is old:
         return new
     parts = {
         name: part if part is None else _replaced(part, old, new)
         for name, part in module._modules.items()
     }
-    if all(part is module._modules[name] for name, part in parts.items()):
+    held = {name: uncompiled(part) for name, part in module._modules.items()}
+    if all(part is held[name] for name, part in parts.items()):
         return module
     sibling = copy.copy(module)
     sibling._modules = parts

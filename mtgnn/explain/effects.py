@@ -161,11 +161,9 @@ def find_loss(model: Any, loss: LossPerSample | None) -> LossPerSample:
 
     def measure(answer: Any, batch: Batch) -> Tensor:
         losses = found(answer, batch)
-        if losses.shape != batch.lengths.shape:
-            raise ValueError(
-                f"expected a loss of each sequence {list(batch.lengths.shape)}, "
-                f"got {list(losses.shape)}"
-            )
+        got = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        if got != (expected := list(batch.lengths.shape)):
+            raise ValueError(f"expected a loss of each sequence {expected}, got {got}")
         return losses
 
     return measure

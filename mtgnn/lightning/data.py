@@ -45,7 +45,8 @@ class MultiTaskDataModule(L.LightningDataModule):
         seed: Seed of the shuffling.
 
     Raises:
-        ValueError: If a size of batches is below 1.
+        ValueError: If a size of batches is below 1, or there is a ``max_length`` for texts that are
+            encoded already.
     """
 
     def __init__(

@@ -89,7 +89,8 @@ def fit(
     After every epoch the dev texts are classified, or the dev sentences tagged. ``log_dir`` gets
     ``best.ckpt`` and ``last.ckpt``, each of which holds the whole model (see :func:`load_model`)
     and can be resumed, and the scores under ``csv/`` and ``tensorboard/``. Checkpoints that are
-    there are replaced. A task with labels in one of the train and dev parts alone is warned of.
+    there are replaced. A task with labels in one of the train and dev parts alone, or with one
+    class, is warned of.
 
     Args:
         model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
@@ -107,7 +108,7 @@ def fit(
             best, also in another ``log_dir``, until a better epoch comes. If patience had run out
             and there is no more of it, nothing is trained. Adam goes on at ``learning_rate``,
             ``learning_rates`` and ``weight_decay`` as they are given now; another optimiser as it
-            was.
+            was. A ``loss`` has the fixed weights that it is given now.
         accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …; no Apple GPU, in whose place
             ``"auto"`` takes the CPU. The model is on its own device again at the end.
         devices: Number of processes. Beyond one, the program itself is started that many times
@@ -144,13 +145,13 @@ def fit(
     """
     _check_options(precision, max_epochs, patience, clip)
     accelerator = pick_accelerator(accelerator)
-    _check_data(model, data)
     net = cast(nn.Module, model)
-    if uncompiled(net) is not net:
+    if any(uncompiled(part) is not part for part in net.modules()):
         raise ValueError(
-            "expected a model that torch.compile does not wrap, for checkpoints name its parts: "
+            "expected a model of which torch.compile wraps no part, for checkpoints name them: "
             "model.compile() compiles it where it is"
         )
+    _check_data(model, data, set(scores or ()))
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
     describe(model)  # else one that cannot be saved says so after the first epoch
@@ -229,16 +230,17 @@ def _check_options(
         raise ValueError(f"expected a positive clip, got {clip}")
 
 
-def _check_data(model: Trainable, data: MultiTaskDataModule) -> None:
-    """Raise for texts that do not fit the model; warn of tasks that one part lacks."""
+def _check_data(model: Trainable, data: MultiTaskDataModule, scored: set[str]) -> None:
+    """Raise for texts that do not fit the model; warn of tasks that one part lacks, and of those
+    whose accuracy says nothing, if they are not ``scored`` otherwise."""
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, PARTS)
     train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
-    classes = model.classes if isinstance(model, MultiTaskModel) else {}
-    if lone := [task for task, names in classes.items() if len(names) == 1]:
+    lone = [model.tasks[k] for k in sorted(dev) if len(model.classes[model.tasks[k]]) == 1]
+    if lone := [task for task in lone if task not in scored]:
         warnings.warn(
             f"{lone} have one class: their accuracy of 1 counts in the mean that chooses the epoch",
             stacklevel=3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,16 +14,13 @@ from ..nn.padded import has_one_task
 
 
 class TaskScore(Protocol):
-    """A score of predicted and true labels.
+    """A score of predicted and true labels, more is better: names of texts' labels, or of sentences
+    lists of tags.
 
     They are given by name: scikit-learn's functions take the true ones first, others last.
     """
 
     def __call__(self, *, predicted: list[Any], true: list[Any]) -> float: ...
-
-
-"""Predicted and true labels to a score, more is better: names of texts' labels, or of sentences
-lists of tags."""
 
 
 class TaskScores:
@@ -38,7 +36,7 @@ class TaskScores:
             tags.
 
     Raises:
-        ValueError: For an unknown task.
+        ValueError: For an unknown task, or a function without these arguments.
 
     Example:
         >>> def share(predicted, true):
@@ -55,6 +53,8 @@ class TaskScores:
     ) -> None:
         if not scores.keys() <= classes.keys():
             raise ValueError(f"expected scores of tasks {list(classes)}, got {list(scores)}")
+        for task, score in scores.items():
+            _check_score(task, score)
         self.tasks, self.classes, self.scores = list(classes), classes, dict(scores)
         self.reset()
 
@@ -100,6 +100,15 @@ class TaskScores:
             if true:
                 answers[task] = float(score(predicted=predicted, true=true))
         return answers
+
+
+def _check_score(task: str, score: TaskScore) -> None:
+    try:
+        inspect.signature(score).bind(predicted=[], true=[])
+    except TypeError as error:
+        raise ValueError(
+            f"expected the score of {task!r} to be a function f(predicted, true), {error}"
+        ) from error
 
 
 def _named(numbers: int | list[int], names: Sequence[str]) -> str | list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
@@ -109,16 +109,22 @@ def _check_conv(conv: Any) -> None:
         raise ValueError(f"expected the factory to give a layer, got the class {conv.__name__}")
     if not isinstance(conv, MessagePassing):
         raise ValueError(f"expected conv to be a MessagePassing layer, got {type(conv).__name__}")
-    if any(isinstance(part, _BatchNorm) for part in conv.modules()):
+    if any(map(_mixes_in_training, conv.modules())):
         raise ValueError(
-            f"{conv} mixes sequences: in training its batch norm is over the nodes of all "
-            "sequences. Expected none, or a norm of each node by itself, such as norm='layer'"
+            f"{conv} mixes sequences: in training its norm is over the nodes of all sequences. "
+            "Expected none (norm=None), or one of each node by itself, as torch.nn.LayerNorm is"
         )
     if getattr(conv, "edge_dim", None) is not None:
         raise ValueError(
             f"{conv} reads attributes of edges, of which a task graph has none: expected "
             "edge_dim=None"
         )
+
+
+def _mixes_in_training(part: nn.Module) -> bool:
+    """Whether a norm takes its means from all nodes in training, and from its memory else."""
+    remembers = isinstance(part, _NormBase) and part.track_running_stats
+    return remembers or isinstance(part, _BatchNorm)
 
 
 def _copy(conv: MessagePassing) -> MessagePassing:

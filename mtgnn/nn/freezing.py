@@ -41,7 +41,8 @@ def parameter_groups(module: nn.Module) -> Groups:
             sorted too, where they keep what belongs to a node in a ``ModuleDict`` under its name.
 
     Returns:
-        For each group its parameters by their names in ``module``.
+        For each group its parameters by their names in ``module``, or in what ``torch.compile``
+        wrapped.
 
     Raises:
         ValueError: If the module has no task graph, or a model holds its layer over one under
@@ -186,7 +187,7 @@ def _encoder_of(module: nn.Module) -> Any:
             sorted as if they belonged to no node.
     """
     if hasattr(module, "encoder") or hasattr(module, "output_size"):  # as all encoders have
-        return getattr(module, "encoder", module)
+        return uncompiled(getattr(module, "encoder", module))
     other = [name for name, part in module.named_modules() if isinstance(part, GraphLSTM)]
     if other:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,8 @@ class MultiTaskLoss(nn.Module):
         self.register_buffer("factor", torch.tensor(factors), persistent=False)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        state_dict.pop(f"{prefix}weight", None)  # which older files hold
+        if "weight" in self._non_persistent_buffers_set:  # but older files hold it
+            state_dict.pop(f"{prefix}weight", None)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
@@ -117,7 +119,9 @@ class MultiTaskLoss(nn.Module):
         """Join losses.
 
         Args:
-            losses: ``[B]``, loss of each sequence; where there is no label, any number.
+            losses: ``[B]``, loss of each sequence; whatever stands where there is no label. But
+                what was computed from a label that is NaN has a gradient that is NaN, also times 0:
+                compute losses of ``y.nan_to_num()``.
             task: ``[B]``, task of each sequence.
             count: What :meth:`count` gives, summed over all processes; by default of this batch.
             labelled: ``[B]``, which have a label (see :func:`is_labelled`); by default all.
@@ -126,9 +130,8 @@ class MultiTaskLoss(nn.Module):
             The loss ``[]``.
 
         Raises:
-            ValueError: For wrong sizes, tasks that are no integers or, where they are on the CPU,
-                out of range, or, there, losses to be trained on that are NaN where there is no
-                label: so would be their gradients. Compute losses of ``y.nan_to_num()``.
+            ValueError: For wrong sizes, or tasks that are no integers or, where they are on the
+                CPU, out of range.
         """
         return self._terms(losses, task, count, labelled).sum()
 
@@ -187,8 +190,10 @@ class MultiTaskLoss(nn.Module):
                 raise ValueError(
                     f"expected {name} of shape {list(losses.shape)}, got {list(value.shape)}"
                 )
-        if labelled is not None and losses.grad_fn is not None and losses.device.type == "cpu":
-            _check_unlabelled(losses, labelled)
+        # Looks at values: not on a GPU, and not where torch.func or torch.compile has none.
+        seen = losses.device.type == "cpu" and not torch.compiler.is_compiling()
+        if labelled is not None and seen and not torch._C._are_functorch_transforms_active():
+            _warn_of_nan(losses, labelled)
         if not is_integer(task):
             raise ValueError(f"expected integer tasks of shape [B], got {task.dtype}")
         if task.device.type == "cpu" and bool(((task < 0) | (task >= self.num_tasks)).any()):
@@ -200,13 +205,14 @@ class MultiTaskLoss(nn.Module):
         return f"{self.num_tasks}, weights={weights!r}, reduction={self.reduction!r}"
 
 
-@torch.compiler.disable  # looks at values
-def _check_unlabelled(losses: Tensor, labelled: Tensor) -> None:
-    """Raise where a loss without a label is NaN: times 0, its gradient is NaN too."""
-    if bool(losses.detach()[~labelled.cpu()].isnan().any()):
-        raise ValueError(
-            "expected numbers where there is no label, got NaN, whose gradient would be NaN: "
-            "compute the losses of y.nan_to_num()"
+def _warn_of_nan(losses: Tensor, labelled: Tensor) -> None:
+    """Warn where a loss without a label is NaN, and may have been computed from a label that is:
+    the gradient of that is NaN, also times 0."""
+    if losses.requires_grad and bool(losses.detach()[~labelled.cpu()].isnan().any()):
+        warnings.warn(
+            "losses without a label are NaN, and so are gradients if they were computed from "
+            "labels that are: compute losses of y.nan_to_num()",
+            stacklevel=5,
         )
 
 

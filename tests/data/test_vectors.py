@@ -88,7 +88,6 @@ def test_a_mark_at_the_beginning_is_no_part_of_a_word(path: Path) -> None:
         ("good 1 2 3\nbad 1 2\n", None, "3 numbers in line 2 of .*, got 3 fields"),
         ("good 1 2 3\nbad 1 2 3 4\n", None, "got 5 fields"),
         (GLOVE, 4, "4 numbers in line 1"),
-        (codecs.BOM_UTF8 + b"other 1 2 3\n", None, "none of the vocabulary's"),
         ("5 4\n" + GLOVE, None, "4 numbers in line 2"),
         ("5 4\n" + GLOVE, 3, "size 3, .* has size 4"),
         ("6 3\n" + GLOVE, None, "promises 6 vectors, it has 5"),

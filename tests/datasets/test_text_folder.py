@@ -75,6 +75,13 @@ def test_a_header_is_found_in_one_file_too(folder: Path) -> None:
     (folder / "topic.train.tsv").write_bytes(b"Label\ttext\n" + FILES["topic.train.tsv"])
     with pytest.raises(ValueError, match="line 1: 'Label' is no label of another line"):
         TextFolder(folder)
+    (folder / "topic.train.tsv").write_bytes(b"target\ta sport\n" + FILES["topic.train.tsv"])
+    assert TextFolder(folder).classes["topic"] == ["art", "sport", "target"]
+
+
+def test_a_text_may_have_a_return(folder: Path) -> None:
+    (folder / "topic.train.tsv").write_bytes(b"art\ta\rb\nsport\tc")
+    assert rows(TextFolder(folder))[-2:] == [("a\rb", 1, 0), ("c", 1, 1)]
 
 
 def test_empty_lines_at_the_end_and_hidden_files_are_none_of_it(folder: Path) -> None:
@@ -113,7 +120,7 @@ def test_encodes(folder: Path) -> None:
         ("topic.train.tsv", b"art\ta\n \tb\n", r"topic\.train\.tsv, line 2: expected a label"),
         ("topic.train.tsv", b"art\ta\nart\t\xff\n", r"topic\.train\.tsv, line 2: not UTF-8"),
         ("topic.train.tsv", b"", r"topic\.train\.tsv is empty"),
-        ("topic.train.tsv", b"art\ta\rsport\tb\r", r"topic\.train\.tsv: lines end at .r alone"),
+        ("topic.train.tsv", b"art\ta\rsport\tb\r\n", r"topic\.train\.tsv: lines end at .r alone"),
         (
             "topic.dev.tsv",
             b"art\ta\nwar\tb\n",

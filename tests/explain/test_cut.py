@@ -186,6 +186,8 @@ def test_exports_of_a_cut_graph_hold_what_is_left(tmp_path: Path) -> None:
     kept = dict(zip(left, [1.0, 2.0, 3.0, 5.0], strict=True))
     assert TaskGraph.from_data(graph.to_data()).weights() == kept
     assert TaskGraph.from_networkx(graph.to_networkx(), ["a", "b", "c"]).weights() == kept
+    with torch.device("meta"):
+        assert CutGraph(TaskGraph.isolated(3), []).to_data().num_edges == 0
     write_graphml(graph, tmp_path / "graph.graphml")
     assert read_graphml(tmp_path / "graph.graphml").weights() == kept
 
@@ -204,19 +206,38 @@ def test_a_compiled_model_stays_as_it_is() -> None:
 
 
 class Twice(torch.nn.Module):
-    """Holds its encoder in a list, too, and runs that one."""
+    """Holds its encoder in another part, too, and runs that one."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiled: bool) -> None:
         super().__init__()
-        self.inner = reader(CompleteGraphLSTM(4, 3, 3))
-        self.encoder = self.inner.encoder
+        inner = reader(CompleteGraphLSTM(4, 3, 3))
+        self.encoder = inner.encoder
+        self.inner = torch.compile(inner, backend="eager") if compiled else inner
 
     def forward(self, *arguments: torch.Tensor) -> torch.Tensor:
         return self.inner(*arguments)[0]
 
 
-def test_edges_are_cut_wherever_a_model_holds_its_encoder() -> None:
-    model, (batch,) = Twice(), make_batches(3, (4,))
+class Hidden(torch.nn.Module):
+    """Holds its encoder where no module sees it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = [reader(CompleteGraphLSTM(4, 3, 3))]
+
+    @property
+    def encoder(self) -> torch.nn.Module:
+        return self.held[0].encoder
+
+
+def test_an_encoder_that_no_module_holds_cannot_be_cut() -> None:
+    with pytest.raises(ValueError, match="holds its encoder as a module, got a Hidden"):
+        without_edges(Hidden(), [0])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_edges_are_cut_wherever_a_module_holds_the_encoder(compiled: bool) -> None:
+    model, (batch,) = Twice(compiled), make_batches(3, (4,))
     given = batch.tokens, batch.lengths, batch.task
     expected = without_edges(model.inner, [0, 1])(*given)[0]
     before = model(*given)

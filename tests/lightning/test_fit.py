@@ -241,6 +241,7 @@ def test_a_task_of_one_class_is_warned_of(tmp_path: Path) -> None:
     loader = MultiTaskDataModule(items, items, None, VOCABULARY)
     with pytest.warns(UserWarning, match=r"\['toys'\] have one class"):
         train(net, tmp_path, data=loader)
+    train(net, tmp_path, data=loader, scores={"toys": lambda predicted, true: 0.0})
 
 
 def test_patience_goes_on_after_a_resume(tmp_path: Path) -> None:

@@ -87,8 +87,12 @@ def test_where_nothing_is_to_be_trained(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # Dynamo itself looks at it
 def test_a_wrapped_model_is_refused_and_one_compiled_in_place_trains(tmp_path: Path) -> None:
     net = model()
-    with pytest.raises(ValueError, match="torch.compile does not wrap"):
+    with pytest.raises(ValueError, match="of which torch.compile wraps no part"):
         train(torch.compile(net, backend="eager"), tmp_path)
+    part = model()
+    part.encoder = torch.compile(part.encoder, backend="eager")
+    with pytest.raises(ValueError, match="of which torch.compile wraps no part"):
+        train(part, tmp_path)
     net.compile(backend="eager")
     result = train(net, tmp_path, max_epochs=1)
     assert load_model(result.checkpoint).state_dict().keys() == net.state_dict().keys()
@@ -110,7 +114,7 @@ def test_what_is_encoded_already_is_checked_too(tmp_path: Path) -> None:
 
 def test_sentences_of_another_encoder_are_refused(tmp_path: Path) -> None:
     items = [Data(words=["a"], tags={"pos": ["X"], "ner": ["O"]})]
-    tags = {"pos": ["X", "Y"], "ner": ["O"]}
+    tags = {"pos": ["X", "Y"], "ner": ["O", "B-PER"]}
     own = SentenceEncoder.build([["a"]], tags)
     net = TaggingModel(own, "shared", hidden_size=2, embedding_size=2)
     for classes in (dict(reversed(tags.items())), {**tags, "pos": ["Y", "X"]}):
@@ -155,7 +159,7 @@ def test_evaluation_needs_labels_of_the_model_s_kind() -> None:
 
 
 def test_tags_that_a_scheme_does_not_allow_are_named(tmp_path: Path) -> None:
-    tags = {"pos": ["X"], "ner": ["O", "B-PER", "I-PER"]}
+    tags = {"pos": ["X", "Y"], "ner": ["O", "B-PER", "I-PER"]}
     encoder = SentenceEncoder.build([["a"]], tags)
     good = Data(words=["a", "a"], tags={"pos": ["X", "X"], "ner": ["B-PER", "I-PER"]})
     bad = Data(words=["a", "a"], tags={"ner": ["O", "I-PER"]})

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GATv2Conv, GCNConv, GENConv, SAGEConv, SGConv
+from torch.nn import BatchNorm1d, InstanceNorm1d, LayerNorm, Linear, Sequential
+from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, SGConv
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM
@@ -56,8 +57,10 @@ def test_what_cannot_work_says_so_at_construction() -> None:
         GraphLSTM(E, H, GRAPH, conv=lambda layer, direction: SAGEConv)
     with pytest.raises(ValueError, match="expected edge_dim=None"):
         GraphLSTM(E, H, GRAPH, conv=GATv2Conv(H, H, edge_dim=2, add_self_loops=False))
-    with pytest.raises(ValueError, match="in training its batch norm is over the nodes of all"):
-        GraphLSTM(E, H, GRAPH, conv=GENConv(H, H))
+    for norm in (BatchNorm1d(H), InstanceNorm1d(H, track_running_stats=True)):
+        with pytest.raises(ValueError, match="in training its norm is over the nodes of all"):
+            GraphLSTM(E, H, GRAPH, conv=GINConv(Sequential(Linear(H, H), norm)))
+    assert GraphLSTM(E, H, GRAPH, conv=GINConv(Sequential(Linear(H, H), LayerNorm(H)))).foreign
     with pytest.raises(ValueError, match="need a conv each"):
         GraphLSTM(E, H, GRAPH, num_layers=2, conv=SAGEConv(H, H))
 

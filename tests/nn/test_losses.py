@@ -143,7 +143,9 @@ def test_missing_labels_of_regression_leave_gradients_as_they_are() -> None:
     y = torch.tensor([1.0, torch.nan, 2.0])
     task, there = torch.tensor([0, 1, 1]), is_labelled(y)
     guess = torch.zeros(3, requires_grad=True)
-    with pytest.raises(ValueError, match="y.nan_to_num"):
+    with pytest.warns(UserWarning, match="y.nan_to_num"):
         MultiTaskLoss(2)((guess - y) ** 2, task, labelled=there)
+    each = torch.func.vmap(torch.func.grad(lambda g: MultiTaskLoss(2)(g - 1, task, labelled=there)))
+    assert each(torch.zeros(2, 3)).tolist() == [[0.5, 0.0, 0.5]] * 2
     MultiTaskLoss(2)((guess - y.nan_to_num()) ** 2, task, labelled=there).backward()
     assert guess.grad is not None and guess.grad.tolist() == [-1.0, 0.0, -2.0]

@@ -247,7 +247,7 @@ def test_all_parameters_are_drawn_anew(encoder: str) -> None:
 def test_a_model_in_evaluation_mode_is_not_touched() -> None:
     """Else threads that predict at once would put dropout on for each other."""
     net = model().eval()
-    modes: list[tuple[str, bool]] = []
+    modes: list[bool] = []
     for part in net.modules():
         part.train = lambda mode=True: modes.append(mode)  # type: ignore[method-assign]
     net.predict(TEXTS, "books")
