@@ -129,7 +129,7 @@ def train(
         encoder_options=encoder_options,
     )
     scores, rate = None, options.learning_rate
-    learning: list[Any] = rate_groups(model, model, rate, group_rates(model, rate) or {})
+    learning: list[Any] = learning_groups(model, rate)
     if held_out:
         scores = HeldOutScores(model, DevBatches(texts.dev), mean_loss, HELD_OUT_RATE)
         learning = scores.others
@@ -161,3 +161,8 @@ def static_entropy(model: MultiTaskModel) -> Tensor:
     graph = model.graph
     weight = softmax(model.encoder.convs["l0"]["shared"].logit, graph.edge_index[1])
     return torch.special.entr(weight).sum() / graph.num_tasks
+
+
+def learning_groups(model: MultiTaskModel, rate: float) -> list[dict[str, Any]]:
+    """All parameters as optimisers take them; logits of edges have a rate of their own."""
+    return rate_groups(model, model, rate, group_rates(model, rate) or {})

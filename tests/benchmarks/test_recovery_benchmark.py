@@ -90,8 +90,8 @@ def test_static_scores_learn_faster(program: Program, options: argparse.Namespac
         model = training.train(texts, options, 100, "complete", further)
         plain = model.encoder.common is None and not model.encoder.concat_messages
         assert plain == (name == "static, plain")
-        optimizer = training.make_optimizer(*training.split(model), options)
-        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        groups = training.learning_groups(model, options.learning_rate)
+        rates = {id(p): group["lr"] for group in groups for p in group["params"]}
         assert len(rates) == len(list(model.parameters()))
         for key, parameter in model.named_parameters():
             fast = "logit" in key
