@@ -51,7 +51,7 @@ class CutGraph(TaskGraph):
         """The same graph, the same edges cut, with other edge weights ``[E]``."""
         return CutGraph(super().with_weight(edge_weight), self.cut)
 
-    def whole(self) -> TaskGraph:
+    def remaining(self) -> TaskGraph:
         """A graph of the edges that are left, with numbers of their own."""
         left = torch.ones(self.num_edges, dtype=torch.bool, device="cpu")
         left[list(self._cut)] = False
@@ -60,11 +60,11 @@ class CutGraph(TaskGraph):
 
     def to_data(self) -> Data:
         """The edges that are left as a PyG ``Data`` object; see :meth:`TaskGraph.to_data`."""
-        return self.whole().to_data()
+        return self.remaining().to_data()
 
     def to_networkx(self) -> networkx.DiGraph:
         """The edges that are left as a networkx ``DiGraph`` (needs networkx)."""
-        return self.whole().to_networkx()
+        return self.remaining().to_networkx()
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)

@@ -146,7 +146,7 @@ def _summary(model: MultiTaskModel | TaggingModel, plan: ReportPlan, readings: R
     count = effects.count[own]
     number = int(count.sum())
     loss = float((effects.loss[own] * count).sum() / number)
-    size = f"{graph.num_edges} edges; "
+    size = f"{effects.graph.num_edges} edges; "
     if len(asked) < graph.num_tasks:
         one = len(asked) == 1
         size = (
