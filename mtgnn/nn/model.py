@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
+from ..data.vocabulary import SPECIALS
 from ..graph import TaskGraph
 from . import saved
 from .check import check_option, check_tasks, whole_numbers
@@ -53,7 +54,8 @@ class MultiTaskModel(nn.Module):
             ``"graph"``) have ``common=True`` and ``concat_messages=True`` unless they say
             otherwise; without, nodes learn few texts by heart before they listen to anybody.
         vectors: ``[V, E]``, vectors to start from, in the order of the vocabulary; every task's
-            own table starts from them. By default they are drawn from the normal distribution.
+            own table starts from them. By default they are drawn from the normal distribution, but
+            those of ``<unk>`` and ``<empty>`` are zeros.
 
     Attributes:
         tasks: Names of the tasks.
@@ -112,6 +114,7 @@ class MultiTaskModel(nn.Module):
         self._encoder = saved.describe_encoder(encoder, encoder_options)
         tables = len(self.tasks) if embedding == "task" else 1
         self.embedding = nn.Embedding(tables * len(vocabulary), embedding_size, padding_idx=0)
+        self._clear_specials()
         if vectors is not None:
             self.load_vectors(vectors)
         self.encoder = take_encoder(
@@ -132,6 +135,13 @@ class MultiTaskModel(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
         reset_children(self)
+        self._clear_specials()
+
+    @torch.no_grad()
+    def _clear_specials(self) -> None:
+        """Have unknown words say nothing, where no training text has any that would teach them."""
+        tables = self.embedding.weight.view(-1, len(self.vocabulary), self.embedding.embedding_dim)
+        tables[:, : len(SPECIALS)] = 0
 
     def load_vectors(self, vectors: Tensor) -> None:
         """Start from vectors ``[V, E]`` in the order of the vocabulary; that of padding stays 0.

@@ -244,6 +244,19 @@ def test_all_parameters_are_drawn_anew(encoder: str) -> None:
     assert not net.embedding.weight[0].any()
 
 
+@pytest.mark.parametrize("embedding", ["shared", "task"])
+def test_unknown_words_say_nothing_until_they_are_trained(embedding: str) -> None:
+    net = model(embedding=embedding)
+    for _ in range(2):
+        tables = net.embedding.weight.view(-1, len(VOCABULARY), net.embedding.embedding_dim)
+        assert len(tables) == (1 if embedding == "shared" else len(CLASSES))
+        assert not tables[:, :3].any() and tables[:, 3:].all()
+        net.reset_parameters()
+    vectors = torch.ones(len(VOCABULARY), net.embedding.embedding_dim)
+    net.load_vectors(vectors)
+    assert net.embedding.weight.view_as(tables)[:, 1:].all()
+
+
 def test_a_model_in_evaluation_mode_is_not_touched() -> None:
     """Else threads that predict at once would put dropout on for each other."""
     net = model().eval()
