@@ -47,8 +47,7 @@ def check_dropouts(**rates: float) -> None:
 
 def check_lengths(lengths: Tensor, batch: int, steps: int) -> None:
     """Raise where lengths are no integers ``[batch]``, or, on the CPU, not in 1…steps."""
-    if lengths.shape != (batch,) or not is_integer(lengths):
-        raise ValueError(f"expected integer lengths of shape [{batch}], got {lengths!r}")
+    _check_shape("lengths", lengths, batch)
     if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
         raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
 
@@ -195,11 +194,15 @@ def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
         raise ValueError(f"expected at least one task of each sequence, {idle[:5]} have none")
 
 
-def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
+def _check_shape(name: str, values: Tensor, size: int) -> None:
     if not isinstance(values, Tensor):
         raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
     if values.shape != (size,) or not is_integer(values):
         raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
+
+
+def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
+    _check_shape(name, values, size)
     if not size:
         raise ValueError(f"expected {name} of at least one sequence, got {values!r}")
     numbers = values.tolist()
