@@ -95,6 +95,7 @@ def test_attention_starts_as_the_mean() -> None:
         (lambda: pool(states(), LENGTHS, "attention"), "how"),
         (lambda: pool(states()[0], LENGTHS), r"\[B, T, F\]"),
         (lambda: pool(states(), LENGTHS[:2]), "lengths of shape"),
+        (lambda: pool(states(), LENGTHS > 0), "integer lengths of shape"),
         (lambda: pool(states(), torch.tensor([5, 0, 3])), r"1…5"),
         (lambda: pool(states(), torch.tensor([6, 1, 3])), r"1…5"),
         (lambda: layer("attention")(states()[..., :3], LENGTHS), "size 4"),
