@@ -81,7 +81,7 @@ class Throughput(Callback):
 
 
 class RunProgressBar(ProgressBar):
-    """One line for the whole run: batches of all epochs, the last loss and the best dev score.
+    """One line for the whole run: batches of all epochs, the last dev score and the best one.
 
     Args:
         description: What stands before the bar.

@@ -34,7 +34,7 @@ class MultiTaskDataModule(L.LightningDataModule):
     Args:
         train: Items with ``text``, ``task`` and ``y``, or texts or sentences that are encoded
             already; or a part of these, as of :func:`torch.utils.data.random_split`.
-        dev: Texts that choose the epoch; may be left out where one only tests.
+        dev: Texts that choose the epoch; ``None``: no epoch is chosen, or one only tests.
         test: Texts to test on.
         vocabulary: Built from training texts alone; what is encoded already needs none.
         batch_size: Examples in a global batch, over all ranks together.

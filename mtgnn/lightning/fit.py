@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
@@ -24,7 +25,7 @@ from .data import PARTS, MultiTaskDataModule
 from .matching import check_matching, check_part_labels
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
-from .resume import BEST, LAST, Patience, bring_best, check_resume, keep
+from .resume import BEST, LAST, Patience, bring_best, check_resume, keep, remove_best
 from .task_scores import TaskScore
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -35,16 +36,17 @@ class FitResult:
     """What training came to.
 
     Attributes:
-        dev_accuracy: Accuracy on the dev texts after the best epoch, mean over tasks.
-        dev_accuracy_by_task: The same of each task.
-        best_epoch: Number of the best epoch, from 1.
+        dev_accuracy: Accuracy on the dev texts after the best epoch, mean over tasks; NaN where
+            there were no dev texts.
+        dev_accuracy_by_task: The same of each task that has dev texts.
+        best_epoch: Number of the best epoch, from 1; without dev texts the last.
         epochs: Epochs trained.
         seconds: Seconds for all epochs, validation included, also those before a resume.
         tokens_per_second: Tokens read a second in training, padding not counted.
-        checkpoint: The best epoch's checkpoint.
+        checkpoint: The best epoch's checkpoint; without dev texts the last one's.
         last_checkpoint: The last epoch's checkpoint, to resume from.
         dev_score: Like ``dev_accuracy``, of what chose the epoch: the same without ``scores``.
-        dev_score_by_task: The same of each task.
+        dev_score_by_task: The same of each task that has dev texts.
     """
 
     dev_accuracy: float
@@ -78,6 +80,7 @@ def fit(
     progress: bool | str = True,
     deterministic: bool = True,
     callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
     notes: Mapping[str, Any] | None = None,
     scores: Mapping[str, TaskScore] | None = None,
     learning_rates: Mapping[str, float] | None = None,
@@ -92,12 +95,16 @@ def fit(
     there are replaced. A task with labels in one of the train and dev parts alone, or with one
     class, is warned of.
 
+    Without dev texts the model holds the weights of the last epoch, as for a last training on all
+    texts there are, once the number of epochs is known. ``log_dir`` then gets no ``best.ckpt``.
+
     Args:
         model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
-        data: The texts; ``dev`` is needed.
+        data: The texts.
         max_epochs: Epochs at most, those before a resume included.
         log_dir: Folder for what the training writes.
-        patience: Stop after so many epochs without a better dev accuracy (default: never).
+        patience: Stop after so many epochs without a better dev accuracy (default: never); needs
+            dev texts.
         seed: Seed of dropout; that of the batches is ``data``'s own.
         learning_rate: Adam's learning rate.
         weight_decay: Adam's weight decay.
@@ -121,6 +128,7 @@ def fit(
             where it has none. What it does beside that, filling fresh memory with NaN, is left
             out.
         callbacks: Further callbacks.
+        loggers: Further loggers of Lightning's, beside those of ``csv/`` and ``tensorboard/``.
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: Scores of tasks that then take the place of the accuracy, functions of predicted
             and true labels: of texts ``{"books": lambda predicted, true: f1_score(true, predicted,
@@ -136,11 +144,12 @@ def fit(
         ValueError: If ``precision`` is unknown, ``max_epochs`` or ``patience`` is below 1, ``clip``
             or a learning rate is not positive, there is no such group of parameters, an Apple GPU
             is asked for, or a GPU that is not there, ``notes`` or what ``model.save`` writes cannot
-            be in a checkpoint, the train or dev texts are missing or without any label, a dataset's
-            tasks or label names are not the model's, or in another order, the vocabulary is another
-            one, a text has a task or label that the model does not, or a sentence neighbouring tags
-            that a CRF's scheme does not allow, nothing is to be trained, or ``resume`` is no such
-            checkpoint, is of another model or has trained ``max_epochs`` already.
+            be in a checkpoint, the train texts are missing, or dev texts where ``patience`` or
+            ``scores`` ask for them, texts are without any label, a dataset's tasks or label names
+            are not the model's, or in another order, the vocabulary is another one, a text has a
+            task or label that the model does not, or a sentence neighbouring tags that a CRF's
+            scheme does not allow, nothing is to be trained, or ``resume`` is no such checkpoint, is
+            of another model or has trained ``max_epochs`` already.
         OSError: If there is no file ``resume``, or it cannot be opened.
     """
     _check_options(precision, max_epochs, patience, clip)
@@ -170,13 +179,19 @@ def fit(
         optimizers=optimizers,
     )
     folder = Path(log_dir)
+    has_dev = data.given("dev") is not None
+    if not has_dev and (patience is not None or scores):
+        raise ValueError(f"expected texts for 'dev', for {'scores' if scores else 'patience'}")
     if resume is not None:
         check_resume(resume, max_epochs, module)
+    if not has_dev:
+        remove_best(folder)
+    elif resume is not None:
         bring_best(resume, folder)
     monitor = "dev/score" if scores else "dev/accuracy"
-    best = keep(BEST, folder, monitor)
+    kept = [keep(BEST, folder, monitor)] * has_dev + [keep(LAST, folder, None)]
     throughput = Throughput()
-    own: list[Callback] = [best, keep(LAST, folder, None), throughput, *callbacks]
+    own: list[Callback] = [*kept, throughput, *callbacks]
     if patience is not None:
         own.append(Patience(monitor, patience))
     if progress:
@@ -191,7 +206,12 @@ def fit(
             use_distributed_sampler=False,
             max_epochs=max_epochs,
             callbacks=own,
-            logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="tensorboard")],
+            logger=[
+                CSVLogger(folder, name="csv"),
+                TensorBoardLogger(folder, name="tensorboard"),
+                *loggers,
+            ],
+            limit_val_batches=1.0 if has_dev else 0,
             log_every_n_steps=max(1, min(50, batches)),
             num_sanity_val_steps=0,
             gradient_clip_val=clip,
@@ -201,19 +221,19 @@ def fit(
         )
         with free_again(data):
             trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
-    content = read_checkpoint(best.best_model_path)
+    content = read_checkpoint(kept[0].best_model_path)
     module.load_state_dict(content["state_dict"])
     accuracy, score = content["mtgnn"]["dev_accuracy"], content["mtgnn"]["dev_score"]
     return FitResult(
-        dev_accuracy=sum(accuracy.values()) / len(accuracy),
+        dev_accuracy=_mean(accuracy),
         dev_accuracy_by_task=accuracy,
         best_epoch=content["mtgnn"]["epoch"],
         epochs=_epochs(trainer),
         seconds=throughput.seconds,
         tokens_per_second=throughput.tokens_per_second,
-        checkpoint=Path(best.best_model_path),
+        checkpoint=Path(kept[0].best_model_path),
         last_checkpoint=folder.absolute() / f"{LAST}.ckpt",
-        dev_score=sum(score.values()) / len(score),
+        dev_score=_mean(score),
         dev_score_by_task=score,
     )
 
@@ -236,7 +256,10 @@ def _check_data(model: Trainable, data: MultiTaskDataModule, scored: set[str]) -
     if not isinstance(data, MultiTaskDataModule):
         raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, PARTS)
-    train, dev = (check_part_labels(model, data.encoded(part), part) for part in ("train", "dev"))
+    train = check_part_labels(model, data.encoded("train"), "train")
+    if data.given("dev") is None:
+        return
+    dev = check_part_labels(model, data.encoded("dev"), "dev")
     _warn_of_tasks(model, dev - train, "train", "they are not trained")
     _warn_of_tasks(model, train - dev, "dev", "they have no say in which epoch is best")
     lone = [model.tasks[k] for k in sorted(dev) if len(model.classes[model.tasks[k]]) == 1]
@@ -256,6 +279,10 @@ def _warn_of_tasks(model: Trainable, numbers: set[int], part: str, without: str)
         lacking = [task for task in lacking if any(p.requires_grad for p in heads[task])]
     if lacking:
         warnings.warn(f"no labels for {part!r} of {lacking}: {without}", stacklevel=4)
+
+
+def _mean(by_task: Mapping[str, float]) -> float:
+    return sum(by_task.values()) / len(by_task) if by_task else math.nan
 
 
 def _epochs(trainer: L.Trainer) -> int:

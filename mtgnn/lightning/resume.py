@@ -105,6 +105,12 @@ def bring_best(resume: str | os.PathLike[str], folder: Path) -> None:
         shutil.copyfile(source, target)
 
 
+@rank_zero_only
+def remove_best(folder: Path) -> None:
+    """Leave no best checkpoint of another training."""
+    (folder / f"{BEST}.ckpt").unlink(missing_ok=True)
+
+
 def _epoch(path: str | os.PathLike[str]) -> int:
     epoch = read_checkpoint(path)["mtgnn"]["epoch"]
     assert isinstance(epoch, int)

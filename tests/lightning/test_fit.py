@@ -12,6 +12,7 @@ import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from sklearn.metrics import f1_score
 from tiny import CLASSES, VOCABULARY, data, model, texts, train
 from torch_geometric.data import Data
@@ -58,6 +59,45 @@ def test_learns_and_gives_the_best_weights_back(tmp_path: Path) -> None:
     assert result.seconds > 0 and result.tokens_per_second > 0
     assert same(weights(net), weights(load_model(result.checkpoint)))
     assert read_checkpoint(result.last_checkpoint)["mtgnn"]["epoch"] == 6
+
+
+def test_without_dev_texts_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    chosen, last, resumed = model(dropout=0.3), model(dropout=0.3), model(dropout=0.3)
+    done = train(chosen, tmp_path / "dev", max_epochs=4)
+    every = MultiTaskDataModule(texts(40, 1), None, None, VOCABULARY, 8)
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/best.ckpt").touch()  # another training's
+    result = train(last, tmp_path / "all", max_epochs=4, data=every, progress=True)
+    assert result.checkpoint == result.last_checkpoint
+    assert [path.name for path in (tmp_path / "all").glob("*.ckpt")] == ["last.ckpt"]
+    # Dev texts have no say in what is trained.
+    assert same(weights(last), weights(load_model(done.last_checkpoint)))
+    assert same(weights(last), weights(load_model(result.checkpoint)))
+    assert (result.best_epoch, result.epochs, result.dev_score_by_task) == (4, 4, {})
+    assert math.isnan(result.dev_accuracy) and math.isnan(result.dev_score)
+    half = train(resumed, tmp_path / "half", max_epochs=2, data=every)
+    train(resumed, tmp_path / "rest", max_epochs=4, data=every, resume=half.checkpoint)
+    assert same(weights(last), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 1}, {"scores": {"books": lambda predicted, true: 1.0}}]
+)
+def test_what_chooses_an_epoch_needs_dev_texts(tmp_path: Path, options: dict[str, Any]) -> None:
+    every = MultiTaskDataModule(texts(40, 1), None, None, VOCABULARY, 8)
+    with pytest.raises(ValueError, match=f"expected texts for 'dev', for {next(iter(options))}"):
+        train(model(), tmp_path, data=every, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_logger_of_ones_own_hears_what_the_others_hear(tmp_path: Path) -> None:
+    own = CSVLogger(tmp_path / "own")
+    train(model(), tmp_path / "run", loggers=[own])
+    heard, usual = (
+        list(csv.DictReader(next(folder.rglob("metrics.csv")).read_text().splitlines()))
+        for folder in (tmp_path / "own", tmp_path / "run")
+    )
+    assert heard == usual and any(row["dev/accuracy"] for row in heard)
 
 
 @pytest.mark.parametrize("encoder", ["complete", "star", "adversarial"])
@@ -516,7 +556,7 @@ def test_no_texts_or_no_labels(tmp_path: Path, part: str) -> None:
     loader = data()
     loader._texts[part] = None
     with pytest.raises(ValueError, match=f"expected texts for '{part}'"):
-        train(model(), tmp_path, data=loader)
+        train(model(), tmp_path, data=loader, patience=2)
     loader._texts[part] = [Data(text="good plot", task=0)]
     with pytest.raises(ValueError, match=f"labels among the texts for '{part}', got none"):
         train(model(), tmp_path, data=loader)
