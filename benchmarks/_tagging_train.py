@@ -19,7 +19,7 @@ from _timing import middles
 
 from mtgnn.data import EncodedSentences, SentenceEncoder, TokenBatch
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
-from mtgnn.metrics import score_spans
+from mtgnn.metrics import span_f1
 from mtgnn.nn import TaggingModel, parameter_groups
 
 NODES = ("nodes.", "virtual.")  # groups of parameters
@@ -195,11 +195,6 @@ class LinearDecay(L.Callback):
         left = 1 - trainer.global_step / trainer.estimated_stepping_batches
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * left
-
-
-def span_f1(predicted: list[list[str]], true: list[list[str]]) -> float:
-    """F1 of spans."""
-    return score_spans(predicted, true).overall.f1
 
 
 def _rates(model: TaggingModel, learning_rate: float, own: float) -> dict[str, float]:

@@ -47,15 +47,9 @@ from mtgnn import TaskGraph
 from mtgnn.data import EncodedSentences, SentenceEncoder, tokenize
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
-from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, score_spans
+from mtgnn.metrics import SpanF1, SpanScores, TokenAccuracy, TokenScore, span_f1
 from mtgnn.nn import TaggingModel
 from mtgnn.ops import keep_memory
-
-
-def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
-    """F1 of spans, which chooses the epoch."""
-    return score_spans(predicted, true).overall.f1
-
 
 # Models ---------------------------------------------------------------------------------------
 
@@ -112,7 +106,7 @@ def train(
         clip=options["clip"],
         seed=options["seed"],
         accelerator=options["accelerator"],
-        scores=dict.fromkeys(corpus.schemes, f1),
+        scores=dict.fromkeys(corpus.schemes, span_f1),
         log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:12}",

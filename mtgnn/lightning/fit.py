@@ -96,7 +96,8 @@ def fit(
     class, is warned of.
 
     Without dev texts the model holds the weights of the last epoch, as for a last training on all
-    texts there are, once the number of epochs is known. ``log_dir`` then gets no ``best.ckpt``.
+    texts there are, once the number of epochs is known. ``log_dir`` then gets no ``best.ckpt``; one
+    that is there is removed, but not by a training that goes on from a checkpoint.
 
     Args:
         model: The model; if it is in evaluation mode, as a loaded one, it is put in training mode.
@@ -132,8 +133,8 @@ def fit(
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: Scores of tasks that then take the place of the accuracy, functions of predicted
             and true labels: of texts ``{"books": lambda predicted, true: f1_score(true, predicted,
-            average="macro")}``, with scikit-learn's, of tags ``{"chunk": lambda predicted, true:
-            score_spans(predicted, true).overall.f1}``. See :class:`TaskScores`.
+            average="macro")}``, with scikit-learn's, of tags ``{"chunk": span_f1}``, with
+            :func:`mtgnn.metrics.span_f1`. See :class:`TaskScores`.
         learning_rates: Learning rates of single groups of parameters, see
             :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
             training that wrote it, and with ``optimizers`` the same.
@@ -161,6 +162,9 @@ def fit(
             "model.compile() compiles it where it is"
         )
     _check_data(model, data, set(scores or ()))
+    has_dev = data.given("dev") is not None
+    if not has_dev and (patience is not None or scores):
+        raise ValueError(f"expected texts for 'dev', for {'scores' if scores else 'patience'}")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
     describe(model)  # else one that cannot be saved says so after the first epoch
@@ -179,15 +183,12 @@ def fit(
         optimizers=optimizers,
     )
     folder = Path(log_dir)
-    has_dev = data.given("dev") is not None
-    if not has_dev and (patience is not None or scores):
-        raise ValueError(f"expected texts for 'dev', for {'scores' if scores else 'patience'}")
     if resume is not None:
         check_resume(resume, max_epochs, module)
-    if not has_dev:
-        remove_best(folder)
-    elif resume is not None:
+    if has_dev and resume is not None:
         bring_best(resume, folder)
+    elif not has_dev and resume is None:
+        remove_best(folder)
     monitor = "dev/score" if scores else "dev/accuracy"
     kept = [keep(BEST, folder, monitor)] * has_dev + [keep(LAST, folder, None)]
     throughput = Throughput()

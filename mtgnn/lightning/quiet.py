@@ -17,6 +17,8 @@ _BESIDE_THE_POINT = (
     ".*exists and is not empty",  # said in the docstring of fit
     ".*GPU available but not used",  # asked for
     ".*find_unused_parameters=True was specified",  # only some batches lack a task
+    # fit's own: dev texts and patience may come and go with a resume
+    r".*add the following callbacks: \[(\"(_Checkpoint|Patience)\{[^\"]*\"(, )?)+\]",
     r".*isinstance\(treespec, LeafSpec\)",  # Lightning's own call
 )
 

@@ -99,7 +99,7 @@ def bring_best(resume: str | os.PathLike[str], folder: Path) -> None:
     source, target = Path(resume).parent / f"{BEST}.ckpt", folder / f"{BEST}.ckpt"
     there = source.exists() and _epoch(source) <= _epoch(resume)
     if not there:
-        target.unlink(missing_ok=True)
+        remove_best(folder)
     elif source.resolve() != target.resolve():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

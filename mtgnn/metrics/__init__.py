@@ -1,10 +1,9 @@
-"""Scores of sequence labelling, summed up over batches. They need nothing but torch.
+"""Scores of sequence labelling, summed up over batches.
 
-They stand apart from :mod:`mtgnn.data`, which makes numbers of sentences, and from
-:mod:`mtgnn.lightning`, which needs an extra, so that any loop can use them.
+They stand apart from :mod:`mtgnn.lightning`, which needs an extra, so that any loop can use them.
 """
 
-from .spans import SpanF1, SpanScore, SpanScores, score_spans
+from .spans import SpanF1, SpanScore, SpanScores, score_spans, span_f1
 from .surfaces import score_surfaces
 from .token_accuracy import TokenAccuracy, TokenScore
 
@@ -16,4 +15,5 @@ __all__ = [
     "TokenScore",
     "score_spans",
     "score_surfaces",
+    "span_f1",
 ]

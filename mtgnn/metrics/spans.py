@@ -79,6 +79,16 @@ def score_spans(predicted: Iterable[Sequence[str]], true: Iterable[Sequence[str]
     return counts.scores(types)
 
 
+def span_f1(predicted: Iterable[Sequence[str]], true: Iterable[Sequence[str]]) -> float:
+    """F1 over all spans, see :func:`score_spans`; a score for :func:`mtgnn.lightning.fit`.
+
+    Example:
+        >>> span_f1([["B-NP", "I-NP", "B-VP"]], [["B-NP", "I-NP", "O"]])
+        0.666...
+    """
+    return score_spans(predicted, true).overall.f1
+
+
 class SpanF1:
     """:func:`score_spans` over batches of tag numbers.
 

@@ -80,6 +80,13 @@ def test_without_dev_texts_the_last_epoch_is_kept(tmp_path: Path) -> None:
     assert same(weights(last), weights(resumed))
 
 
+def test_the_best_epoch_can_go_on_without_dev_texts_where_it_is(tmp_path: Path) -> None:
+    every = MultiTaskDataModule(texts(40, 1), None, None, VOCABULARY, 8)
+    best = train(model(), tmp_path, max_epochs=2).checkpoint
+    result = train(model(), tmp_path, max_epochs=3, data=every, resume=best)
+    assert best.exists() and result.checkpoint == result.last_checkpoint != best
+
+
 @pytest.mark.parametrize(
     "options", [{"patience": 1}, {"scores": {"books": lambda predicted, true: 1.0}}]
 )

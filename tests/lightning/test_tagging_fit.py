@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tagging import CLASSES, ENCODER, accuracy, data, f1, model, sentences, train
+from tiny_tagging import CLASSES, ENCODER, accuracy, data, model, sentences, train
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, SentenceEncoder
@@ -17,6 +17,7 @@ from mtgnn.lightning import (
     load_model,
     read_checkpoint,
 )
+from mtgnn.metrics import span_f1
 from mtgnn.nn import MultiTaskModel, SharedLSTM, TaggingModel
 
 
@@ -38,10 +39,10 @@ def test_learns_and_gives_the_best_weights_back(tmp_path: Path, crf: bool, by_ta
 
 def test_the_epoch_is_chosen_by_the_scores(tmp_path: Path) -> None:
     net = model(crf=True)
-    result = train(net, tmp_path, max_epochs=3, scores={"chunk": f1}, data=data(by_task=True))
+    result = train(net, tmp_path, max_epochs=3, scores={"chunk": span_f1}, data=data(by_task=True))
     items = sentences(21, 21)
     found = [tags["chunk"] for tags in net.predict([item.words for item in items])]
-    expected = f1(found, [item.tags["chunk"] for item in items])
+    expected = span_f1(found, [item.tags["chunk"] for item in items])
     assert result.dev_score_by_task["chunk"] == pytest.approx(expected)
     assert result.dev_score_by_task["pos"] == result.dev_accuracy_by_task["pos"]
     assert result.dev_score_by_task["chunk"] < result.dev_accuracy_by_task["chunk"] < 1

@@ -8,13 +8,9 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from mtgnn.lightning import TaskScores
-from mtgnn.metrics import score_spans
+from mtgnn.metrics import span_f1
 
 CLASSES = {"pos": ["N", "V"], "chunk": ["O", "B-X", "I-X"]}
-
-
-def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
-    return score_spans(predicted, true).overall.f1
 
 
 def sentences() -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,10 +33,10 @@ def test_f1_is_that_of_all_sentences(size: int) -> None:
         ]
         for side in (predicted, y)
     ]
-    expected = f1(*sides)
+    expected = span_f1(*sides)
     assert 0.2 < expected < 0.9
     for every in (None, torch.tensor([False, True]), False):
-        scores = TaskScores(CLASSES, {"chunk": f1})
+        scores = TaskScores(CLASSES, {"chunk": span_f1})
         for own, true in zip(predicted.split(size), y.split(size), strict=True):
             if every is False:
                 scores.update(own, true, torch.ones(len(true), dtype=torch.long))
@@ -91,7 +87,7 @@ def test_of_several_processes_it_is_the_score_of_all_sentences(
 ) -> None:
     predicted, y = sentences()
     task = torch.ones(len(y), dtype=torch.long)
-    whole, *ranks = (TaskScores(CLASSES, {"chunk": f1}) for _ in range(3))
+    whole, *ranks = (TaskScores(CLASSES, {"chunk": span_f1}) for _ in range(3))
     whole.update(predicted, y, task)
     expected = whole.compute()
     # The processes have 11 sentences and 19, and take turns.
@@ -112,7 +108,7 @@ def test_of_several_processes_it_is_the_score_of_all_sentences(
 def test_processes_are_asked(tmp_path: Path) -> None:
     """One process, but through the collective call."""
     predicted, y = sentences()
-    scores = TaskScores(CLASSES, {"chunk": f1})
+    scores = TaskScores(CLASSES, {"chunk": span_f1})
     scores.update(predicted, y, torch.ones(len(y), dtype=torch.long))
     expected = scores.compute()
     torch.distributed.init_process_group(
@@ -126,8 +122,8 @@ def test_processes_are_asked(tmp_path: Path) -> None:
 
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"tasks \['pos', 'chunk'\], got \['ner'\]"):
-        TaskScores(CLASSES, {"ner": f1})
-    scores = TaskScores(CLASSES, {"chunk": f1})
+        TaskScores(CLASSES, {"ner": span_f1})
+    scores = TaskScores(CLASSES, {"chunk": span_f1})
     one, several = torch.ones(3, dtype=torch.long), torch.ones(3, 2, dtype=torch.bool)
     for y, task in ((torch.ones(3, 4, 2), one), (torch.ones(3), None), (torch.ones(3, 4), several)):
         with pytest.raises(ValueError, match="labels .* of texts or .* of words"):

@@ -11,7 +11,6 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, SentenceEncoder
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
-from mtgnn.metrics import score_spans
 from mtgnn.nn import TaggingModel
 
 CLASSES = {"pos": ["DT", "NN", "VB"], "chunk": ["O", "B-NP", "I-NP"]}
@@ -47,10 +46,6 @@ def model(**options: Any) -> TaggingModel:
     torch.manual_seed(1)
     sizes: dict = {"embedding_size": 6, "character_size": 4, "hidden_size": 5, **options}
     return TaggingModel(ENCODER, sizes.pop("encoder", "complete"), **sizes)
-
-
-def f1(predicted: list[list[str]], true: list[list[str]]) -> float:
-    return score_spans(predicted, true).overall.f1
 
 
 def train(net: TaggingModel, folder: Path, **options: Any) -> FitResult:

@@ -5,7 +5,7 @@ import torch
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 from mtgnn.data import scheme_tags
-from mtgnn.metrics import SpanF1, SpanScore, score_spans
+from mtgnn.metrics import SpanF1, SpanScore, score_spans, span_f1
 
 Sentences = list[list[str]]
 
@@ -119,6 +119,7 @@ def test_scores_by_hand() -> None:
     assert overall == pytest.approx(SpanScore(2 / 3, 2 / 4, 4 / 7, 2, 3, 4))
     assert per_type["NP"] == pytest.approx(SpanScore(1 / 2, 1 / 3, 2 / 5, 1, 2, 3))
     assert per_type["VP"] == SpanScore(1.0, 1.0, 1.0, 1, 1, 1)
+    assert span_f1(predicted, true) == pytest.approx(4 / 7)
 
 
 def test_nothing_scores_zero() -> None:
