@@ -43,16 +43,11 @@ class WordForm:
 
 
 class EncodedWords(NamedTuple):
-    """Words ``[T]``, and all their characters; those of a word end at its ``ends`` ``[T]``."""
+    """Words ``[T]``, the characters of all of them, and how many each word has, ``sizes [T]``."""
 
     tokens: Tensor
     characters: Tensor
-    ends: Tensor
-
-    @property
-    def sizes(self) -> Tensor:
-        """How many characters each word has ``[T]``."""
-        return self.ends.diff(prepend=self.ends.new_zeros(1))
+    sizes: Tensor
 
     @property
     def spelling(self) -> Tensor:
@@ -84,8 +79,8 @@ class SentenceEncoder:
     Example:
         >>> encoder = SentenceEncoder.build([["A", "dog", "barks"]], {"pos": ["DT", "NN", "VBZ"]})
         >>> words = encoder.encode(["A", "god"])
-        >>> words.tokens.tolist(), words.characters.tolist(), words.ends.tolist()
-        ([3, 1], [3, 7, 9, 6], [1, 4])
+        >>> words.tokens.tolist(), words.characters.tolist(), words.sizes.tolist()
+        ([3, 1], [3, 7, 9, 6], [1, 3])
         >>> encoder.encode_tags(["DT", None], "pos").tolist(), encoder.decode_tags([1], "pos")
         ([0, -100], ['NN'])
     """
@@ -166,7 +161,7 @@ class SentenceEncoder:
         return EncodedWords(
             torch.tensor(self.words.encode(" ".join(map(self.form, words)))),
             torch.tensor([number for numbers in spelt for number in numbers]),
-            torch.tensor([len(numbers) for numbers in spelt]).cumsum(0),
+            torch.tensor([len(numbers) for numbers in spelt]),
         )
 
     def _spell(self, word: str) -> list[int]:

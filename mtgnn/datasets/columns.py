@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..data.schemes import check_tags, repair_tags
+from ..data.schemes import convert_tags, repair_tags
 
 MARK = codecs.BOM_UTF8  # some editors begin a file with it
 DOCUMENT = "-DOCSTART-"  # the word on the line between documents, in files of CoNLL-2003 and others
@@ -135,9 +135,10 @@ def in_scheme(
         given = tags[task]
         labelled = ["O" if tag is None else tag for tag in given]
         try:
-            if not repair:
-                check_tags(labelled, scheme)
-            changed = repair_tags(labelled, target)
+            if repair:
+                changed = repair_tags(labelled, target)
+            else:
+                changed = convert_tags(labelled, scheme, target)
         except ValueError as error:
             raise ValueError(
                 f"{where}, sentence in line {sentence.line}, task {task!r}: {error}"

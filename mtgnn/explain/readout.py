@@ -12,7 +12,7 @@ from torch_geometric.loader.dataloader import Collater
 
 from ..data import TokenBatch
 from ..graph import TaskGraph
-from ..nn.padded import has_one_task
+from ..nn.tasks import has_one_task
 
 EDGES, MAILBOX, ANSWER = "edges", "mailbox", "answer"
 

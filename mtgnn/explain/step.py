@@ -62,9 +62,7 @@ class AttentionStep(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Pass messages once."""
-        word = self.word
-        if word is not None and word.dim() == 1:
-            word = word.expand(x.size(0), -1)
+        word = None if self.word is None else self.word.expand(x.size(0), -1)
         return self.conv(x, edge_index, word)
 
 
@@ -87,7 +85,7 @@ def _check(layer: GraphLSTM, x: Tensor, task: int, step: int) -> None:
     reasons = {
         "several layers": layer.num_layers > 1,
         "two directions": layer.bidirectional,
-        "a mailbox": getattr(layer, "memory", "current") != "current",
+        "a mailbox": layer.memory != "current",
         "a conv of its own": layer.foreign,
         'exchange="cascade"': layer.exchange == "cascade",
         "edges that are cut": bool(cut_edges(layer.graph)),  # the conv would weigh them

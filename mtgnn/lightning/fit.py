@@ -20,7 +20,7 @@ from ..nn.check import check_option
 from ..nn.compiled import uncompiled
 from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
-from .checkpoint import describe, read_checkpoint
+from .checkpoint import read_checkpoint
 from .data import PARTS, MultiTaskDataModule
 from .matching import check_matching, check_part_labels
 from .module import MultiTaskModule, Optimizers
@@ -167,7 +167,6 @@ def fit(
         raise ValueError(f"expected texts for 'dev', for {'scores' if scores else 'patience'}")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError("expected parameters to train, got a model in which all are frozen")
-    describe(model)  # else one that cannot be saved says so after the first epoch
     if not net.training:  # as loaded models are; parts that somebody put in it stay there
         net.train()
     batches = -(-len(data.encoded("train")) // data.batch_size)
@@ -182,6 +181,7 @@ def fit(
         learning_rates=learning_rates,
         optimizers=optimizers,
     )
+    _ = module.description  # else a model that cannot be saved says so after the first epoch
     folder = Path(log_dir)
     if resume is not None:
         check_resume(resume, max_epochs, module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import lightning.pytorch as L
@@ -108,7 +109,6 @@ class MultiTaskModule(L.LightningModule):
         self.task_scores = TaskScores(model.classes, scores or {})
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
-        self._description: dict[str, Any] | None = None
         for part in ("train", "dev", "test"):
             for name in ("accuracy", "mean_loss"):
                 setattr(self, f"{part}_{name}_metric", TaskMean(len(self.tasks)))
@@ -241,6 +241,11 @@ class MultiTaskModule(L.LightningModule):
             fused=True if self.device.type == "cpu" else None,
         )
 
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What rebuilds the model, beside its weights; see :func:`describe`."""
+        return describe(self.model)
+
     @property
     def has_own_adam(self) -> bool:
         """Whether the optimiser is this class' own."""
@@ -277,10 +282,8 @@ class MultiTaskModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the model, the dev scores and the notes; plain values all."""
-        if self._description is None:
-            self._description = describe(self.model)
         checkpoint["mtgnn"] = {
-            "model": self._description,
+            "model": self.description,
             "dev_accuracy": dict(self.dev_accuracy),
             "dev_score": dict(self.dev_score),
             "epoch": self.current_epoch + 1,

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ..nn.encoders import with_additions
-from .checkpoint import describe, read_checkpoint
+from .checkpoint import read_checkpoint
 from .module import MultiTaskModule
 
 BEST, LAST = "best", "last"
@@ -30,7 +30,7 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTas
             f"{os.fspath(path)} has trained {saved['epoch']} epochs: expected max_epochs beyond "
             f"that, got {max_epochs}"
         )
-    own, other = _lasting(describe(module.model)), _lasting(saved["model"])
+    own, other = _lasting(module.description), _lasting(saved["model"])
     for part in own if own["format"] == other["format"] else ["format"]:
         if part not in other:  # in older checkpoints
             continue

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import NO_LABEL
-from ..nn.padded import has_one_task
+from ..nn.tasks import has_one_task
 
 
 class TaskScore(Protocol):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..graph import Tasks
 from ..ops.device import to_device
 from .check import check_option, whole_numbers
-from .padded import has_one_task, pick_wanted, task_mask
 from .pooling import pool
 from .shared_private import SharedPrivateLSTM
+from .tasks import has_one_task, pick_wanted, task_mask
 
 
 class AdversarialLSTM(SharedPrivateLSTM):
@@ -112,7 +112,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
                 f"expected outputs [B, T, {self.output_size}] for a task each, or "
                 f"[B, T, {num_tasks}, {self.output_size}], got {list(out.shape)} and tasks {said}"
             )
-        if has_one_task(task):
+        if task is not None and one:
             return self._losses(out, lengths, whole_numbers(task))
         wanted = task_mask(task, len(out), num_tasks)
         own, _, row, number = pick_wanted(out, wanted)

@@ -69,7 +69,7 @@ def token_rows(stage: Stage) -> Tensor:
     """``[L]``, the row of each token's node."""
     layout = stage.layout
     rows = to_device(layout.rows, layout.device)
-    return rows[layout.slot // layout.width]
+    return rows[layout.block]
 
 
 def sender_tokens(stage: Stage, memory: Memory) -> Tensor:

@@ -13,8 +13,9 @@ from torch_geometric.nn.parameter_dict import ParameterDict
 from ..graph import TaskGraph, Tasks
 from .check import check_state_kind
 from .graph_lstm import GraphLSTM
-from .padded import left_alone, pad_input
+from .padded import pad_input
 from .state import GraphState
+from .tasks import left_alone, own_rows
 
 
 class CrossStitchLSTM(nn.Module):
@@ -187,9 +188,7 @@ class CrossStitchLSTM(nn.Module):
 
     def _combine_own(self, states: Tensor, task: Tensor) -> Tensor:
         """What each sequence's own task takes of the last states: ``[B, T, F]``."""
-        present, slot = torch.unique(task.cpu(), return_inverse=True)
-        rows = torch.stack([self.stitches[-1][self.graph.tasks[k]] for k in present.tolist()])
-        own = rows[slot.to(rows.device, non_blocking=True)]
+        own = own_rows([self.stitches[-1][name] for name in self.graph.tasks], task)
         parts = states.unflatten(-1, (self.subspaces, -1))
         return torch.einsum("bgj,btjgf->btgf", own, parts).flatten(-2).to(states.dtype)
 

@@ -20,12 +20,13 @@ from .check import check_option, check_options, check_state_kind
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
-from .padded import pad_input, wanted_tasks
+from .padded import pad_input
 from .plan import EXCHANGES, Plan, Stage, Wanted, make_plan
 from .reset import reset_children
 from .run import Run, run_layers
 from .state import GraphState, join_states
 from .talks import edge_talk
+from .tasks import wanted_tasks
 
 KERNELS = ("auto", "reference", "fused")
 
@@ -226,7 +227,7 @@ class GraphLSTM(nn.Module):
             self._check_state(state, plan, x.size(0))
         outs, runs = run_layers(self, x, plan, state, return_attention_weights)
         out = batch.as_they_came(unpack(outs, plan, self.graph.num_tasks, *x.shape[:2]))
-        end = self._final_state(runs, plan, state, *x.shape[:2])
+        end = self._final_state(runs, plan, state, x.size(0))
         if not return_attention_weights:
             return out, end
         edge_index = self.graph.edge_index.to(x.device, non_blocking=True)
@@ -302,7 +303,7 @@ class GraphLSTM(nn.Module):
         state.check(plan, sizes, self.graph.nodes)
 
     def _final_state(
-        self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int, steps: int
+        self, runs: list[Run], plan: Plan, state: GraphState | None, batch_size: int
     ) -> GraphState:
         """The state to go on from."""
         end = join_states([run.ends for run in runs], plan, batch_size, self.graph.num_nodes)

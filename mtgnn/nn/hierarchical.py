@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import PackedSequence
 from ..graph import TaskGraph
 from ..ops.device import to_device
 from .check import check_graph, check_state_kind
-from .padded import check_shapes, own_input, pad_input
+from .padded import check_shapes, pad_input
 from .shared import SharedLSTM, SharedState
+from .tasks import own_input
 
 
 class HierarchicalState(NamedTuple):

@@ -11,8 +11,9 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph, Tasks, task_names
 from .graph_lstm import GraphLSTM
-from .padded import left_alone, own_input, pad_input
+from .padded import pad_input
 from .state import GraphState
+from .tasks import left_alone, own_input, own_rows
 
 
 class MixtureOfExpertsLSTM(nn.Module):
@@ -152,8 +153,8 @@ class MixtureOfExpertsLSTM(nn.Module):
     def _gate(self, x: Tensor, task: Tensor | None, wanted: Tensor | None) -> Tensor:
         """The gates of one task each ``[B, T, n]``, or of several ``[B, T, K, n]``, zeros where one
         is not wanted."""
+        gates = [self.gates[name].weight for name in self.graph.tasks]
         if task is None:
-            gates = [self.gates[name].weight for name in self.graph.tasks]
             weight = torch.stack(left_alone(gates, wanted))
             if x.dim() == 3:
                 gate = torch.einsum("bte,kne->btkn", x, weight).softmax(-1)
@@ -164,9 +165,7 @@ class MixtureOfExpertsLSTM(nn.Module):
                 return gate
             other = ~wanted.to(gate.device, non_blocking=True)
             return gate.masked_fill(other[:, None, :, None], 0)
-        present, slot = torch.unique(task.cpu(), return_inverse=True)
-        weight = torch.stack([self.gates[self.graph.tasks[k]].weight for k in present.tolist()])
-        own = weight[slot.to(weight.device, non_blocking=True)]
+        own = own_rows(gates, task)
         return torch.einsum("bte,bne->btn", own_input(x, task), own).softmax(-1)
 
     def __repr__(self) -> str:

@@ -61,8 +61,7 @@ class Stage(NamedTuple):
 
     def by_token(self, values: Tensor) -> Tensor:
         """``senders``, ``edge`` or ``mask`` of every token, ``[L, J]``."""
-        slot = self.layout.slot
-        return values[slot // self.layout.width if self.mutual else slot]
+        return values[self.layout.block if self.mutual else self.layout.slot]
 
 
 class Plan(NamedTuple):

@@ -15,7 +15,8 @@ from ..ops.layout import Layout
 from ..ops.recurrence import NodeWeights, recur
 from ..ops.words import Words
 from .check import check_dropouts, check_numbers, check_switch
-from .padded import check_shapes, own_input, pad_input
+from .padded import check_shapes, pad_input
+from .tasks import own_input
 
 
 class SharedState(NamedTuple):

@@ -15,8 +15,8 @@ from .chain import Scores
 from .check import check_tasks, whole_numbers
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
-from .padded import has_one_task, task_mask
 from .tag_scheme import AllowedTransitions
+from .tasks import has_one_task, task_mask
 
 
 class TaggingHeads(nn.Module):
@@ -192,10 +192,12 @@ class TaggingHeads(nn.Module):
         return sizes.to(logits.device, non_blocking=True), task
 
     def _check_labels(self, y: Tensor, task: Tensor | None) -> None:
-        sizes = torch.tensor(self.num_tags, device=y.device)
-        limit = sizes[task.to(y.device)].unsqueeze(1) if has_one_task(task) else sizes
+        if y.device.type != "cpu":  # there, to look would wait
+            return
+        sizes = torch.tensor(self.num_tags)
+        limit = sizes[task].unsqueeze(1) if has_one_task(task) else sizes
         wrong = (y != NO_LABEL) & ((y < 0) | (y >= limit))
-        if y.device.type == "cpu" and bool(wrong.any()):
+        if bool(wrong.any()):
             raise ValueError(
                 f"expected labels of tags that there are, or {NO_LABEL}, "
                 f"got {sorted(set(y[wrong].tolist()))[:5]}"

@@ -14,11 +14,11 @@ from . import saved
 from .check import whole_numbers
 from .check_model import check_kind, check_tokens
 from .encoders import with_additions
-from .padded import has_one_task, pick_wanted
 from .reset import reset_children
 from .tag_answers import tag_answers
 from .tag_scheme import task_transitions
 from .tagging import TaggingHeads
+from .tasks import has_one_task, pick_wanted
 from .trainable import Output, Samples
 from .whole import encode, take_encoder
 from .words import WordEmbedding, build_characters

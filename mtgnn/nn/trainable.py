@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.batch import is_labelled
-from .padded import has_one_task
+from .tasks import has_one_task
 
 
 class Output(NamedTuple):

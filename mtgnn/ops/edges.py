@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -193,10 +192,10 @@ class EdgesRunning(Running):
         assert self.att is not None
         return None if len(self.att) == 1 else self.block[here]
 
-    @cached_property
+    @property
     def block(self) -> Tensor:
         """``[L]``, the block of each token."""
-        return self.layout.slot // self.layout.width
+        return self.layout.block
 
     def _queries(self, here: slice, h: Tensor) -> Tensor | None:
         """Queries ``[s, P·A]`` of a step."""

@@ -129,6 +129,11 @@ class Layout:
         return block * self.width + place, time, real
 
     @cached_property
+    def block(self) -> Tensor:
+        """``[L]``, the block of each token."""
+        return self._there(self._grid[1])
+
+    @cached_property
     def slot(self) -> Tensor:
         """``[L]``, the slot of each token; a filler's is the one it copies."""
         return self._there(self._tokens[0])

@@ -95,7 +95,7 @@ class PairsRunning(MutualRunning):
         both, states = self.project(t, h), h.transpose(0, 1)  # states [width, R, H]
         place = rows if self.keeps_messages else slice(0, width)
         for p in range(self.heads):
-            self._weigh(p, both, width, self.alpha[p, rows])
+            self._weigh(p, both, self.alpha[p, rows])
         self._receive(rows, states, self.message[place])
         return self.drop_message(place).transpose(0, 1)
 
@@ -196,7 +196,7 @@ class PairsRunning(MutualRunning):
             return query, keys
         return query.chunk(self.heads, -1)[p], keys.chunk(self.heads, -1)[p]
 
-    def _weigh(self, p: int, both: Tensor | None, width: int, out: Tensor) -> None:
+    def _weigh(self, p: int, both: Tensor | None, out: Tensor) -> None:
         """Put the weights ``[width, R, R]`` of one head into ``out``."""
         if both is None:
             assert self.fixed is not None

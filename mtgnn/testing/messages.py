@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import TaskGraph
-from ..nn.padded import has_one_task, task_mask
+from ..nn.tasks import has_one_task, task_mask
 from .calling import evaluating, outputs, require, same, task_graph
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..graph import Tasks, task_names
 from ..nn import GraphLSTM, TaskAttentionConv
-from ..nn.padded import has_one_task
+from ..nn.tasks import has_one_task
 from .calling import outputs, require, same, task_graph
 from .drawing import randomise
 

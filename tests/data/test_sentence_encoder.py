@@ -17,9 +17,8 @@ def encoder() -> SentenceEncoder:
 def spelling(encoder: SentenceEncoder, words: list[str]) -> list[str]:
     """The characters that the numbers stand for, word by word."""
     encoded, names = encoder.encode(words), encoder.characters.tokens
-    letters = [names[number] for number in encoded.characters.tolist()]
-    ends = encoded.ends.tolist()
-    return ["".join(letters[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    spelt = encoded.characters.split(encoded.sizes.tolist())
+    return ["".join(names[number] for number in own.tolist()) for own in spelt]
 
 
 def test_words_keep_their_casing(encoder: SentenceEncoder) -> None:
@@ -57,9 +56,7 @@ def test_one_number_a_word_whatever_it_holds(encoder: SentenceEncoder) -> None:
         ]
         encoded = encoder.encode(words)
         assert len(encoded.tokens) == len(words)
-        assert encoded.ends.diff(prepend=encoded.ends.new_zeros(1)).tolist() == [
-            len(word) for word in words
-        ]
+        assert encoded.sizes.tolist() == [len(word) for word in words]
 
 
 @pytest.mark.parametrize(

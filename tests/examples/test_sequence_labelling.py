@@ -205,7 +205,7 @@ def test_tags_and_messages_are_those_of_single_sentences(
             continue
         encoded = encoder.encode(words)
         spelt = torch.nn.utils.rnn.pad_sequence(
-            list(encoded.characters.tensor_split(encoded.ends[:-1])), batch_first=True
+            encoded.characters.split(encoded.sizes.tolist()), batch_first=True
         )
         for k, task in enumerate(CLASSES):
             given = encoded.tokens[None], spelt[None], torch.tensor([len(words)])

@@ -55,10 +55,8 @@ def batch(every: bool = True) -> TokenBatch:
     tokens, characters = torch.zeros(4, 4, dtype=torch.long), torch.zeros(4, 4, 5, dtype=torch.long)
     for b, words in enumerate(encoded):
         tokens[b, : lengths[b]] = words.tokens
-        start = 0
-        for t, end in enumerate(words.ends.tolist()):
-            characters[b, t, : end - start] = words.characters[start:end]
-            start = end
+        for t, own in enumerate(words.characters.split(words.sizes.tolist())):
+            characters[b, t, : len(own)] = own
     y = torch.stack([torch.randint(len(tags), (4, 4)) for tags in TAGS.values()], 2)
     y[..., 1] = torch.tensor([[1, 2, 2, 0], [0, 3, 9, 9], [3, 9, 9, 9], [3, 4, 1, 9]])
     y[1, :, 0] = y[0, 2] = -100
