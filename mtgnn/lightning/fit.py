@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
-from ..nn.check import check_option
+from ..nn.check import check_numbers, check_option
 from ..nn.compiled import uncompiled
 from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
@@ -243,10 +243,9 @@ def _check_options(
     precision: str, max_epochs: int, patience: int | None, clip: float | None
 ) -> None:
     check_option("precision", precision, get_args(Precision))
-    if max_epochs < 1:
-        raise ValueError(f"expected max_epochs of at least 1, got {max_epochs}")
-    if patience is not None and patience < 1:
-        raise ValueError(f"expected patience of at least 1, got {patience}")
+    check_numbers(max_epochs=max_epochs)
+    if patience is not None:
+        check_numbers(patience=patience)
     if clip is not None and not clip > 0:
         raise ValueError(f"expected a positive clip, got {clip}")
 

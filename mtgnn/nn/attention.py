@@ -10,7 +10,7 @@ from torch_geometric.typing import OptPairTensor, OptTensor
 from torch_geometric.utils import is_sparse, softmax, to_edge_index
 
 from ..ops.attention import CONTEXTUAL, SCORES, ScoreWeights
-from .check import check_dropouts, check_numbers
+from .check import check_dropouts, check_numbers, check_option
 
 if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
@@ -68,14 +68,9 @@ class TaskAttentionConv(MessagePassing):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(aggr="add", node_dim=-2)
-        if score not in SCORES:
-            raise ValueError(f"expected score to be one of {SCORES}, got {score!r}")
+        check_option("score", score, SCORES)
         if (score == "static") != (num_edges is not None):
             raise ValueError(f"num_edges goes with static scores, got {num_edges} with {score!r}")
-        if heads < 1:
-            raise ValueError(f"expected at least one head, got {heads}")
-        if score_channels is not None and score_channels < 1:
-            raise ValueError(f"expected score_channels of at least 1, got {score_channels}")
         contextual = score in CONTEXTUAL
         if context_channels < 0 or (context_channels > 0 and not contextual):
             raise ValueError(
@@ -84,16 +79,18 @@ class TaskAttentionConv(MessagePassing):
             )
         check_dropouts(dropout=dropout)
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
+        width = pair[1] if score_channels is None else score_channels
         check_numbers(sender_channels=pair[0], receiver_channels=pair[1])
+        check_numbers(heads=heads, score_channels=width)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
         self.context_channels = context_channels
         self.heads = heads
         self.score = score
-        self.score_channels = score_channels or self.receiver_channels
+        self.score_channels = width
         self.num_edges = num_edges
         self.dropout = dropout
-        width = heads * self.score_channels
+        width = heads * width
         self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
         self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
         sees_word = context_channels > 0

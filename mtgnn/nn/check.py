@@ -100,12 +100,7 @@ def check_options(layer: GraphLSTM) -> None:
 
 
 def _check_sample(layer: GraphLSTM) -> None:
-    wanted: Any = layer.num_neighbors
-    if not isinstance(wanted, Integral) or wanted < 1:
-        raise ValueError(
-            "expected num_neighbors to be an integer of at least 1, or None for all, "
-            f"got {wanted!r}"
-        )
+    check_numbers(num_neighbors=layer.num_neighbors)
     if layer.exchange != "read":
         raise ValueError(
             'num_neighbors goes with exchange="read", whose senders run for those alone who hear '

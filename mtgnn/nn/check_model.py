@@ -66,12 +66,6 @@ def check_task_name(task: str, tasks: Sequence[str]) -> None:
         raise ValueError(f"expected a task among {list(tasks)}, got {task!r}")
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise where a batch would be empty."""
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
-
-
 def check_no_nan(logits: Tensor) -> None:
     """Raise where a model that is to predict computes NaN: a label would come out all the same."""
     if bool(logits.isnan().any()):

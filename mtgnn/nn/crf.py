@@ -11,7 +11,7 @@ from ..data import NO_LABEL
 from ..graph_check import is_integer
 from . import chain
 from .chain import Scores
-from .check import check_lengths, whole_numbers
+from .check import check_lengths, check_numbers, whole_numbers
 from .tag_scheme import AllowedTransitions, on_no_path
 
 
@@ -55,8 +55,7 @@ class LinearChainCRF(nn.Module):
 
     def __init__(self, num_tags: int, allowed: AllowedTransitions | None = None) -> None:
         super().__init__()
-        if num_tags < 1:
-            raise ValueError(f"expected num_tags of at least 1, got {num_tags}")
+        check_numbers(num_tags=num_tags)
         if allowed is not None:
             _check_allowed(allowed, num_tags)
         self.num_tags, self.constrained = num_tags, allowed is not None

@@ -11,7 +11,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.nn.parameter_dict import ParameterDict
 
 from ..graph import TaskGraph, Tasks
-from .check import check_state_kind
+from .check import check_numbers, check_state_kind
 from .graph_lstm import GraphLSTM
 from .padded import pad_input
 from .state import GraphState
@@ -76,8 +76,7 @@ class CrossStitchLSTM(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bidirectional = num_layers, bidirectional
         self.dropout, self.subspaces, self.own_weight = dropout, subspaces, own_weight
-        if num_layers < 1:
-            raise ValueError(f"expected num_layers to be at least 1, got {num_layers}")
+        check_numbers(num_layers=num_layers)
         if subspaces < 1 or self.output_size % subspaces:
             raise ValueError(
                 f"expected subspaces that divide {self.output_size} features, got {subspaces}"

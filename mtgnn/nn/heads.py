@@ -10,7 +10,7 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
 from ..graph_check import is_integer
-from .check import whole_numbers
+from .check import check_numbers, whole_numbers
 
 
 class ClassificationHeads(nn.Module):
@@ -45,11 +45,9 @@ class ClassificationHeads(nn.Module):
             raise ValueError(
                 f"expected {len(names)} numbers of classes, got {len(self.num_classes)}"
             )
-        if in_channels < 1 or min(self.num_classes) < 1:
-            raise ValueError(
-                f"expected sizes of at least 1, got in_channels={in_channels} and "
-                f"num_classes={list(self.num_classes)}"
-            )
+        check_numbers(in_channels=in_channels)
+        for size in self.num_classes:
+            check_numbers(num_classes=size)
         self.tasks = names
         self.heads = ModuleDict(
             {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_check import is_integer
-from .check import check_option, whole_numbers
+from .check import check_numbers, check_option, whole_numbers
 
 KINDS = ("classification", "regression")
 
@@ -64,8 +64,7 @@ class MultiTaskLoss(nn.Module):
         kinds: str | Sequence[str] = "classification",
     ) -> None:
         super().__init__()
-        if num_tasks < 1:
-            raise ValueError(f"expected num_tasks to be at least 1, got {num_tasks}")
+        check_numbers(num_tasks=num_tasks)
         check_option("reduction", reduction, ("sample", "task"))
         self.num_tasks, self.reduction = num_tasks, reduction
         self.uncertainty = isinstance(weights, str)

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import TaskGraph, Tasks, task_names
+from .check import check_numbers
 from .graph_lstm import GraphLSTM
 from .padded import pad_input
 from .state import GraphState
@@ -67,8 +68,7 @@ class MixtureOfExpertsLSTM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if num_experts < 1:
-            raise ValueError(f"expected num_experts to be at least 1, got {num_experts}")
+        check_numbers(num_experts=num_experts)
         tasks, names = task_names(num_tasks), [f"expert{i}" for i in range(num_experts)]
         self.graph = TaskGraph.from_edges([(i, k) for k in tasks for i in names], tasks, names)
         self.input_size, self.hidden_size = input_size, hidden_size

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
 from ..data.vocabulary import SPECIALS
-from ..graph import TaskGraph
 from . import saved
-from .check import check_option, check_tasks, whole_numbers
+from .check import check_dropouts, check_numbers, check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_tokens
 from .encoders import with_additions
 from .heads import ClassificationHeads
@@ -21,7 +20,7 @@ from .pooling import POOLINGS, Pooling
 from .reset import reset_children
 from .text_answers import text_probabilities
 from .trainable import LabelledTexts, Output, Samples
-from .whole import encode, take_encoder
+from .whole import WholeModel, encode, take_encoder
 from .words import load_vectors
 
 
@@ -32,7 +31,7 @@ class Prediction(NamedTuple):
     probability: float
 
 
-class MultiTaskModel(nn.Module):
+class MultiTaskModel(WholeModel):
     """Classifies texts of several tasks: embedding, encoder, pooling, one head a task.
 
     Args:
@@ -92,11 +91,8 @@ class MultiTaskModel(nn.Module):
         check_option("embedding", embedding, ("shared", "task"))
         check_option("pooling", pooling, POOLINGS)
         check_kind(vocabulary, Vocabulary)
-        if embedding_size < 1 or not 0 <= dropout < 1:
-            raise ValueError(
-                f"expected embedding_size of at least 1 and dropout in [0, 1), "
-                f"got {embedding_size} and {dropout}"
-            )
+        check_numbers(embedding_size=embedding_size)
+        check_dropouts(dropout=dropout)
         self.vocabulary = vocabulary
         self.classes = check_classes(classes)
         self.tasks = tuple(self.classes)
@@ -126,11 +122,6 @@ class MultiTaskModel(nn.Module):
         sizes = [len(labels) for labels in self.classes.values()]
         self.heads = ClassificationHeads(size, sizes, self.tasks)
         self.dropout = nn.Dropout(dropout)
-
-    @property
-    def graph(self) -> TaskGraph:
-        """The encoder's task graph."""
-        return self.encoder.graph  # type: ignore[return-value]
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
@@ -192,11 +183,6 @@ class MultiTaskModel(nn.Module):
         logits = self.heads(self.dropout(self.pooling(out, lengths)), task)
         return (logits, *rest) if rest else logits
 
-    @property
-    def has_auxiliary_losses(self) -> bool:
-        """Whether the encoder wants anything added to the loss."""
-        return hasattr(self.encoder, "auxiliary_losses")
-
     def own_tables(self) -> list[nn.Module]:
         """Tables of vectors in which every row is one task's own; see :func:`split_parameters`."""
         several = self.embedding.num_embeddings > len(self.vocabulary)
@@ -228,10 +214,7 @@ class MultiTaskModel(nn.Module):
 
     def read(self, batch: Any) -> Output:
         """Compute the logits of a batch with ``tokens``, ``lengths`` and ``task``."""
-        if self.training and self.has_auxiliary_losses:
-            given = self(batch.tokens, batch.lengths, batch.task, return_auxiliary_losses=True)
-            return Output(*given)
-        return Output(self(batch.tokens, batch.lengths, batch.task))
+        return self._output(batch.tokens, batch.lengths, batch.task)
 
     def losses(self, output: Output, batch: LabelledTexts) -> Samples:
         """The loss of each sample, which is a text; see :meth:`loss_per_sample`."""

@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..data import EncodedWords
 from ..data.spelling import pad_spelling
-from .check_model import check_batch_size, check_no_nan, check_task_name
+from .check import check_numbers
+from .check_model import check_no_nan, check_task_name
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def tag_answers(
     strings = [given for given in every if isinstance(given, str)]
     if strings:
         raise ValueError(f"expected sentences as lists of words, got {strings[0][:40]!r}")
-    check_batch_size(batch_size)
+    check_numbers(batch_size=batch_size)
     names = model.tasks if task is None else (task,)
     encoded = [model.sentences.encode(words) for words in every]
     sizes = [len(words.tokens) for words in encoded]

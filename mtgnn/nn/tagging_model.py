@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..data import NO_LABEL, SentenceEncoder
-from ..graph import TaskGraph
 from . import saved
 from .check import whole_numbers
 from .check_model import check_kind, check_tokens
@@ -20,11 +19,11 @@ from .tag_scheme import task_transitions
 from .tagging import TaggingHeads
 from .tasks import has_one_task, pick_wanted
 from .trainable import Output, Samples
-from .whole import encode, take_encoder
+from .whole import WholeModel, encode, take_encoder
 from .words import WordEmbedding, build_characters
 
 
-class TaggingModel(nn.Module):
+class TaggingModel(WholeModel):
     """Tags sentences for several tasks: words and characters, encoder, one tagging head a task.
 
     A sentence is tagged for all tasks at once, or for one.
@@ -121,11 +120,6 @@ class TaggingModel(nn.Module):
         self.heads = TaggingHeads(size, sizes, self.tasks, crf=crf, allowed=allowed)
         self.dropout = nn.Dropout(dropout)
 
-    @property
-    def graph(self) -> TaskGraph:
-        """The encoder's task graph."""
-        return self.encoder.graph  # type: ignore[return-value]
-
     def reset_parameters(self) -> None:
         """Draw all parameters anew, also those that started from given vectors."""
         reset_children(self)
@@ -188,11 +182,6 @@ class TaggingModel(nn.Module):
         every = own.new_zeros(task.numel(), *own.shape[1:]).index_copy(0, place, own)
         return every.unflatten(0, task.shape).transpose(1, 2)
 
-    @property
-    def has_auxiliary_losses(self) -> bool:
-        """Whether the encoder wants anything added to the loss."""
-        return hasattr(self.encoder, "auxiliary_losses")
-
     def own_tables(self) -> list[nn.Module]:
         """None: all tasks share the words' vectors; see :func:`split_parameters`."""
         return []
@@ -201,10 +190,7 @@ class TaggingModel(nn.Module):
 
     def read(self, batch: Any) -> Output:
         """Compute the logits of a :class:`~mtgnn.data.TokenBatch`."""
-        given = batch.tokens, batch.characters, batch.lengths, batch.task
-        if self.training and self.has_auxiliary_losses:
-            return Output(*self(*given, return_auxiliary_losses=True))
-        return Output(self(*given))
+        return self._output(batch.tokens, batch.characters, batch.lengths, batch.task)
 
     def losses(self, output: Output, batch: Any) -> Samples:
         """The loss of each sample, which is a sentence that has labels in a task.

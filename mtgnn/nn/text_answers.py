@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..data.encoded import warn_of_unknown
-from .check_model import check_batch_size, check_no_nan, check_task_name, check_texts
+from .check import check_numbers
+from .check_model import check_no_nan, check_task_name, check_texts
 from .whole import answer_in_batches
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def text_probabilities(
     """``[N, C]`` on the CPU; arguments and errors are those of :meth:`MultiTaskModel.predict`."""
     check_task_name(task, model.tasks)
     texts = check_texts(texts)
-    check_batch_size(batch_size)
-    if max_length is not None and max_length < 1:
-        raise ValueError(f"expected max_length of at least 1, got {max_length}")
+    check_numbers(batch_size=batch_size)
+    if max_length is not None:
+        check_numbers(max_length=max_length)
     encoded = [model.vocabulary.encode(text)[:max_length] for text in texts]
     warn_of_unknown([token for tokens in encoded for token in tokens], model.vocabulary)
     sizes = [len(tokens) for tokens in encoded]

@@ -8,12 +8,36 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..graph import TaskGraph
 from .check_model import check_encoder
 from .encoders import build_encoder
 from .modes import evaluating
+from .trainable import Output
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class WholeModel(nn.Module):
+    """What whole models have in common: an encoder over a task graph."""
+
+    encoder: nn.Module
+
+    @property
+    def graph(self) -> TaskGraph:
+        """The encoder's task graph."""
+        return self.encoder.graph  # type: ignore[return-value]
+
+    @property
+    def has_auxiliary_losses(self) -> bool:
+        """Whether the encoder wants anything added to the loss."""
+        return hasattr(self.encoder, "auxiliary_losses")
+
+    def _output(self, *given: Any) -> Output:
+        """What the model makes of arguments of its own; in training, with auxiliary losses."""
+        if self.training and self.has_auxiliary_losses:
+            return Output(*self(*given, return_auxiliary_losses=True))
+        return Output(self(*given))
 
 
 def take_encoder(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .check import check_option
+from .check import check_dropouts, check_numbers, check_option
 from .shared import SharedLSTM
 
 CHARACTERS = ("cnn", "lstm", "none")
@@ -44,7 +44,9 @@ class CharacterCNN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        _check_sizes(num_characters, embedding_size, out_channels, kernel_size, dropout=dropout)
+        check_numbers(num_characters=num_characters, embedding_size=embedding_size)
+        check_numbers(out_channels=out_channels, kernel_size=kernel_size)
+        check_dropouts(dropout=dropout)
         if kernel_size % 2 == 0:
             raise ValueError(f"expected an odd kernel_size, got {kernel_size}")
         self.output_size = out_channels
@@ -97,7 +99,9 @@ class CharacterLSTM(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        _check_sizes(num_characters, embedding_size, hidden_size, dropout=dropout)
+        check_numbers(num_characters=num_characters, embedding_size=embedding_size)
+        check_numbers(hidden_size=hidden_size)
+        check_dropouts(dropout=dropout)
         self.output_size = 2 * hidden_size
         self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
         # One task: its recurrence trains long packed sequences faster than torch.nn.LSTM.
@@ -161,7 +165,8 @@ class WordEmbedding(nn.Module):
         vectors: Tensor | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(num_words, embedding_size, dropout=dropout)
+        check_numbers(num_words=num_words, embedding_size=embedding_size)
+        check_dropouts(dropout=dropout)
         self.embedding = nn.Embedding(num_words, embedding_size, padding_idx=0)
         self.characters = characters
         more = 0 if characters is None else int(characters.output_size)  # type: ignore[arg-type]
@@ -267,10 +272,3 @@ def _reset(embedding: nn.Embedding) -> None:
     """Draw vectors uniformly, with variance 1 / size; that of padding is 0."""
     bound = math.sqrt(3 / embedding.embedding_dim)
     embedding.weight.uniform_(-bound, bound)[0] = 0
-
-
-def _check_sizes(*sizes: int, dropout: float) -> None:
-    if min(sizes) < 1 or not 0 <= dropout < 1:
-        raise ValueError(
-            f"expected sizes of at least 1 and dropout in [0, 1), got {list(sizes)} and {dropout}"
-        )

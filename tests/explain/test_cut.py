@@ -14,6 +14,7 @@ from mtgnn import TaskGraph
 from mtgnn.cut_graph import CutGraph
 from mtgnn.data import Vocabulary
 from mtgnn.explain import read_graphml, without_edges, write_graphml
+from mtgnn.explain.readout import equal_shares
 from mtgnn.nn import (
     CompleteGraphLSTM,
     GraphLSTM,
@@ -243,3 +244,11 @@ def test_edges_are_cut_wherever_a_module_holds_the_encoder(compiled: bool) -> No
     before = model(*given)
     assert torch.equal(without_edges(model, [0, 1])(*given), expected)
     assert torch.equal(model(*given), before) and not torch.equal(before, expected)
+
+
+def test_equal_attention_is_over_the_edges_that_are_left() -> None:
+    graph = CutGraph(CYCLIC, [3, 5])
+    shares = equal_shares(graph)
+    assert shares[[3, 5]].tolist() == [0, 0]
+    assert shares[[0, 1, 2, 4]].equal(equal_shares(graph.remaining()))
+    assert shares.tolist() == [1, 1, 1, 0, 1, 0] != equal_shares(CYCLIC).tolist()

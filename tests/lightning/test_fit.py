@@ -543,8 +543,8 @@ def test_groups_with_learning_rates_of_their_own() -> None:
     ("options", "message"),
     [
         ({"precision": "bf16"}, "expected precision to be one of"),
-        ({"max_epochs": 0}, "max_epochs of at least 1, got 0"),
-        ({"patience": 0}, "patience of at least 1, got 0"),
+        ({"max_epochs": 0}, "max_epochs to be an integer of at least 1, got 0"),
+        ({"patience": 0}, "patience to be an integer of at least 1, got 0"),
         ({"learning_rate": 0.0}, "positive learning rate, got 0.0"),
         ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
         ({"loss": MultiTaskLoss(2)}, "loss for 3 tasks, got one for 2"),

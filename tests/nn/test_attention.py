@@ -118,12 +118,14 @@ def test_bad_input_is_named() -> None:
         TaskAttentionConv(F, score="cosine")
     with pytest.raises(ValueError, match="num_edges goes with static"):
         TaskAttentionConv(F, score="static")
-    with pytest.raises(ValueError, match="at least one head"):
+    with pytest.raises(ValueError, match="heads to be an integer of at least 1, got 0"):
         TaskAttentionConv(F, heads=0)
+    with pytest.raises(ValueError, match="heads to be an integer of at least 1, got 1.5"):
+        TaskAttentionConv(F, heads=1.5)  # type: ignore[arg-type]
     for lazy in (-1, (F, -1)):
         with pytest.raises(ValueError, match="receiver_channels to be|sender_channels to be"):
             TaskAttentionConv(lazy)
-    with pytest.raises(ValueError, match="score_channels of at least 1"):
+    with pytest.raises(ValueError, match="score_channels to be an integer of at least 1, got 0"):
         TaskAttentionConv(F, score_channels=0)
     with pytest.raises(ValueError, match="context_channels of at least 0, .* got -3"):
         TaskAttentionConv(F, context_channels=-3)

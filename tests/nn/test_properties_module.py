@@ -207,7 +207,10 @@ CONSTRUCTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: build_encoder("graph", E, H, ["a"], graph="star"),
         r"needs a graph of tasks \('a',\), got star",
     ),
-    "conv heads": (lambda: TaskAttentionConv(H, heads=-1), "at least one head, got -1"),
+    "conv heads": (
+        lambda: TaskAttentionConv(H, heads=-1),
+        "heads to be an integer of at least 1, got -1",
+    ),
 }
 
 
