@@ -31,6 +31,18 @@ def check_graph(graph: TaskGraph) -> None:
         )
 
 
+def task_graph(module: object) -> TaskGraph:
+    """The graph of a layer or model.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    graph = getattr(module, "graph", None)
+    if not isinstance(graph, TaskGraph):
+        raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
+    return graph
+
+
 def check_numbers(**numbers: Any) -> None:
     """Raise where one is no integer, or less than 1."""
     for name, value in numbers.items():

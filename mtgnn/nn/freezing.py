@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..graph import TaskGraph
+from .check import task_graph
 from .check_model import check_task_name
 from .compiled import uncompiled
 from .cross_stitch import CrossStitchLSTM
@@ -54,7 +55,7 @@ def parameter_groups(module: nn.Module) -> Groups:
         ['scores', 'nodes.books', 'nodes.dvd', 'virtual.shared']
     """
     module = uncompiled(module)
-    graph, encoder = _graph_of(module), _encoder_of(module)
+    graph, encoder = task_graph(module), _encoder_of(module)
     group: dict[int, str] = {}
     if encoder is not module:
         for name, part in module.named_children():
@@ -176,7 +177,7 @@ def edge_logit_group(module: nn.Module) -> str | None:
     if len(getattr(encoder, "edge_logits", ())):
         return "edges"
     static = getattr(encoder, "score", None) == "static"
-    return "scores" if static and _graph_of(encoder).num_edges > 0 else None
+    return "scores" if static and task_graph(encoder).num_edges > 0 else None
 
 
 def _encoder_of(module: nn.Module) -> Any:
@@ -195,13 +196,6 @@ def _encoder_of(module: nn.Module) -> Any:
             f"that holds one as {other[0]}"
         )
     return module
-
-
-def _graph_of(module: nn.Module) -> TaskGraph:
-    graph = getattr(module, "graph", None)
-    if not isinstance(graph, TaskGraph):
-        raise ValueError(f"expected a module with a TaskGraph as its graph, got {graph!r}")
-    return graph
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

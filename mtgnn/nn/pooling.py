@@ -35,7 +35,7 @@ def pool(
     lengths = whole_numbers(lengths.to(states.device, non_blocking=True))
     if how == "last":
         return _last(states, lengths, bidirectional)
-    mask = _real(states, lengths)
+    mask = real_steps(states, lengths)
     if how == "mean":
         total = states.masked_fill(~mask, 0).sum(1)
         return total / lengths.view(-1, *[1] * (total.dim() - 1))
@@ -90,7 +90,7 @@ class Pooling(nn.Module):
         _check(states, lengths)
         if states.size(-1) != self.channels:
             raise ValueError(f"expected states of size {self.channels}, got {states.size(-1)}")
-        mask = _real(states, lengths.to(states.device, non_blocking=True))
+        mask = real_steps(states, lengths.to(states.device, non_blocking=True))
         states = states.masked_fill(~mask, 0)
         scores = states @ self.query / self.query.numel() ** 0.5
         alpha = scores.masked_fill(~mask.squeeze(-1), -torch.inf).softmax(1)
@@ -110,7 +110,7 @@ def _last(states: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
     return torch.cat([last[..., :half], states[:, 0, ..., half:]], -1)
 
 
-def _real(states: Tensor, lengths: Tensor) -> Tensor:
+def real_steps(states: Tensor, lengths: Tensor) -> Tensor:
     """Which steps are real: ``[B, T, 1]`` or ``[B, T, 1, 1]``."""
     mask = torch.arange(states.size(1), device=states.device) < lengths.unsqueeze(1)
     return mask.view(*mask.shape, *[1] * (states.dim() - 2))

@@ -15,6 +15,7 @@ from .chain import Scores
 from .check import check_tasks, whole_numbers
 from .crf import LinearChainCRF
 from .heads import ClassificationHeads
+from .pooling import real_steps
 from .tag_scheme import AllowedTransitions
 from .tasks import has_one_task, task_mask
 
@@ -267,8 +268,7 @@ class _Groups:
 def _real(lengths: Tensor, like: Tensor, task: Tensor | None = None) -> Tensor:
     """Which steps of ``[B, T, …]`` are real, and of tasks that a sentence has, with as many
     dimensions."""
-    mask = torch.arange(like.size(1), device=like.device) < lengths.unsqueeze(1)
-    mask = mask.view(*mask.shape, *[1] * (like.dim() - 2))
+    mask = real_steps(like, lengths)
     if task is None or has_one_task(task):
         return mask
     return mask & task.to(like.device).unsqueeze(1).view(len(task), 1, -1, *[1] * (like.dim() - 3))

@@ -7,16 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..graph import TaskGraph
 from ..nn.modes import evaluating
-
-
-def task_graph(layer: nn.Module) -> TaskGraph:
-    """The graph of a layer."""
-    graph = getattr(layer, "graph", None)
-    if not isinstance(graph, TaskGraph):
-        raise ValueError(f"expected a layer with a TaskGraph as its graph, got {graph!r}")
-    return graph
 
 
 def call(layer: nn.Module, *arguments: Any) -> tuple[Tensor, Any]:

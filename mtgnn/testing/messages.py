@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import TaskGraph
+from ..nn.check import task_graph
 from ..nn.tasks import has_one_task, task_mask
-from .calling import evaluating, outputs, require, same, task_graph
+from .calling import evaluating, outputs, require, same
 
 
 def assert_heard(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ..graph import Tasks, task_names
 from ..nn import GraphLSTM, TaskAttentionConv
+from ..nn.check import task_graph
 from ..nn.tasks import has_one_task
-from .calling import outputs, require, same, task_graph
+from .calling import outputs, require, same
 from .drawing import randomise
 
 
