@@ -65,7 +65,7 @@ def test_any_size(use_native: Use, name: str, size: int, batch_size: int, every:
     torch.testing.assert_close(run(fast, batch_size, every), expected, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("threads", [1, 3, 8])
+@pytest.mark.parametrize("threads", [3, 8])
 @pytest.mark.parametrize("name", LAYERS)
 def test_any_number_of_threads(use_native: Use, name: str, threads: int) -> None:
     layer = randomise(LAYERS[name](6))
