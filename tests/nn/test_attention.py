@@ -7,25 +7,35 @@ from torch_geometric.testing import assert_module
 from mtgnn import TaskGraph
 from mtgnn.nn import TaskAttentionConv
 
-N, F, X, P = 5, 4, 3, 2
+N, F, X, P, A = 5, 4, 3, 2, 6
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [3, 3, 3, 1, 1]])
 
 
-def make(score: str) -> TaskAttentionConv:
+def make(score: str, channels: int | tuple[int, int] = F, dropout: float = 0) -> TaskAttentionConv:
     edges = EDGES.size(1) if score == "static" else None
     context = X if score in ("additive", "dot") else 0
-    conv = TaskAttentionConv(F, context_channels=context, heads=P, score=score, num_edges=edges)
+    conv = TaskAttentionConv(
+        channels,
+        context_channels=context,
+        heads=P,
+        score=score,
+        score_channels=A,
+        num_edges=edges,
+        dropout=dropout,
+    )
     for parameter in conv.parameters():
         torch.nn.init.normal_(parameter)
     return conv.double()
 
 
-def by_hand(conv: TaskAttentionConv, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-    out = torch.zeros(N, P, F).double()
-    for k in range(N):
+def by_hand(
+    conv: TaskAttentionConv, senders: torch.Tensor, x: torch.Tensor, context: torch.Tensor
+) -> torch.Tensor:
+    out = torch.zeros(len(x), P, senders.size(1)).double()
+    for k in range(len(x)):
         edges = [e for e in range(EDGES.size(1)) if EDGES[1, e] == k]
         for p in range(P if edges else 0):
-            own = slice(p * F, (p + 1) * F)
+            own = slice(p * A, (p + 1) * A)
             scores = []
             for e in edges:
                 if conv.score in ("additive", "dot"):
@@ -33,17 +43,17 @@ def by_hand(conv: TaskAttentionConv, x: torch.Tensor, context: torch.Tensor) -> 
                         conv.lin_query.weight[own] @ x[k]
                         + conv.lin_context.weight[own] @ context[k]
                     )
-                    s = conv.lin_sender.weight[own] @ x[EDGES[0, e]]
+                    s = conv.lin_sender.weight[own] @ senders[EDGES[0, e]]
                 if conv.score == "additive":
                     scores.append(conv.att[p] @ torch.tanh(q + s + conv.bias[own]))
                 elif conv.score == "dot":
-                    scores.append(q @ s / math.sqrt(F))
+                    scores.append(q @ s / math.sqrt(A))
                 elif conv.score == "static":
                     scores.append(conv.logit[e, p])
                 else:
                     scores.append(torch.zeros(()).double())
             alpha = torch.stack(scores).softmax(0)
-            out[k, p] = sum(a * x[EDGES[0, e]] for a, e in zip(alpha, edges, strict=True))
+            out[k, p] = sum(a * senders[EDGES[0, e]] for a, e in zip(alpha, edges, strict=True))
     return out.flatten(1)
 
 
@@ -53,7 +63,7 @@ def test_equals_the_formula(score: str) -> None:
     x, context = torch.randn(N, F).double(), torch.randn(N, X).double()
     word = context if conv.lin_context is not None else None
     out, (edge_index, alpha) = conv(x, EDGES, word, return_attention_weights=True)
-    torch.testing.assert_close(out, by_hand(conv, x, context))
+    torch.testing.assert_close(out, by_hand(conv, x, x, context))
     assert torch.equal(edge_index, EDGES)
     sums = torch.zeros(N, P).double().index_add(0, EDGES[1], alpha)
     expected = torch.tensor([0.0, 1, 0, 1, 0]).double()
@@ -96,9 +106,25 @@ def test_pygs_own_assertions() -> None:
     assert type(conv).propagate.__module__.endswith("_propagate")
 
 
-def test_bipartite_states_of_other_sizes() -> None:
-    conv = TaskAttentionConv((F, 6), heads=P)
-    assert conv((torch.randn(4, F), torch.randn(5, 6)), EDGES).shape == (5, P * F)
+@pytest.mark.parametrize("score", ["additive", "dot", "static", "uniform"])
+def test_senders_and_receivers_of_other_sizes(score: str) -> None:
+    conv = make(score, (F, 7))
+    senders, receivers = torch.randn(4, F).double(), torch.randn(N, 7).double()
+    context = torch.randn(N, X).double()
+    out = conv((senders, receivers), EDGES, None if conv.lin_context is None else context)
+    torch.testing.assert_close(out, by_hand(conv, senders, receivers, context))
+
+
+def test_dropout_is_of_weights_in_training() -> None:
+    one = torch.ones(N, 1).double()
+    conv = make("uniform", 1, dropout=0.25)
+    hub = torch.stack([torch.arange(4).repeat(500), torch.zeros(2000, dtype=torch.long)])
+    drawn, (_, alpha) = conv(one, hub, return_attention_weights=True)
+    assert alpha.unique().tolist() == [1 / 2000]  # before dropout
+    kept = drawn[0] * 0.75 * 2000  # the number of weights that are left, each by 1 / 0.75
+    torch.testing.assert_close(kept, kept.round())
+    assert ((kept - 1500).abs() < 100).all() and not kept[0].equal(kept[1])
+    assert conv.eval()(one, hub)[0].tolist() == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize("score", ["additive", "dot", "static", "uniform"])

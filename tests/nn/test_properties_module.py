@@ -136,6 +136,9 @@ def test_all_parameters_learn(exchange: str, score_owner: str) -> None:
     layer = GraphLSTM(E, H, TaskGraph.star(3), exchange, score_owner=score_owner, fusion="gated")
     layer(torch.randn(3, 6, E), task=torch.arange(3))[0].sum().backward()
     assert [n for n, p in layer.named_parameters() if p.grad is None] == []
+    # Weights of a lone sender are 1, whatever its score.
+    rest = [(n, p) for n, p in layer.named_parameters() if not n.startswith("convs.")]
+    assert [n for n, p in rest if not p.grad.any()] == []
 
 
 def test_repr_says_what_it_is(name: str) -> None:
