@@ -152,12 +152,12 @@ def _read(item: Data, number: int) -> tuple[str, int, int | float | None]:
     task, label = _scalar(item["task"]), _scalar(item["y"]) if "y" in item else None
     for name, value in (("task", task), ("y", label)):
         if value is not None and not isinstance(value, Real):
-            raise ValueError(f"expected {name} as a number, item {number} has {value!r}")
+            raise ValueError(f"expected {name} as one number, item {number} has {value!r:.60}")
     return text, int(task), label
 
 
 def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def _labels(labels: Sequence[int | float | None]) -> Tensor:

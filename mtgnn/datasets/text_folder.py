@@ -11,6 +11,7 @@ from typing import Any
 from torch_geometric.data import Data, InMemoryDataset
 
 from .columns import MARK, read_lines
+from .labels import label_names
 from .splits import SPLITS, check_split
 
 # What columns are called where a file begins with their names.
@@ -62,7 +63,7 @@ class TextFolder(InMemoryDataset):
             train = folder / f"{task}.train.tsv"
             rows = list(_read(train))
             _check_header(folder, task, rows)
-            names = self.classes[task] = sorted({label for _, label, _ in rows})
+            names = self.classes[task] = label_names([label for _, label, _ in rows], task)
             path = folder / f"{task}.{split}.tsv"
             for line, label, text in rows if split == "train" else _read(path):
                 if label not in names:

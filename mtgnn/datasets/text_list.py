@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch_geometric.data import Data, InMemoryDataset
 
 from ..data import NO_LABEL
+from .labels import label_names
 
 
 class TextList(InMemoryDataset):
@@ -18,7 +19,7 @@ class TextList(InMemoryDataset):
     Args:
         texts: For each task its texts, pairs ``(label, text)``; a label may be ``None``.
         classes: Label names of each task: for dev and test texts those of the training texts. By
-            default the labels that occur, sorted.
+            default the labels that occur, sorted; a warning says where most occur once.
 
     Attributes:
         tasks: Names of the tasks, in the order of ``texts`` or, where given, of ``classes``.
@@ -50,7 +51,7 @@ class TextList(InMemoryDataset):
         pairs = {task: [_pair(entry, task) for entry in entries] for task, entries in texts.items()}
         if classes is None:
             classes = {
-                task: sorted({label for label, _ in entries if label is not None})
+                task: label_names([label for label, _ in entries if label is not None], task)
                 for task, entries in pairs.items()
             }
         self.classes = {task: list(labels) for task, labels in classes.items()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
+from ..nn.compiled import uncompiled
 from .collect import collect_attention
 from .readout import EDGES, Batch, check_edges, edges_into, hearing, own_edges, weighted
 
@@ -88,8 +89,12 @@ def average_attention(
             belongs to a task that listens and is asked for.
     """
     if graph is None:
-        graph = model.encoder.graph  # type: ignore[attr-defined]
-    assert isinstance(graph, TaskGraph)
+        graph = getattr(getattr(uncompiled(model), "encoder", None), "graph", None)
+    if not isinstance(graph, TaskGraph):
+        raise ValueError(
+            "expected a model that holds its layer over a task graph as its encoder, got a "
+            f"{type(model).__name__}"
+        )
     (averaged,) = collect_attention(model, batches, [EdgeMean(graph, tasks)])
     assert isinstance(averaged, TaskGraph)
     return averaged

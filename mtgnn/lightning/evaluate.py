@@ -11,7 +11,7 @@ from ..nn.check import check_option
 from ..nn.modes import evaluating
 from .accelerator import pick_accelerator
 from .data import MultiTaskDataModule
-from .matching import check_matching, check_part_labels
+from .matching import check_matching, check_module, check_part_labels
 from .module import MultiTaskModule
 from .quiet import device_kept, flags_kept, free_again, quietly
 from .task_scores import TaskScore
@@ -57,6 +57,7 @@ def evaluate(
     """
     accelerator = pick_accelerator(accelerator)
     check_option("part", part, ("dev", "test"))
+    check_module(data)
     check_matching(model, data, [part])
     check_part_labels(model, data.encoded(part), part)
     module = MultiTaskModule(model, scores=scores)

@@ -22,11 +22,11 @@ from .accelerator import pick_accelerator
 from .callbacks import RunProgressBar, Throughput
 from .checkpoint import read_checkpoint
 from .data import PARTS, MultiTaskDataModule
-from .matching import check_matching, check_part_labels
+from .matching import check_matching, check_module, check_part_labels
 from .module import MultiTaskModule, Optimizers
 from .quiet import device_kept, flags_kept, free_again, quietly
 from .resume import BEST, LAST, Patience, bring_best, check_resume, keep, remove_best
-from .task_scores import TaskScore
+from .task_scores import TaskScore, check_scores
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -128,7 +128,9 @@ def fit(
         deterministic: Have PyTorch use deterministic algorithms during the training, and warn
             where it has none. What it does beside that, filling fresh memory with NaN, is left
             out.
-        callbacks: Further callbacks.
+        callbacks: Further callbacks. What one does to the weights after the last epoch, as
+            ``StochasticWeightAveraging`` does, stays where there are no dev texts; otherwise the
+            best epoch's take their place.
         loggers: Further loggers of Lightning's, beside those of ``csv/`` and ``tensorboard/``.
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: Scores of tasks that then take the place of the accuracy, functions of predicted
@@ -161,6 +163,8 @@ def fit(
             "expected a model of which torch.compile wraps no part, for checkpoints name them: "
             "model.compile() compiles it where it is"
         )
+    check_module(data)
+    check_scores(scores or {})
     _check_data(model, data, set(scores or ()))
     has_dev = data.given("dev") is not None
     if not has_dev and (patience is not None or scores):
@@ -223,7 +227,8 @@ def fit(
         with free_again(data):
             trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
     content = read_checkpoint(kept[0].best_model_path)
-    module.load_state_dict(content["state_dict"])
+    if has_dev:
+        module.load_state_dict(content["state_dict"])
     accuracy, score = content["mtgnn"]["dev_accuracy"], content["mtgnn"]["dev_score"]
     return FitResult(
         dev_accuracy=_mean(accuracy),
@@ -253,8 +258,6 @@ def _check_options(
 def _check_data(model: Trainable, data: MultiTaskDataModule, scored: set[str]) -> None:
     """Raise for texts that do not fit the model; warn of tasks that one part lacks, and of those
     whose accuracy says nothing, if they are not ``scored`` otherwise."""
-    if not isinstance(data, MultiTaskDataModule):
-        raise ValueError(f"expected a MultiTaskDataModule, got a {type(data).__name__}")
     check_matching(model, data, PARTS)
     train = check_part_labels(model, data.encoded("train"), "train")
     if data.given("dev") is None:

@@ -15,6 +15,15 @@ from ..nn.tag_scheme import AllowedTransitions, first_not_allowed
 from .data import MultiTaskDataModule
 
 
+def check_module(data: Any) -> None:
+    """Raise where texts come otherwise than :func:`fit` and :func:`evaluate` take them."""
+    if not isinstance(data, MultiTaskDataModule):
+        raise ValueError(
+            f"expected a MultiTaskDataModule, got a {type(data).__name__} (with loaders of one's "
+            "own, a lightning Trainer trains MultiTaskModule)"
+        )
+
+
 def check_matching(model: Any, data: MultiTaskDataModule, parts: Iterable[str]) -> None:
     """Raise where datasets name tasks or labels otherwise than the model that they are for, or are
     encoded by another vocabulary or encoder.

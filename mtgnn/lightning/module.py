@@ -64,9 +64,9 @@ class MultiTaskModule(L.LightningModule):
 
     Raises:
         ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
-            ``optimizers``, ``loss`` is for another number of tasks, there is no such group of
-            parameters, ``notes`` are no plain values, or there are ``scores`` of a task that the
-            model does not have.
+            ``optimizers``, these are no function, ``loss`` is no :class:`~mtgnn.nn.MultiTaskLoss`
+            or for another number of tasks, there is no such group of parameters, ``notes`` are no
+            plain values, or there are ``scores`` of a task that the model does not have.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -94,6 +94,16 @@ class MultiTaskModule(L.LightningModule):
         if weight_decay and optimizers is not None:
             raise ValueError(
                 f"weight_decay is Adam's: expected none beside optimizers, got {weight_decay}"
+            )
+        if optimizers is not None and not callable(optimizers):
+            raise ValueError(
+                "expected optimizers as a function of groups of parameters, such as "
+                f"lambda groups: torch.optim.AdamW(groups), got {optimizers!r:.60}"
+            )
+        if loss is not None and not isinstance(loss, MultiTaskLoss):
+            raise ValueError(
+                "expected loss as a MultiTaskLoss, which joins the samples' losses, got a "
+                f"{type(loss).__name__}"
             )
         if loss is not None and loss.num_tasks != len(model.tasks):
             raise ValueError(

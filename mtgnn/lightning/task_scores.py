@@ -51,6 +51,7 @@ class TaskScores:
     def __init__(
         self, classes: Mapping[str, Sequence[str]], scores: Mapping[str, TaskScore]
     ) -> None:
+        check_scores(scores)
         if not scores.keys() <= classes.keys():
             raise ValueError(f"expected scores of tasks {list(classes)}, got {list(scores)}")
         for task, score in scores.items():
@@ -100,6 +101,12 @@ class TaskScores:
             if true:
                 answers[task] = float(score(predicted=predicted, true=true))
         return answers
+
+
+def check_scores(scores: object) -> None:
+    """Raise where scores are not by task."""
+    if not isinstance(scores, Mapping):
+        raise ValueError(f"expected scores as a dict, functions by task, got {scores!r:.60}")
 
 
 def _check_score(task: str, score: TaskScore) -> None:

@@ -225,8 +225,20 @@ def attention_convs(layer: "GraphLSTM", owners: list[str]) -> nn.ModuleDict:
 
 
 def stack_scores(convs: list[TaskAttentionConv]) -> ScoreWeights:
-    """Score parameters of several receivers side by side; one conv serves all of them."""
+    """Score parameters of several receivers side by side; one conv serves all of them.
+
+    Raises:
+        ValueError: If a linear map was replaced by one that does more than multiply.
+    """
     first = convs[0]
+    for conv in convs:
+        for name in ("lin_query", "lin_sender", "lin_context"):
+            linear = getattr(conv, name)
+            if linear is not None and type(linear).forward is not nn.Linear.forward:
+                raise ValueError(
+                    "layers read the weights of their scores and do not call them: expected "
+                    f"torch.nn.Linear as {name}, got a {type(linear).__name__}"
+                )
 
     def stack(name: str) -> Tensor | None:
         if getattr(first, name) is None:

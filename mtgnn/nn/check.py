@@ -57,11 +57,18 @@ def check_dropouts(**rates: float) -> None:
             raise ValueError(f"expected {name} in [0, 1), got {value}")
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """Raise where a value is no tensor."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"expected {name} as a tensor, got {value!r:.60}")
+
+
 def check_lengths(lengths: Tensor, batch: int, steps: int) -> None:
     """Raise where lengths are no integers ``[batch]``, or, on the CPU, not in 1…steps."""
     _check_shape("lengths", lengths, batch)
-    if lengths.device.type == "cpu" and bool(((lengths < 1) | (lengths > steps)).any()):
-        raise ValueError(f"expected lengths in 1…{steps}, got {lengths.tolist()}")
+    wrong = (lengths < 1) | (lengths > steps)
+    if lengths.device.type == "cpu" and bool(wrong.any()):
+        raise ValueError(f"expected lengths in 1…{steps}, got {lengths[wrong][:5].tolist()}")
 
 
 def check_switch(name: str, value: bool) -> None:
@@ -203,9 +210,12 @@ def check_tasks(task: Tensor | None, batch: int, num_tasks: int) -> None:
 
 def _check_shape(name: str, values: Tensor, size: int) -> None:
     if not isinstance(values, Tensor):
-        raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r}")
+        raise ValueError(f"expected {name} as a tensor of shape [{size}], got {values!r:.60}")
     if values.shape != (size,) or not is_integer(values):
-        raise ValueError(f"expected integer {name} of shape [{size}], got {values!r}")
+        raise ValueError(
+            f"expected integer {name} of shape [{size}], got {values.dtype} of shape "
+            f"{list(values.shape)}"
+        )
 
 
 def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -> list[int]:
@@ -214,5 +224,6 @@ def _check_integers(name: str, values: Tensor, size: int, low: int, high: int) -
         raise ValueError(f"expected {name} of at least one sequence, got {values!r}")
     numbers = values.tolist()
     if min(numbers) < low or max(numbers) > high:
-        raise ValueError(f"expected {name} in {low}…{high}, got {numbers}")
+        wrong = [number for number in numbers if not low <= number <= high]
+        raise ValueError(f"expected {name} in {low}…{high}, got {wrong[:5]}")
     return numbers

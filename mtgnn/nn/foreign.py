@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
         raise ValueError(
             f"{conv} failed when called as {call} with states of size {hidden_size}, and another "
             f"number of nodes each time, as this exchange needs: {type(error).__name__}: {error}"
+            + _unused(conv)
         ) from error
     nodes = 4 if mutual else 2
     if not isinstance(out, Tensor) or out.dim() != 2 or out.size(0) != nodes:
@@ -101,6 +103,13 @@ def _channels(conv: Any, hidden_size: int, mutual: bool) -> int:
     if lazy:
         conv.load_state_dict(trial.state_dict())
     return out.size(1)
+
+
+def _unused(conv: MessagePassing) -> str:
+    """What else a conv may be called with, which nobody here has."""
+    names = [name for name in inspect.signature(conv.forward).parameters if name.startswith("edge")]
+    further = [name for name in names if name != "edge_index"]
+    return f"; a task graph has no {' or '.join(further)}" if further else ""
 
 
 def _check_conv(conv: Any) -> None:

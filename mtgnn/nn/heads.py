@@ -10,13 +10,14 @@ from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
 from ..graph_check import is_integer
-from .check import check_numbers, whole_numbers
+from .check import check_numbers, check_tensor, whole_numbers
 
 
 class ClassificationHeads(nn.Module):
     """One linear classifier a task, held by the task's name in ``heads``.
 
-    The heads of the tasks that occur in a batch are computed in one product; a task that is in no
+    The heads of the tasks that occur in a batch are computed in one product, unless one was
+    replaced by another module or has hooks: then each is called by itself. A task that is in no
     sequence keeps ``grad is None``. To know which occur, ``task`` is read on the CPU: there it
     costs a GPU no synchronisation.
 
@@ -67,8 +68,9 @@ class ClassificationHeads(nn.Module):
         Raises:
             ValueError: For wrong sizes or a task out of range.
         """
-        # Read on the CPU in any case, so checked there.
-        task = None if task is None else whole_numbers(task.cpu())
+        if task is not None:  # read on the CPU in any case, so checked there
+            check_tensor("task", task)
+            task = whole_numbers(task.cpu())
         _check(h, task, self.in_channels, len(self.tasks))
         width = max(self.num_classes)
         if task is None:
@@ -78,6 +80,8 @@ class ClassificationHeads(nn.Module):
             return h.new_zeros(*h.shape[:-1], width)
         present, slot = torch.unique(task, return_inverse=True)
         heads = [self._head(k) for k in present.tolist()]
+        if not all(map(_is_plain, heads)):
+            return _one_by_one(heads, h, slot, width)
         sizes = torch.tensor([head.out_features for head in heads])
         logits = nn.functional.linear(
             h, torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
@@ -123,6 +127,8 @@ class RegressionHeads(nn.Module):
     def __init__(self, in_channels: int, tasks: Tasks, out_channels: int | None = None) -> None:
         super().__init__()
         names = task_names(tasks)
+        if out_channels is not None:
+            check_numbers(out_channels=out_channels)
         self.out_channels = out_channels
         size = 1 if out_channels is None else out_channels
         self.units = ClassificationHeads(in_channels, [size] * len(names), names)
@@ -135,6 +141,25 @@ class RegressionHeads(nn.Module):
         """Compute values; shapes as in the class description."""
         values = self.units(h, task)
         return values.squeeze(-1) if self.out_channels is None else values
+
+
+def _is_plain(head: nn.Module) -> bool:
+    """Whether to call a head is to multiply by its weight."""
+    hooks = (
+        head._forward_hooks,
+        head._forward_pre_hooks,
+        head._backward_hooks,
+        head._backward_pre_hooks,
+    )
+    return type(head) is nn.Linear and not any(hooks)
+
+
+def _one_by_one(heads: Sequence[nn.Module], h: Tensor, slot: Tensor, width: int) -> Tensor:
+    """The logits of each sequence by its own head, of those in ``slot [B]``."""
+    order = torch.argsort(slot, stable=True)
+    parts = h.index_select(0, order.to(h.device)).split(slot.bincount().tolist())
+    logits = [_widen(head(own), width) for head, own in zip(heads, parts, strict=True)]
+    return torch.cat(logits).index_select(0, torch.argsort(order).to(h.device))
 
 
 def _widen(logits: Tensor, width: int) -> Tensor:

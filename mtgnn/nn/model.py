@@ -12,7 +12,13 @@ from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
 from ..data.vocabulary import SPECIALS
 from . import saved
-from .check import check_dropouts, check_numbers, check_option, check_tasks, whole_numbers
+from .check import (
+    check_dropouts,
+    check_numbers,
+    check_option,
+    check_tasks,
+    whole_numbers,
+)
 from .check_model import check_classes, check_kind, check_labels, check_tokens
 from .encoders import with_additions
 from .heads import ClassificationHeads
@@ -171,10 +177,9 @@ class MultiTaskModel(WholeModel):
                 out of range.
         """
         check_tokens(tokens, len(self.vocabulary))
-        if task.dim() != 1 or task.dtype == torch.bool:
-            raise ValueError(
-                f"expected one task of each text, integers [B], got {task.dtype} {list(task.shape)}"
-            )
+        if task is None or task.dim() != 1 or task.dtype == torch.bool:
+            got = task if task is None else f"{task.dtype} {list(task.shape)}"
+            raise ValueError(f"expected one task of each text, integers [B], got {got}")
         # Once, for all who look at them.
         lengths, task = whole_numbers(lengths.cpu()), whole_numbers(task.cpu())
         x = self.dropout(self.embedding(self._rows(tokens, task)))

@@ -82,7 +82,16 @@ def stack_nodes(
     """Parameters of several nodes side by side, for messages of ``message_size`` (0: none).
 
     What nodes have in ``common`` is added to each node's own.
+
+    Raises:
+        ValueError: If one was replaced by a module of another kind.
     """
+    for node in nodes:
+        if not isinstance(node, NodeLSTM):
+            raise ValueError(
+                "layers read the parameters of nodes and do not call them: expected a NodeLSTM in "
+                f"nodes, got a {type(node).__name__}"
+            )
 
     def stack(name: str) -> Tensor:
         """A parameter of all nodes; one without it hears nothing, so any value will do."""

@@ -64,7 +64,13 @@ def pad_input(
 
     Raises:
         ValueError: For wrong sizes, a length of 0 or beyond T, or a task out of range.
+        RuntimeError: Under ``torch.jit.trace``.
     """
+    if torch.jit.is_tracing():
+        raise RuntimeError(
+            "layers over task graphs cannot be traced: what runs depends on tasks and lengths. "
+            "A saved model, which is loaded by Python, serves"
+        )
     packed = x if isinstance(x, PackedSequence) else None
     if isinstance(x, PackedSequence):
         if lengths is not None:

@@ -82,7 +82,16 @@ class LabelledTexts(Protocol):
 
 
 def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
-    """Which labels, of any of these shapes, are predicted right: each is a sample."""
+    """Which labels, of any of these shapes, are predicted right: each is a sample.
+
+    Raises:
+        ValueError: If labels are no integers.
+    """
+    if y.is_floating_point():
+        raise ValueError(
+            f"expected labels y as integers, numbers of classes, got {y.dtype}: regression takes a "
+            "loop of one's own"
+        )
     if has_one_task(task):
         number = task.to(y.device, non_blocking=True).view(-1, *[1] * (y.dim() - 1)).expand_as(y)
     else:

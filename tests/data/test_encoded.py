@@ -97,8 +97,12 @@ def test_reads_what_a_pyg_dataset_hands_out() -> None:
         (Data(task=0), "item 1 has no text"),
         (Data(text="a"), "item 1 has no task"),
         (Data(text=3, task=0), "item 1 has int"),
-        (Data(text="a", task="books"), "expected task as a number, item 1 has 'books'"),
-        (Data(text="a", task=0, y="good"), "expected y as a number, item 1 has 'good'"),
+        (Data(text="a", task="books"), "expected task as one number, item 1 has 'books'"),
+        (Data(text="a", task=0, y="good"), "expected y as one number, item 1 has 'good'"),
+        (
+            Data(text="a", task=0, y=torch.tensor([0, 1])),
+            "y as one number, item 1 has tensor",
+        ),
     ],
 )
 def test_bad_items(item: Data, message: str) -> None:

@@ -105,6 +105,13 @@ def test_files_of_other_systems(folder: Path) -> None:
     assert dataset[0].text == "bad"
 
 
+def test_swapped_columns_are_warned_of(tmp_path: Path) -> None:
+    lines = [f"text {i}\t{'pos' if i % 2 else 'neg'}" for i in range(8)]
+    (tmp_path / "books.train.tsv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.warns(UserWarning, match="'books' have a label that no other text has, such as"):
+        TextFolder(tmp_path)
+
+
 def test_encodes(folder: Path) -> None:
     vocabulary = Vocabulary.build(TextFolder(folder).text)
     encoded = EncodedTexts(TextFolder(folder, "test"), vocabulary)

@@ -1,5 +1,7 @@
 """Lists in memory, with names."""
 
+import warnings
+
 import pytest
 
 from mtgnn.data import EncodedTexts, Vocabulary
@@ -40,3 +42,12 @@ def test_dev_texts_have_the_names_of_the_training_texts() -> None:
 def test_errors(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_labels_that_occur_once_are_warned_of() -> None:
+    pairs = [("pos" if i % 2 else "neg", f"text {i}") for i in range(8)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TextList({"books": pairs, "few": pairs[:2]})
+    with pytest.warns(UserWarning, match="8 of the 8 texts of 'books' .* the label comes first"):
+        TextList({"books": [(text, label) for label, text in pairs]})

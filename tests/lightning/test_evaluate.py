@@ -9,6 +9,7 @@ import tiny_tagging
 from tiny import VOCABULARY, data, model, texts, train
 
 from mtgnn.lightning import MultiTaskDataModule, evaluate
+from mtgnn.metrics import span_f1
 
 
 @pytest.mark.parametrize("part", ["dev", "test"])
@@ -34,6 +35,8 @@ def test_tasks_without_texts_have_no_accuracy() -> None:
     assert list(evaluate(model(), few, accelerator="cpu")) == ["books"]  # others have no text
     with pytest.raises(ValueError, match="expected part to be one of"):
         evaluate(model(), few, "train", accelerator="cpu")
+    with pytest.raises(ValueError, match="expected a MultiTaskDataModule, got a list"):
+        evaluate(model(), texts(5, 3), accelerator="cpu")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected texts for 'dev'"):
         evaluate(model(), few, "dev", accelerator="cpu")
 
@@ -52,8 +55,8 @@ def test_of_tags_it_is_accuracy_word_by_word_or_the_scores(part: str, by_task: b
 
     def score(predicted: list[list[str]], true: list[list[str]]) -> float:
         seen.append(len(true))
-        return tiny_tagging.f1(predicted, true)
+        return span_f1(predicted, true)
 
-    expected["chunk"] = tiny_tagging.f1(told, [item.tags["chunk"] for item in items])
+    expected["chunk"] = span_f1(told, [item.tags["chunk"] for item in items])
     found = evaluate(net, loader, part, accelerator="cpu", scores={"chunk": score})
     assert found == pytest.approx(expected) and seen == [number]

@@ -80,6 +80,21 @@ def test_without_dev_texts_the_last_epoch_is_kept(tmp_path: Path) -> None:
     assert same(weights(last), weights(resumed))
 
 
+def test_what_a_callback_makes_of_the_last_weights_stays_without_dev_texts(
+    tmp_path: Path,
+) -> None:
+    class Zero(L.Callback):
+        def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+            for parameter in module.parameters():
+                parameter.data.zero_()
+
+    every = MultiTaskDataModule(texts(40, 1), None, None, VOCABULARY, 8)
+    last, best = model(), model()
+    train(last, tmp_path / "last", data=every, callbacks=[Zero()])
+    train(best, tmp_path / "best", callbacks=[Zero()])
+    assert not any(p.any() for p in last.parameters()) and any(p.any() for p in best.parameters())
+
+
 def test_the_best_epoch_can_go_on_without_dev_texts_where_it_is(tmp_path: Path) -> None:
     every = MultiTaskDataModule(texts(40, 1), None, None, VOCABULARY, 8)
     best = train(model(), tmp_path, max_epochs=2).checkpoint
@@ -548,6 +563,9 @@ def test_groups_with_learning_rates_of_their_own() -> None:
         ({"learning_rate": 0.0}, "positive learning rate, got 0.0"),
         ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
         ({"loss": MultiTaskLoss(2)}, "loss for 3 tasks, got one for 2"),
+        ({"loss": torch.nn.CrossEntropyLoss()}, "MultiTaskLoss, .* got a CrossEntropyLoss"),
+        ({"optimizers": {}}, "optimizers as a function of groups"),
+        ({"scores": max}, "scores as a dict, functions by task"),
         ({"clip": 0.0}, "positive clip, got 0.0"),
         ({"learning_rates": {"heads": 0.0}}, "positive learning rate, got 0.0"),
         ({"learning_rates": {"tails": 0.1}}, "expected groups among .*, got .'tails'."),

@@ -17,6 +17,7 @@ from mtgnn.lightning import MultiTaskModule, evaluate, load_model, read_checkpoi
 from mtgnn.lightning.accelerator import pick_accelerator
 from mtgnn.lightning.quiet import device_kept
 from mtgnn.nn import CompleteGraphLSTM, MultiTaskModel, Output, Samples
+from mtgnn.nn.trainable import hits
 
 
 def test_an_optimiser_and_a_schedule_of_ones_own(tmp_path: Path) -> None:
@@ -58,6 +59,12 @@ class Guess(nn.Module):
 
     def save(self, path: Any) -> None:
         torch.save({"format": "guess", "state_dict": self.state_dict()}, path)
+
+
+def test_accuracy_is_of_integer_labels() -> None:
+    batch = SequenceBatch(*torch.ones(3, 2, dtype=torch.long), torch.rand(2))
+    with pytest.raises(ValueError, match=r"labels y as integers, .* got torch.float32: regression"):
+        hits(torch.rand(2), batch.y, batch.task)
 
 
 class Unsaved(Guess):

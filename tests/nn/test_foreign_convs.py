@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.nn import BatchNorm1d, InstanceNorm1d, LayerNorm, Linear, Sequential
-from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, SAGEConv, SGConv
+from torch_geometric.nn import GATv2Conv, GCNConv, GINConv, RGCNConv, SAGEConv, SGConv
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM
@@ -55,6 +55,8 @@ def test_what_cannot_work_says_so_at_construction() -> None:
         GraphLSTM(E, H, GRAPH, conv=SAGEConv)
     with pytest.raises(ValueError, match="expected the factory to give a layer, got the class"):
         GraphLSTM(E, H, GRAPH, conv=lambda layer, direction: SAGEConv)
+    with pytest.raises(ValueError, match="; a task graph has no edge_type"):
+        GraphLSTM(E, H, GRAPH, conv=RGCNConv(H, H, 2))
     with pytest.raises(ValueError, match="expected edge_dim=None"):
         GraphLSTM(E, H, GRAPH, conv=GATv2Conv(H, H, edge_dim=2, add_self_loops=False))
     for norm in (BatchNorm1d(H), InstanceNorm1d(H, track_running_stats=True)):

@@ -31,6 +31,18 @@ def test_each_sequence_meets_its_own_head(task: Tensor) -> None:
         assert (logits[b, SIZES[k] :] == -torch.inf).all()
 
 
+@pytest.mark.parametrize("steps", [(), (6,)])
+def test_a_head_that_was_replaced_or_is_watched_is_called(steps: tuple[int, ...]) -> None:
+    layer, h, calls = heads(), vectors(*steps), []
+    layer.heads["keys"] = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.Tanh()).double()
+    layer.heads["books"].register_forward_hook(lambda *given: calls.append(given))
+    logits = layer(h, TASK)
+    assert len(calls) == 1 and logits.shape == (4, *steps, 4)
+    for b, k in enumerate(TASK.tolist()):
+        torch.testing.assert_close(logits[b, ..., : SIZES[k]], layer.heads[NAMES[k]](h[b]))
+        assert (logits[b, ..., SIZES[k] :] == -torch.inf).all()
+
+
 def test_all_tasks_equal_single() -> None:
     layer, h = heads(), vectors(3)
     every = layer(h)
@@ -127,6 +139,8 @@ def test_reset_draws_anew() -> None:
         (lambda: RegressionHeads(5, 2, out_channels=0), "at least 1"),
         (lambda: heads()(vectors(), TASK + 1), "0…2"),
         (lambda: heads()(vectors(), TASK - 1), "0…2"),
+        (lambda: heads()(vectors(), TASK.tolist()), "task as a tensor, got"),
+        (lambda: RegressionHeads(5, 2, out_channels=[1, 2]), "out_channels to be an integer"),
     ],
 )
 def test_errors(call, message: str) -> None:

@@ -315,3 +315,25 @@ def test_states_that_do_not_fit_are_named() -> None:
 def test_a_foreign_conv_has_no_attention_to_hand_out() -> None:
     with pytest.raises(ValueError, match="conv has none"):
         LAYERS["gat"]()(X, LENGTHS, TASK, return_attention_weights=True)
+
+
+def test_a_part_that_would_not_be_called_is_refused() -> None:
+    class Adapted(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + 1
+
+    x, task = torch.randn(2, 4, E), torch.tensor([0, 1])
+    layer = CompleteGraphLSTM(E, H, 3)
+    layer.convs["l0"]["shared"].lin_query = Adapted(H, H, False)
+    with pytest.raises(ValueError, match="call them: .*Linear as lin_query, got a Adapted"):
+        layer(x, task=task)
+    layer = CompleteGraphLSTM(E, H, 3)
+    layer.nodes["task0"] = torch.nn.LSTM(E, H)
+    with pytest.raises(ValueError, match="do not call them: expected a NodeLSTM .* got a LSTM"):
+        layer(x, task=task)
+
+
+def test_tracing_says_that_it_cannot_be() -> None:
+    layer = CompleteGraphLSTM(E, H, 3)
+    with pytest.raises(RuntimeError, match="cannot be traced"):
+        torch.jit.trace(layer, (torch.randn(2, 4, E), torch.tensor([4, 2]), torch.tensor([0, 1])))
