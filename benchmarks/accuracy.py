@@ -38,7 +38,7 @@ from pathlib import Path
 import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
-from _examples import accuracies, table
+from _examples import accuracies, count_parameters, table
 from _record import Row, append_new, read, replace, select
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Model, Run, Study
@@ -159,7 +159,7 @@ class Accuracy:
         named["seed"] = str(run.seed)
         bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
         cost = {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
-        cost["parameters"] = str(sum(p.numel() for p in model.parameters()))
+        cost["parameters"] = str(count_parameters(model))
         scores = accuracies(right, tested.task, tested.kinds, model.tasks)
         rows = [
             {

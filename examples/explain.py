@@ -20,7 +20,7 @@ import torch
 from _corpora import read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import build_model, group_rates
+from _models import build_model, fit_options
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
 
@@ -94,13 +94,7 @@ def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
     done = fit(
         model,
         data,
-        max_epochs=options["epochs"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator="cpu",
+        **fit_options(model, {**options, "accelerator": "cpu"}),
         log_dir=out / "complete",
         notes={**options, "model": ["complete"]},
     )

@@ -37,7 +37,7 @@ from _command_line import folder_of, read_lines
 from _corpora import Corpus, read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import group_rates
+from _models import count_parameters, fit_options
 from _report import peak_memory, percent, table, update_csv
 from _scoring import device_of
 from _tagging_options import read_options
@@ -98,23 +98,15 @@ def train(
         MultiTaskDataModule(
             train, dev, None, batch_size=options["batch_size"], seed=options["seed"]
         ),
-        max_epochs=options["epochs"],
-        patience=options["patience"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator=options["accelerator"],
+        **fit_options(model, options),
         scores=dict.fromkeys(corpus.schemes, span_f1),
         log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:12}",
         notes={**options, "model": [name]},
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     speed = done.tokens_per_second * len(train) / int(train.lengths.sum())
-    return model, Result(name, done, parameters, speed, *test(model, corpus, options))
+    return model, Result(name, done, count_parameters(model), speed, *test(model, corpus, options))
 
 
 # Testing --------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from _batches import numbered_batches
 from _command_line import folder_of, read_lines
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import build_model, build_oracle, group_rates
+from _models import build_model, build_oracle, count_parameters, fit_options
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
 from _scoring import accuracies, is_right, kinds
@@ -115,21 +115,14 @@ def train(
     done = fit(
         model,
         data,
-        max_epochs=options["epochs"],
-        patience=options["patience"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator=options["accelerator"],
+        **fit_options(model, options),
         log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:8}",
         notes={**options, "model": [name]},
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return model, Result(name, options["seed"], done, parameters, test(model, texts, options))
+    size, scores = count_parameters(model), test(model, texts, options)
+    return model, Result(name, options["seed"], done, size, scores)
 
 
 def test(
@@ -189,9 +182,8 @@ def evaluate(options: dict[str, Any]) -> None:
     model = load_model(options["checkpoint"], encoder)
     if texts.classes != model.classes:
         raise ValueError(f"expected texts of the model's {model.classes}, got {texts.classes}")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    scores = test(model, texts, options)
-    print(by_task([Result(name, options["seed"], None, parameters, scores)]))
+    size, scores = count_parameters(model), test(model, texts, options)
+    print(by_task([Result(name, options["seed"], None, size, scores)]))
 
 
 def predict(options: dict[str, Any]) -> None:
