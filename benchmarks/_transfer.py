@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _by_task import PARTS, TextsByTask, draw
+from _by_task import TextsByTask, draw
 from _examples import CONTROLS, DEFAULTS, GroupLSTM, build_model, is_right, kinds
 from _files import whole_file
 from _reviews import pack
@@ -24,6 +24,7 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel, add_task
 
@@ -201,5 +202,5 @@ def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:
     """Planted tasks of this seed, or FDU-MTL, which is the same for all seeds."""
     if options.data == "planted":
         size = {"num_train": 24, "num_dev": 10, "num_test": 10} if options.quick else {}
-        return TextsByTask(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
-    return TextsByTask(*(FDUMTL(options.root, part, options.source) for part in PARTS))
+        return TextsByTask(*(PlantedTasks(split=part, seed=seed, **size) for part in SPLITS))
+    return TextsByTask(*(FDUMTL(options.root, part, options.source) for part in SPLITS))

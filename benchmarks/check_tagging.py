@@ -26,10 +26,10 @@ from mtgnn.data import (
     read_spans,
 )
 from mtgnn.datasets import WNUT17, CoNLL2000, UniversalDependencies
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.datasets.tagged import TaggedCorpus
 from mtgnn.metrics import SpanF1, score_spans
 
-SPLITS = ("train", "dev", "test")
 Splits = dict[str, TaggedCorpus]
 
 

@@ -36,6 +36,7 @@ from _tables import with_width
 from scipy.stats import rankdata
 
 from mtgnn import TaskGraph
+from mtgnn.datasets.planted_shapes import SHAPES
 from mtgnn.explain import (
     average_attention,
     edge_ablation,
@@ -49,7 +50,6 @@ from mtgnn.ops import keep_memory
 
 COLUMNS = ["shape", "tasks", "groups", "strength", "method", "seed"]
 COLUMNS += ["auroc", "average_precision", "accuracy"]
-SHAPES = ("groups", "asymmetric", "hierarchy", "chain")
 VARIANTS: dict[str, dict[str, Any]] = {
     "static": {"score": "static"},
     "static, held out": {"score": "static", "held_out": True},

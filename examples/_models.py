@@ -76,7 +76,9 @@ def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if name == "complete":
         return {"exchange": options["exchange"], "score": options["score"] or "static", **alike}
     if name == "star":
-        return {"memory": options["memory"], "score": options["score"] or "additive", **alike}
+        given = options["score"]
+        score = "additive" if given in (None, "static") else given  # positions are no edges
+        return {"memory": options["memory"], "score": score, **alike}
     return {}
 
 

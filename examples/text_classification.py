@@ -38,12 +38,11 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary, tokenize
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
 from mtgnn.nn import MultiTaskModel
 from mtgnn.ops import keep_memory
-
-PARTS = ("train", "dev", "test")
 
 
 @dataclass
@@ -65,12 +64,12 @@ def read_texts(options: dict[str, Any]) -> Texts:
     name, seed = options["data"], options["seed"]
     if name == "planted":
         size = {"num_train": 20, "num_dev": 10, "num_test": 10} if options["quick"] else {}
-        return Texts(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
+        return Texts(*(PlantedTasks(split=part, seed=seed, **size) for part in SPLITS))
     if name == "fdu-mtl":
         root, source = options["root"], options["source"]
-        return Texts(*(FDUMTL(root, part, source, seed=0) for part in PARTS))
+        return Texts(*(FDUMTL(root, part, source, seed=0) for part in SPLITS))
     change = split_item if options["tokenize"] else None
-    return Texts(*(TextFolder(name, part, transform=change) for part in PARTS))
+    return Texts(*(TextFolder(name, part, transform=change) for part in SPLITS))
 
 
 def split_item(item: Data) -> Data:
