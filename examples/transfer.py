@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _batches import numbered_batches
 from _errors import one_line_errors
 from _folders import out_folder
 from _report import percent, table
@@ -136,7 +137,7 @@ class Study:
     def listening(self, model: MultiTaskModel) -> TaskGraph:
         """Who listens to whom on the dev texts, and how much."""
         dev = EncodedTexts(self.of("dev", model.tasks), self.vocabulary)
-        batches = (dev.collate([dev[i] for i in k]) for k in torch.arange(len(dev)).split(64))
+        batches = (batch for _, batch in numbered_batches(dev, 64))
         return average_attention(model.cpu(), batches)
 
 
