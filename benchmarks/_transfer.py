@@ -15,6 +15,7 @@ from _examples import CONTROLS, DEFAULTS, GroupLSTM, build_model, is_right, kind
 from _files import whole_file
 from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
+from _settings_file import settings_of
 from _training import train as fit_to_dev
 from _transfer_methods import METHODS, Method, freeze_for
 from _tuning import Choices
@@ -38,11 +39,6 @@ ELSEWHERE = (
 ADAPTING = ("adapt_epochs", "adapt_learning_rate", "adapt_patience", "tuning_seed", "updates")
 
 
-def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What decides how results come out, but for rates that were chosen elsewhere."""
-    return {k: v for k, v in sorted(vars(options).items()) if k not in ELSEWHERE}
-
-
 class Run:
     """Everything for one seed.
 
@@ -57,7 +53,7 @@ class Run:
         self.texts = read_texts(options, seed)
         self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
-        settings = {k: v for k, v in settings_of(options).items() if k not in ADAPTING}
+        settings = settings_of(options, (*ELSEWHERE, *ADAPTING))
         # Models of other settings stand elsewhere, and are never taken for these.
         self.settings = f"{options.data}-{zlib.crc32(repr(sorted(settings.items())).encode()):08x}"
 
