@@ -21,9 +21,9 @@ from _comparison import (
     with_interval,
 )
 from _markdown import markdown
-from _record import Row, by_seed, select
+from _record import Row, by_seed, select, unique
 from _settings import BASELINES, GRAPHS, PLAIN, PUBLISHED, SETTINGS
-from _tables import rate_table, task_table, unique
+from _tables import rate_table, task_table
 
 Picture = Callable[[str, str, Callable[[Path], bool | None]], list[str]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-PARTS = ("train", "dev", "test")
+from mtgnn.datasets.splits import SPLITS
 
 
 class TextsByTask:
@@ -21,7 +21,7 @@ class TextsByTask:
     def __init__(self, train: Any, dev: Any, test: Any) -> None:
         self.train, self.tasks, self.classes = train, list(train.tasks), dict(train.classes)
         self._items: dict[str, dict[str, list[Data]]] = {}
-        for part, dataset in zip(PARTS, (train, dev, test), strict=True):
+        for part, dataset in zip(SPLITS, (train, dev, test), strict=True):
             self._items[part] = {task: [] for task in self.tasks}
             for item in dataset:
                 self._items[part][self.tasks[int(item.task)]].append(item)

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from _record import Row, by_seed, select, spread
+from _record import Row, by_seed, select, spread, unique
 from _settings import (
     BASELINES,
     BESIDE_ABLATIONS,
@@ -42,11 +42,11 @@ def score_table(rows: Sequence[Row]) -> Table:
     Args:
         rows: Those of one data set and setting.
     """
-    kinds = list(dict.fromkeys(row["reviews"] for row in rows))
+    kinds = unique(rows, "reviews")
     header = ["model", *(f"test, {kind}" for kind in kinds), "dev", "seeds"]
     header += ["parameters", "seconds", "epochs"]
     lines = []
-    for model in dict.fromkeys(row["model"] for row in rows):
+    for model in unique(rows, "model"):
         own = select(rows, model=model)
         first = select(own, reviews=kinds[0])
         line = [model, *(points(by_seed(select(own, reviews=kind))) for kind in kinds)]
@@ -186,7 +186,7 @@ def seeds_differ(rows: Sequence[Row]) -> tuple[int, int]:
         rows: Those of one data set, setting and kind of reviews.
     """
     p = []
-    for model in dict.fromkeys(row["model"] for row in rows):
+    for model in unique(rows, "model"):
         own = select(rows, model=model)
         seeds = sorted({row["seed"] for row in own}, key=int)
         for pair in itertools.combinations(seeds, 2):
@@ -209,7 +209,7 @@ def comparisons(
     seeds. One seed alone has neither p nor interval: how much seeds differ is not known.
     """
     rows = select(rows, dataset=data)
-    kinds = list(dict.fromkeys(row["reviews"] for row in rows))
+    kinds = unique(rows, "reviews")
     header = ["seeds", *(f"{kind}: {name}" for kind in kinds for name in HEADER)]
     by_setting: dict[str, Table] = {}
     ablations: list[list[str]] = []

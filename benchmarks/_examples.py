@@ -9,7 +9,15 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 
 from _batches import numbered_batches  # noqa: E402
-from _models import CONTROLS, GroupLSTM, build_model, graph_options, group_rates  # noqa: E402
+from _models import (  # noqa: E402
+    CONTROLS,
+    GroupLSTM,
+    build_model,
+    count_parameters,
+    fit_options,
+    graph_options,
+    group_rates,
+)
 from _options import DEFAULTS, PLANTED  # noqa: E402
 from _report import gap_fractions, table  # noqa: E402
 from _scoring import accuracies, is_right, kinds  # noqa: E402
@@ -24,6 +32,8 @@ __all__ = [
     "Texts",
     "accuracies",
     "build_model",
+    "count_parameters",
+    "fit_options",
     "gap_fractions",
     "graph_options",
     "group_rates",

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import torch
-from _record import Row, select
+from _record import Row, select, unique, unique_keys
 
 from mtgnn import TaskGraph
 from mtgnn.explain import graph_agreement, profile_graph
@@ -43,7 +43,7 @@ def heard(graph: TaskGraph, number: int) -> Iterator[tuple[str, list[tuple[str, 
 
 def by_readout(rows: Sequence[Row]) -> dict[str, list[TaskGraph]]:
     """Of one setting: for each readout the graphs of all seeds, in the same order."""
-    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    seeds = unique(rows, "seed")
     return {
         how: [as_graph(select(rows, readout=how, seed=seed)) for seed in seeds] for how in READOUTS
     }
@@ -84,4 +84,4 @@ def words_in_common(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
 
 def dev_accuracy(rows: Sequence[Row]) -> list[float]:
     """Of one setting: every seed's."""
-    return [float(dev) for _, dev in dict.fromkeys((row["seed"], row["dev"]) for row in rows)]
+    return [float(dev) for _, dev in unique_keys(rows, "seed", "dev")]

@@ -165,4 +165,4 @@ def static_entropy(model: MultiTaskModel) -> Tensor:
 
 def learning_groups(model: MultiTaskModel, rate: float) -> list[dict[str, Any]]:
     """All parameters as optimisers take them; logits of edges have a rate of their own."""
-    return rate_groups(model, model, rate, group_rates(model, rate) or {})
+    return rate_groups(model, model, rate, group_rates(model, rate))

@@ -8,9 +8,8 @@ from typing import Any
 
 import matplotlib
 from _comparison import task_differences
-from _record import Row, by_seed, select
+from _record import Row, by_seed, select, unique
 from _settings import BASELINES, GRAPHS
-from _tables import unique
 
 from mtgnn import TaskGraph
 from mtgnn.explain import plot_task_graphs

@@ -47,6 +47,11 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object
         append(part, columns, [{name: row.get(name) for name in columns} for row in rows])
 
 
+def key_of(row: Mapping[str, str], columns: Sequence[str]) -> tuple[str, ...]:
+    """The values of some columns."""
+    return tuple(row[name] for name in columns)
+
+
 def append_new(
     path: Path,
     columns: Sequence[str],
@@ -58,8 +63,8 @@ def append_new(
     of ``key`` meanwhile; returns whether they were added. If they are, ``before`` comes first: what
     is cut off between the two is made again."""
     with locked(path):
-        new = [tuple(row[name] for name in key) for row in rows]
-        if any(tuple(row[name] for name in key) in new for row in read(path)):
+        new = [key_of(row, key) for row in rows]
+        if any(key_of(row, key) in new for row in read(path)):
             return False
         before()
         append(path, columns, rows)
@@ -68,9 +73,9 @@ def append_new(
 
 def replace(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequence[str]) -> None:
     """Put rows in the place of those with the same values of ``key``, or at the end."""
-    new = {tuple(row[name] for name in key) for row in rows}
+    new = {key_of(row, key) for row in rows}
     with locked(path):
-        kept = [row for row in read(path) if tuple(row[name] for name in key) not in new]
+        kept = [row for row in read(path) if key_of(row, key) not in new]
         with whole_file(path) as part:
             append(part, columns, [*kept, *rows])
 
@@ -78,6 +83,16 @@ def replace(path: Path, columns: Sequence[str], rows: Sequence[Row], key: Sequen
 def select(rows: Sequence[Row], **wanted: str) -> list[Row]:
     """The rows with these values."""
     return [row for row in rows if wanted.items() <= row.items()]
+
+
+def unique(rows: Sequence[Row], column: str) -> list[str]:
+    """The values of a column in the order in which they come."""
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def unique_keys(rows: Sequence[Row], *columns: str) -> list[tuple[str, ...]]:
+    """The values of some columns together, in the order in which they come."""
+    return list(dict.fromkeys(key_of(row, columns) for row in rows))
 
 
 def by_seed(rows: Sequence[Row], column: str = "test") -> dict[str, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from _record import read
 def settings_file(record: Path) -> Path:
     """Where a record's settings stand."""
     return record.with_name(f"{record.stem}_settings.json")
+
+
+def settings_of(options: argparse.Namespace, without: Collection[str]) -> dict[str, Any]:
+    """Options that decide how results come out."""
+    return {k: v for k, v in sorted(vars(options).items()) if k not in without}
 
 
 def changes(kept: Mapping[str, Any], own: Mapping[str, Any], names: Iterable[str]) -> str:

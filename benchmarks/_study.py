@@ -14,6 +14,7 @@ from _examples import (
     CONTROLS,
     Texts,
     build_model,
+    count_parameters,
     graph_options,
     is_right,
     kinds,
@@ -137,7 +138,7 @@ class Study:
         tasks = self.of(run.seed).train.tasks
         build = CONTROLS.get(run.model) or partial(build_encoder, run.model)
         encoder = build(options["embedding_size"], hidden_size, tasks, **further)
-        return sum(parameter.numel() for parameter in encoder.parameters())
+        return count_parameters(encoder)
 
     def train_texts(self, run: Run) -> Any:
         """The training texts, or a part of them."""

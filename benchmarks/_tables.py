@@ -9,7 +9,7 @@ from typing import Any
 from _comparison import Table, points
 from _examples import gap_fractions
 from _graphs import BOTH, COMPARED, agreements, dev_accuracy, heard
-from _record import Row, by_seed, select, spread
+from _record import Row, by_seed, select, spread, unique, unique_keys
 from _significance import half_width
 
 from mtgnn import TaskGraph
@@ -17,11 +17,6 @@ from mtgnn import TaskGraph
 CHOSEN = "profile (static)"  # the readout that tuning seeds chose
 RECOVERY = ("auroc", "average_precision", "accuracy")
 HEARD = 3  # senders that are named of each receiver
-
-
-def unique(rows: Sequence[Row], column: str) -> list[str]:
-    """The values of a column in the order in which they come."""
-    return list(dict.fromkeys(row[column] for row in rows))
 
 
 def task_table(rows: Sequence[Row]) -> Table:
@@ -124,9 +119,8 @@ def heard_table(graphs: dict[str, TaskGraph]) -> Table:
 def word_table(rows: Sequence[Row]) -> Table:
     """A line a seed and receiver: the words at which it hears its strongest sender most, or, of a
     mailbox, that it reads most."""
-    edges = dict.fromkeys((row["seed"], row["receiver"], row["sender"]) for row in rows)
     lines = []
-    for seed, receiver, sender in edges:
+    for seed, receiver, sender in unique_keys(rows, "seed", "receiver", "sender"):
         own = select(rows, seed=seed, receiver=receiver, sender=sender)
         told = ", ".join(f"{row['word']} {row['weight']}" for row in own)
         lines.append([receiver, sender, seed, told])
@@ -144,9 +138,7 @@ def with_width(values: Sequence[float]) -> str:
 def collecting_table(rows: Sequence[Row]) -> Table:
     """A line a model and number of texts: evaluation alone, and with all readouts."""
     lines = []
-    for texts, model, number in dict.fromkeys(
-        (row["texts"], row["model"], row["number"]) for row in rows
-    ):
+    for texts, model, number in unique_keys(rows, "texts", "model", "number"):
         plain, read = (
             select(rows, texts=texts, model=model, number=number, how=how)[-1]
             for how in ("evaluation", "readouts")

@@ -13,8 +13,8 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedSentences, SentenceEncoder, WordForm
 from mtgnn.datasets import WNUT17, CoNLL2000, UniversalDependencies
+from mtgnn.datasets.splits import SPLITS
 
-PARTS = ("train", "dev", "test")
 TASKS = {"conll2000": ("pos", "chunk"), "ud-ewt": ("upos", "xpos"), "wnut17": ("ner",)}
 
 
@@ -78,7 +78,7 @@ def read_corpus(name: str, root: Path, source: str | None, quick: bool = False) 
     options: dict[str, Any] = {"seed": 0} if name == "conll2000" else {}
     if name == "ud-ewt":
         options = {"tasks": TASKS[name], "treebank": "xx_tiny" if quick else None}
-    datasets = {part: read(str(root / name), part, source, **options) for part in PARTS}
+    datasets = {part: read(str(root / name), part, source, **options) for part in SPLITS}
     first = datasets["train"]
     # Items are made anew at every look into a dataset: once is enough.
     parts = {part: list(dataset) for part, dataset in datasets.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from _comparison import Table
 from _graphs import BOTH, READOUTS, agreements, by_readout
-from _record import Row, select, spread
+from _record import Row, select, spread, unique, unique_keys
 
 from mtgnn import TaskGraph
 from mtgnn.data import TokenBatch
@@ -74,10 +74,9 @@ def graph_table(rows: Sequence[Row], words: Sequence[Row]) -> Table:
     """Edges over seeds: attention, rise of the loss, and words that several seeds name."""
     header = ["corpora", "model", "head", "listens", "to", "attention", "rise of the loss", "at"]
     found = []
-    for key in dict.fromkeys(
-        (*(row[k] for k in RUN[:3]), row["receiver"], row["sender"]) for row in rows
-    ):
-        names = dict(zip((*RUN[:3], "receiver", "sender"), key, strict=True))
+    columns = (*RUN[:3], "receiver", "sender")
+    for key in unique_keys(rows, *columns):
+        names = dict(zip(columns, key, strict=True))
         own = select(rows, **names)
         attention = [float(row["attention"]) for row in own if row["attention"]]
         change = [float(row["change"]) for row in own]
@@ -110,7 +109,7 @@ def readouts(rows: Sequence[Row]) -> list[Row]:
 
 def seed_graphs(rows: Sequence[Row]) -> dict[str, TaskGraph]:
     """Of one model the attention of each seed."""
-    seeds = dict.fromkeys(row["seed"] for row in rows)
+    seeds = unique(rows, "seed")
     attention = by_readout(readouts(rows))[READOUTS[0]]
     return {f"seed {seed}": graph for seed, graph in zip(seeds, attention, strict=True)}
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _record import Row, append, read, replace
-from _settings_file import changes, settings_file
+from _record import Row, append, key_of, read, replace
+from _settings_file import changes, settings_file, settings_of
 from _tagging_graphs import EDGE
 from _tagging_plan import TOGETHER
 from _tagging_scores import COLUMNS, JOINT, KEY
@@ -57,8 +57,8 @@ class Record:
 
     def add(self, part: Part, rows: Sequence[Row]) -> None:
         """Append the rows that are not there; a run that was cut off may have written some."""
-        known = {tuple(row[name] for name in part.key) for row in self.read(part)}
-        new = [row for row in rows if tuple(row[name] for name in part.key) not in known]
+        known = {key_of(row, part.key) for row in self.read(part)}
+        new = [row for row in rows if key_of(row, part.key) not in known]
         if new:
             append(self.file(part), (*part.key, *part.values), new)
 
@@ -69,7 +69,7 @@ class Record:
 
     def check_settings(self, options: argparse.Namespace) -> None:
         """Stop where a scope has results of other settings, or nobody knows of which."""
-        kept, own = self._settings(), _of(options)
+        kept, own = self._settings(), settings_of(options, ELSEWHERE)
         for scope in {scope_of(row) for row in self.read(SCORES)} & set(options.scopes):
             if scope not in kept:
                 raise SystemExit(
@@ -84,7 +84,8 @@ class Record:
 
     def keep_settings(self, options: argparse.Namespace) -> None:
         """Write down the settings of the scopes that are about to be run."""
-        kept = self._settings() | {scope: _of(options) for scope in options.scopes}
+        own = settings_of(options, ELSEWHERE)
+        kept = self._settings() | dict.fromkeys(options.scopes, own)
         self.settings.parent.mkdir(parents=True, exist_ok=True)
         self.settings.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
@@ -93,10 +94,6 @@ class Record:
             return {}
         kept: dict[str, dict[str, Any]] = json.loads(self.settings.read_text(encoding="utf-8"))
         return kept
-
-
-def _of(options: argparse.Namespace) -> dict[str, Any]:
-    return {k: v for k, v in sorted(vars(options).items()) if k not in ELSEWHERE}
 
 
 def scope_of(row: Row) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from _files import whole_file
-from _record import Row, spread
+from _record import Row, key_of, select, spread, unique_keys
 from _significance import half_width
 from numpy.typing import NDArray
 
@@ -97,7 +97,7 @@ def sentence_interval(ours: Counts, theirs: Counts, samples: int = SAMPLES) -> t
 
 def key(row: Mapping[str, str]) -> tuple[str, ...]:
     """Which result a row is."""
-    return tuple(row[name] for name in KEY)
+    return key_of(row, KEY)
 
 
 # Predictions ----------------------------------------------------------------------------------
@@ -134,18 +134,18 @@ def keep(path: Path, tags: Sequence[str], **sentences: list[list[int]]) -> None:
 def summary(rows: Sequence[Row], counts: Sequence[Row]) -> str:
     """Of each corpus and task: scores in per cent, mean ± deviation over seeds, beside single."""
     tables = []
-    for corpus, task in dict.fromkeys((row["corpus"], row["task"]) for row in rows):
-        own = [row for row in rows if (row["corpus"], row["task"]) == (corpus, task)]
+    for corpus, task in unique_keys(rows, "corpus", "task"):
+        own = select(rows, corpus=corpus, task=task)
         if corpus.startswith(JOINT):  # what it is compared with
             other = {"corpus": corpus.removeprefix(JOINT), "task": task, "model": "single"}
-            own = [row for row in rows if other.items() <= row.items()] + own
+            own = select(rows, **other) + own
         head = f"{corpus}, {task}"
         lines = [
             f"{head:28}{'seeds':>6}{'dev':>14}{'test':>14}{'unknown words':>15}"
             f"{'sentences/s':>13}   minus single, 95 % interval"
         ]
-        for model, head in dict.fromkeys((row["model"], row["head"]) for row in own):
-            same = [row for row in own if (row["model"], row["head"]) == (model, head)]
+        for model, head in unique_keys(own, "model", "head"):
+            same = select(own, model=model, head=head)
             cells = [spread_or_dash([100 * float(r[name]) for r in same]) for name in COLUMNS[5:8]]
             speed = statistics.mean(float(row["sentences_per_s"]) for row in same)
             lines.append(

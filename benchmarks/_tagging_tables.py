@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from _comparison import Table
-from _record import Row, select, spread
+from _record import Row, select, spread, unique, unique_keys
 from _settings import GRAPHS
-from _tables import unique
 from _tagging_data import TASKS
 from _tagging_plan import HEADS, MODELS, runs
 from _tagging_record import scope_of
-from _tagging_scores import JOINT, difference
+from _tagging_scores import JOINT, KEY, difference
 
 CORPORA = (*TASKS, *(JOINT + corpus for corpus in TASKS))
 
@@ -39,10 +38,9 @@ def tagging_table(rows: Sequence[Row], counts: Sequence[Row], sizes: Sequence[Ro
         for task in row["tasks"].split()
     }
     rows = in_order(rows)
-    groups = dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in rows)
     lines = []
-    for group in groups:
-        own = select(rows, **dict(zip(("corpus", "task", "model", "head"), group, strict=True)))
+    for group in unique_keys(rows, *KEY[:4]):
+        own = select(rows, **dict(zip(KEY[:4], group, strict=True)))
         cells = []
         for column in ("test", "unknown_words", "dev"):
             values = [100 * float(row[column]) for row in own if row[column]]
@@ -60,7 +58,7 @@ def tagging_against_table(rows: Sequence[Row], counts: Sequence[Row]) -> Table:
     others = [m for m in unique(rows, "model") if m not in ("single", *GRAPHS)]
     others.sort(key=_place)
     lines = []
-    for corpus, task, head in dict.fromkeys((r["corpus"], r["task"], r["head"]) for r in rows):
+    for corpus, task, head in unique_keys(rows, "corpus", "task", "head"):
         for model in GRAPHS:
             own = select(rows, corpus=corpus, task=task, head=head, model=model)
             known = planned(scope_of(own[0])) if own else ()
@@ -92,8 +90,8 @@ def tagging_option_table(
         [{**row, "model": row["model"] + mark} for row in part] for part in (rows, counts)
     )
     lines = []
-    for group in dict.fromkeys((r["corpus"], r["task"], r["model"], r["head"]) for r in ours):
-        wanted = dict(zip(("corpus", "task", "model", "head"), group, strict=True))
+    for group in unique_keys(ours, *KEY[:4]):
+        wanted = dict(zip(KEY[:4], group, strict=True))
         own, model = select(ours, **wanted), wanted["model"].removesuffix(mark)
         theirs = select(others, **{**wanted, "model": model})
         both = {row["seed"] for row in own} & {row["seed"] for row in theirs}
@@ -113,7 +111,7 @@ def tagging_option_table(
 def tagging_speed_table(rows: Sequence[Row]) -> Table:
     """A line a model: sentences a second, and how many times those of the plain LSTM."""
     lines = []
-    for corpus, head, model in dict.fromkeys((r["corpus"], r["head"], r["model"]) for r in rows):
+    for corpus, head, model in unique_keys(rows, "corpus", "head", "model"):
         line = [corpus, model, head]
         for phase in ("train", "tag"):
             own = select(rows, corpus=corpus, head=head, model=model, phase=phase)
@@ -157,6 +155,6 @@ def tagging_beside_tables(
     ]
     every = [*beside, *rows], [*other_counts, *counts]
     header, lines = tagging_table(*every, sizes)
-    named = {(row["corpus"], row["task"], row["model"], row["head"]) for row in rows}
+    named = unique_keys(rows, *KEY[:4])
     own = [line for line in lines if tuple(line[:4]) in named]
     return (header, own), tagging_against_table(*every)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as L
 import torch
-from _examples import group_rates, numbered_batches
+from _examples import count_parameters, group_rates, numbered_batches
 from _record import Row
 from _tagging_answers import Answer, answer, look, of_task, tag
 from _tagging_data import Corpus, encode, encode_words, read_corpus
@@ -91,7 +91,7 @@ class Bench:
         model = self.build(run, 0.0)
         told = {"scope": run.scope, "tasks": " ".join(run.tasks), "model": run.model}
         for name, part in (("encoder", model.encoder), ("parameters", model)):
-            told[name] = str(sum(parameter.numel() for parameter in part.parameters()))
+            told[name] = str(count_parameters(part))
         return {**told, "head": run.head}
 
     def train(self, run: Run, learning_rate: float) -> tuple[TaggingModel, FitResult]:
@@ -200,7 +200,7 @@ class LinearDecay(L.Callback):
 def _rates(model: TaggingModel, learning_rate: float, own: float) -> dict[str, float]:
     """Learning rates of groups; what nodes have beside a common part learns ``own`` times as
     fast."""
-    rates = dict(group_rates(model, learning_rate) or {})
+    rates = group_rates(model, learning_rate)
     if getattr(model.encoder, "common", None) is not None:
         nodes = [name for name in parameter_groups(model) if name.startswith(NODES)]
         rates |= dict.fromkeys(nodes, own * learning_rate)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from _examples import group_rates
+from _examples import fit_options
 from _passes import SeveralPasses, passes_for
 from torch_geometric.data import Data
 
@@ -40,20 +40,8 @@ def train(
         max_length=options["max_length"],
         seed=options["seed"],
     )
-    learning_rate = options["learning_rate"]
-    rates = {group: share * learning_rate for group, share in options.get("rates", {}).items()}
+    fitting, rates = fit_options(model, options), options.get("rates", {})
+    own = {group: share * options["learning_rate"] for group, share in rates.items()}
+    fitting["learning_rates"] = own | fitting["learning_rates"]
     with tempfile.TemporaryDirectory() as folder:
-        return fit(
-            model,
-            data,
-            max_epochs=options["epochs"],
-            patience=options["patience"],
-            learning_rate=learning_rate,
-            learning_rates=rates | (group_rates(model, learning_rate) or {}),
-            weight_decay=options["weight_decay"],
-            clip=options["clip"],
-            seed=options["seed"],
-            accelerator=options["accelerator"],
-            log_dir=folder,
-            progress=progress,
-        )
+        return fit(model, data, **fitting, log_dir=folder, progress=progress)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _by_task import PARTS, TextsByTask, draw
+from _by_task import TextsByTask, draw
 from _examples import CONTROLS, DEFAULTS, GroupLSTM, build_model, is_right, kinds
 from _files import whole_file
 from _reviews import pack
 from _settings import PROTOCOLS, SMALLEST_BATCH
+from _settings_file import settings_of
 from _training import train as fit_to_dev
 from _transfer_methods import METHODS, Method, freeze_for
 from _tuning import Choices
@@ -24,6 +25,7 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary
 from mtgnn.datasets import FDUMTL, PlantedTasks
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.lightning import FitResult
 from mtgnn.nn import MultiTaskModel, add_task
 
@@ -35,11 +37,6 @@ ELSEWHERE = (
 )
 # Of the rest, those that say nothing of how a model of the other tasks is trained.
 ADAPTING = ("adapt_epochs", "adapt_learning_rate", "adapt_patience", "tuning_seed", "updates")
-
-
-def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What decides how results come out, but for rates that were chosen elsewhere."""
-    return {k: v for k, v in sorted(vars(options).items()) if k not in ELSEWHERE}
 
 
 class Run:
@@ -56,7 +53,7 @@ class Run:
         self.texts = read_texts(options, seed)
         self.tasks, self.classes = self.texts.tasks, self.texts.classes
         self.vocabulary = Vocabulary.build(self.texts.train.text, options.min_count)
-        settings = {k: v for k, v in settings_of(options).items() if k not in ADAPTING}
+        settings = settings_of(options, (*ELSEWHERE, *ADAPTING))
         # Models of other settings stand elsewhere, and are never taken for these.
         self.settings = f"{options.data}-{zlib.crc32(repr(sorted(settings.items())).encode()):08x}"
 
@@ -201,5 +198,5 @@ def read_texts(options: argparse.Namespace, seed: int) -> TextsByTask:
     """Planted tasks of this seed, or FDU-MTL, which is the same for all seeds."""
     if options.data == "planted":
         size = {"num_train": 24, "num_dev": 10, "num_test": 10} if options.quick else {}
-        return TextsByTask(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
-    return TextsByTask(*(FDUMTL(options.root, part, options.source) for part in PARTS))
+        return TextsByTask(*(PlantedTasks(split=part, seed=seed, **size) for part in SPLITS))
+    return TextsByTask(*(FDUMTL(options.root, part, options.source) for part in SPLITS))

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Sequence
 
 from _comparison import Pair, Table, p_values, points, task_differences
-from _record import Row, by_seed, select
+from _record import Row, by_seed, select, unique
 from _significance import half_width
-from _tables import unique
 
 
 def transfer_table(rows: Sequence[Row]) -> Table:

@@ -38,8 +38,8 @@ from pathlib import Path
 import _reviews
 from _budget import EpochCost, budget
 from _comparison import ACCURACY, BOOTSTRAP, ablation_table, comparisons, pairs, score_table
-from _examples import accuracies, table
-from _record import Row, append_new, read, replace, select
+from _examples import accuracies, count_parameters, table
+from _record import Row, append_new, key_of, read, replace, select, unique
 from _settings import MODELS, PROTOCOLS, SETTINGS, seeds, tuned, unchanged
 from _study import Model, Run, Study
 from _tuning import Choices
@@ -82,8 +82,7 @@ class Accuracy:
 
     def left(self) -> list[Run]:
         """Runs that the record does not hold."""
-        keys = ("setting", "model", "seed")
-        done = {tuple(row[key] for key in keys) for row in self.rows()}
+        done = {key_of(row, ("setting", "model", "seed")) for row in self.rows()}
         return [r for r in self.runs() if (r.setting, r.model, str(r.seed)) not in done]
 
     def rows(self) -> list[Row]:
@@ -159,7 +158,7 @@ class Accuracy:
         named["seed"] = str(run.seed)
         bits = {**named, "texts": tested.name, "right": _reviews.pack(right)}
         cost = {"epochs": str(done.epochs), "seconds": f"{done.seconds:.1f}"}
-        cost["parameters"] = str(sum(p.numel() for p in model.parameters()))
+        cost["parameters"] = str(count_parameters(model))
         scores = accuracies(right, tested.task, tested.kinds, model.tasks)
         rows = [
             {
@@ -196,8 +195,8 @@ class Accuracy:
         recorded."""
         single = select(read(self.single), dataset=self.data) if self.study.is_there else []
         path = self.options.results / "accuracy_bootstrap.csv"
-        known = {tuple(row[key] for key in BOOTSTRAP[:6]): row for row in read(path)}
-        for kind in dict.fromkeys(row["reviews"] for row in rows):
+        known = {key_of(row, BOOTSTRAP[:6]): row for row in read(path)}
+        for kind in unique(rows, "reviews"):
             for family in pairs(select(rows, reviews=kind), self.data):
                 for pair in family:
                     if len(pair.seeds) < 2:

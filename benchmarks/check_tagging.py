@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _examples import numbered_batches
 from _expect import expect
 
 from mtgnn.data import (
@@ -26,10 +27,10 @@ from mtgnn.data import (
     read_spans,
 )
 from mtgnn.datasets import WNUT17, CoNLL2000, UniversalDependencies
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.datasets.tagged import TaggedCorpus
 from mtgnn.metrics import SpanF1, score_spans
 
-SPLITS = ("train", "dev", "test")
 Splits = dict[str, TaggedCorpus]
 
 
@@ -150,10 +151,7 @@ def check_together(corpora: list[Splits]) -> None:
     for splits in corpora:
         test = splits["test"]
         encoded = EncodedSentences(test, encoder, known=known)
-        batches = [
-            encoded.collate([encoded[i] for i in batch])
-            for batch in BucketBatchSampler(encoded.lengths, 64)
-        ]
+        batches = [batch for _, batch in numbered_batches(encoded, 64)]
         unknown = sum(int(batch.unknown.sum()) for batch in batches)
         print(f"  {test.tasks}: {unknown / words(test):.2%} of the test words unknown")
         for task in test.schemes:

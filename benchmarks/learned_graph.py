@@ -36,7 +36,7 @@ from _graphs import (
     heard,
     mean_graph,
 )
-from _record import Row, append, read, select, spread
+from _record import Row, append, read, select, spread, unique_keys
 from _settings import PROTOCOLS, SETTINGS
 from _study import Run, Study
 
@@ -180,7 +180,7 @@ def main() -> None:
     rows = read(options.csv) if options.csv else []
     if not options.summary:
         train_all(options, rows)
-    for data, setting in dict.fromkeys((row["dataset"], row["setting"]) for row in rows):
+    for data, setting in unique_keys(rows, "dataset", "setting"):
         own = select(rows, dataset=data, setting=setting)
         dev = counted(dev_accuracy(own))
         print(f"\n{data}, {setting}: dev accuracy {dev}\n{summary(own)}")

@@ -50,14 +50,14 @@ def measure(case: Case, job: Job) -> dict[str, Any]:
     return peaks
 
 
-def peaks_of(case: Case, job: Job, candidate: str) -> dict[str, Any]:
+def peaks_of(job: Job, candidate: str) -> dict[str, Any]:
     """``measure`` in a process of its own."""
     return start(__file__, {**job, "candidate": candidate})
 
 
 def lines_of(case: Case, job: Job, names: list[str], where: dict[str, str]) -> list[dict[str, Any]]:
     """The lines of a row."""
-    peaks = {name: peaks_of(case, job, name) for name in names}
+    peaks = {name: peaks_of(job, name) for name in names}
     lines = []
     for phase in ("forward", "train"):
         loop = peaks.get("loop", {}).get(phase)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-TASKS, HIDDEN = 16, 100
+TASKS, HIDDEN, BATCH, ROUNDS = 16, 100, 64, 20
 
 
-def seconds(call: Callable[[], object], rounds: int = 20) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """Median time of a call."""
     times = []
-    for _ in range(rounds + 3):
+    for _ in range(ROUNDS + 3):
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
@@ -47,10 +47,10 @@ def products() -> None:
         print(f"{width:3} sequences a task: {batched:.0f} GFLOP/s, singly {single / 1e9:.0f}")
 
 
-def scores(batch: int = 64) -> None:
+def scores() -> None:
     """The inside of additive scores of all pairs, at once and in pieces of the batch."""
-    query, keys = torch.randn(2, batch, TASKS, HIDDEN).unbind()
-    att, room = torch.randn(HIDDEN), torch.empty(batch, TASKS, TASKS, HIDDEN)
+    query, keys = torch.randn(2, BATCH, TASKS, HIDDEN).unbind()
+    att, room = torch.randn(HIDDEN), torch.empty(BATCH, TASKS, TASKS, HIDDEN)
 
     def run(pieces: int) -> list[Tensor]:
         out = []

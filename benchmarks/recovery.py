@@ -31,11 +31,12 @@ import torch
 from _affinity import COMPARISONS, comparisons
 from _cases import BARE
 from _planted_training import Texts, accuracy, batches, read_texts, train
-from _record import Row, append, read, select
+from _record import Row, append, read, select, unique_keys
 from _tables import with_width
 from scipy.stats import rankdata
 
 from mtgnn import TaskGraph
+from mtgnn.datasets.planted_shapes import SHAPES
 from mtgnn.explain import (
     average_attention,
     edge_ablation,
@@ -49,7 +50,6 @@ from mtgnn.ops import keep_memory
 
 COLUMNS = ["shape", "tasks", "groups", "strength", "method", "seed"]
 COLUMNS += ["auroc", "average_precision", "accuracy"]
-SHAPES = ("groups", "asymmetric", "hierarchy", "chain")
 VARIANTS: dict[str, dict[str, Any]] = {
     "static": {"score": "static"},
     "static, held out": {"score": "static", "held_out": True},
@@ -150,8 +150,7 @@ def measure(
 def summary(rows: list[Row]) -> str:
     """Mean over seeds and half the width of its 95 % interval."""
     lines = [f"{'shape':10} {'strength':>8}  {'method':33}  {'AUROC':>13}  {'AP':>13}  accuracy"]
-    for key in dict.fromkeys((row["shape"], row["strength"], row["method"]) for row in rows):
-        shape, strength, method = key
+    for shape, strength, method in unique_keys(rows, "shape", "strength", "method"):
         own = select(rows, shape=shape, strength=strength, method=method)
         cells = [with_width([float(row[name]) for row in own]) for name in COLUMNS[-3:-1]]
         right = statistics.mean(float(row["accuracy"]) for row in own)

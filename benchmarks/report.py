@@ -22,7 +22,7 @@ import _tagging_tables as tagging
 from _accuracy_page import accuracy_pieces, claims_table, short_table
 from _graphs import by_readout, mean_graph, words_in_common
 from _markdown import markdown
-from _record import Row, by_seed, read, select
+from _record import Row, by_seed, read, select, unique, unique_keys
 from _report_commands import COMMANDS
 from _settings import GRAPHS, SETTINGS
 from _tagging_graphs import agreement, graph_table, seed_graphs
@@ -120,9 +120,9 @@ class Report:
         # A model of the other tasks has seen leaked reviews with their labels.
         every = select(rows, reviews="unleaked") or rows
         tasks = {row["task"] for row in every}
-        order = sorted(tables.unique(every, "labels"), key=lambda n: float(n.replace("all", "inf")))
+        order = sorted(unique(every, "labels"), key=lambda n: float(n.replace("all", "inf")))
         series: dict[str, dict[str, float]] = {}
-        for method in tables.unique(every, "method"):
+        for method in unique(every, "method"):
             for labels in order:
                 own = complete_seeds(select(every, method=method, labels=labels), tasks)
                 if own:
@@ -199,11 +199,11 @@ class Report:
 
     def recovery(self, rows: Sequence[Row]) -> list[str]:
         pieces = []
-        for shape, strength in dict.fromkeys((row["shape"], row["strength"]) for row in rows):
+        for shape, strength in unique_keys(rows, "shape", "strength"):
             own = select(rows, shape=shape, strength=strength)
             found = {
                 method: [float(row["auroc"]) for row in select(own, method=method)]
-                for method in tables.unique(own, "method")
+                for method in unique(own, "method")
             }
             best = dict(sorted(found.items(), key=lambda pair: -sum(pair[1]) / len(pair[1])))
             title = f"{shape}, strength {strength}"
@@ -218,7 +218,7 @@ class Report:
     def graphs(self, rows: Sequence[Row]) -> list[str]:
         words = read(self.results / "graphs_words.csv")
         pieces = []
-        for data, setting in dict.fromkeys((row["dataset"], row["setting"]) for row in rows):
+        for data, setting in unique_keys(rows, "dataset", "setting"):
             own = select(rows, dataset=data, setting=setting)
             means = {how: mean_graph(graphs) for how, graphs in by_readout(own).items()}
             pieces += [f"**{data}, {setting}**: {SETTINGS[setting].about}"]

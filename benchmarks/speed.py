@@ -91,7 +91,7 @@ def complete(case: Case, job: Job, memory: bool) -> dict[str, Any]:
     """A row's result with all columns of the record."""
     result = start(__file__, job)
     names = {line["candidate"] for line in result["lines"]} - {"products"}
-    peaks = {name: peaks_of(case, job, name) for name in sorted(names)} if memory else {}
+    peaks = {name: peaks_of(job, name) for name in sorted(names)} if memory else {}
     where = {name: result[name] for name in WHERE}
     for line in result["lines"]:
         peak = peaks.get(line["candidate"], {}).get(line["phase"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _record import write
+from _record import select, unique_keys, write
 from _tagging_answers import look
 from _tagging_command_line import make_parser, parse
 from _tagging_data import TASKS
@@ -133,8 +133,8 @@ def measure(bench: Bench, corpus: str, head: str) -> list[dict[str, Any]]:
 def table(lines: list[dict[str, Any]]) -> str:
     """Sentences a second, and times as many as the plain model."""
     said = [f"{'':32}{'train':>18}{'tag':>18}    sentences/s (times that of {PLAIN})"]
-    for corpus, head, model in dict.fromkeys((x["corpus"], x["head"], x["model"]) for x in lines):
-        own = [x for x in lines if (x["corpus"], x["head"], x["model"]) == (corpus, head, model)]
+    for corpus, head, model in unique_keys(lines, "corpus", "head", "model"):
+        own = select(lines, corpus=corpus, head=head, model=model)
         cells = [f"{x['sentences_per_s']:.0f} ({x['ratio_to_lstm']:.2f})" for x in own]
         said.append(f"{corpus + ', ' + model + ', ' + head:32}{cells[0]:>18}{cells[1]:>18}")
     return "\n".join(said)

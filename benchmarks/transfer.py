@@ -55,8 +55,8 @@ import torch
 from _examples import table
 from _record import Row, append_new, read, replace, select
 from _settings import PROTOCOLS
-from _settings_file import keep_settings
-from _transfer import Run, rates, settings_of
+from _settings_file import keep_settings, settings_of
+from _transfer import ELSEWHERE, Run, rates
 from _transfer_methods import METHODS, Method
 from _transfer_tables import transfer_table
 from _tuning import Choices
@@ -226,7 +226,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     if options.threads:
         torch.set_num_threads(options.threads)
-    keep_settings(options.csv, settings_of(options))
+    keep_settings(options.csv, settings_of(options, ELSEWHERE))
     found = rates(options)
     check_rates(options, found)
     run = Run(options, options.tuning_seed, found)

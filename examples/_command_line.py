@@ -10,6 +10,7 @@ from typing import Any
 from mtgnn.lightning import read_checkpoint
 
 Options = dict[str, Any]
+BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
 
 
 def new_parser(description: str) -> argparse.ArgumentParser:

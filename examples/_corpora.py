@@ -12,8 +12,8 @@ from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
 from mtgnn.datasets import WNUT17, ColumnCorpus, CoNLL2000, UniversalDependencies
+from mtgnn.datasets.splits import SPLITS
 
-PARTS = ("train", "dev", "test")
 SIZES = {"train": 240, "dev": 150, "test": 500}
 FEW = {"train": 40, "dev": 20, "test": 20}
 
@@ -47,7 +47,7 @@ def read_corpus(options: dict[str, Any]) -> Corpus:
         return Corpus(planted_sentences(sizes, options["seed"]), CLASSES, SCHEMES, GRAPH)
     corpora = [_read(name, options) for name in options["data"]]
     return Corpus(
-        {part: [item for own in corpora for item in own[part]] for part in PARTS},
+        {part: [item for own in corpora for item in own[part]] for part in SPLITS},
         {task: tags for own in corpora for task, tags in own["train"].classes.items()},
         {task: scheme for own in corpora for task, scheme in own["train"].schemes.items()},
     )
@@ -58,14 +58,14 @@ def _read(name: str, options: dict[str, Any]) -> dict[str, Any]:
     root, source = Path(options["root"]), options["source"]
     if name == "columns":
         columns, schemes = parse_columns(options["columns"])
-        return {part: ColumnCorpus(root, part, columns=columns, schemes=schemes) for part in PARTS}
+        return {part: ColumnCorpus(root, part, columns=columns, schemes=schemes) for part in SPLITS}
     if name == "ud-ewt":
         tasks = ["upos", "xpos"]
         return {
-            part: UniversalDependencies(root / name, part, source, tasks=tasks) for part in PARTS
+            part: UniversalDependencies(root / name, part, source, tasks=tasks) for part in SPLITS
         }
     dataset = {"conll2000": CoNLL2000, "wnut17": WNUT17}[name]
-    return {part: dataset(root / name, part, source) for part in PARTS}
+    return {part: dataset(root / name, part, source) for part in SPLITS}
 
 
 def parse_columns(given: Sequence[str]) -> tuple[dict[str, int], dict[str, str]]:

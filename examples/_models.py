@@ -1,5 +1,5 @@
-"""The models that ``text_classification.py`` compares, each in its standard configuration, and the
-learning rates of graph models."""
+"""The models that ``text_classification.py`` compares, each in its standard configuration, and how
+they are trained."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def graph_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if name == "complete":
         return {"exchange": options["exchange"], "score": options["score"] or "static", **alike}
     if name == "star":
-        return {"memory": options["memory"], "score": options["score"] or "additive", **alike}
+        given = options["score"]
+        score = "additive" if given in (None, "static") else given  # positions are no edges
+        return {"memory": options["memory"], "score": score, **alike}
     return {}
 
 
@@ -115,11 +117,24 @@ def build_model(
     )
 
 
-def group_rates(
-    model: MultiTaskModel | TaggingModel, learning_rate: float
-) -> dict[str, float] | None:
+def count_parameters(model: nn.Module) -> int:
+    """How many parameters a model has."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def fit_options(model: MultiTaskModel | TaggingModel, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`mtgnn.lightning.fit` takes of the options."""
+    alike = ("patience", "learning_rate", "weight_decay", "clip", "seed", "accelerator")
+    return {
+        "max_epochs": options["epochs"],
+        "learning_rates": group_rates(model, options["learning_rate"]),
+        **{name: options[name] for name in alike},
+    }
+
+
+def group_rates(model: MultiTaskModel | TaggingModel, learning_rate: float) -> dict[str, float]:
     """Learning rates of single groups of parameters, for :func:`mtgnn.lightning.fit`: numbers that
     say who hears whom learn faster, as the authors of cross-stitch found too."""
     stitches = isinstance(model.encoder, CrossStitchLSTM)
     group = "stitches" if stitches else edge_logit_group(model)
-    return None if group is None else {group: 10 * learning_rate}
+    return {} if group is None else {group: 10 * learning_rate}

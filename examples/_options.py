@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from _command_line import add_checkpoint, add_training, new_parser, read_given, usual
+from _command_line import BASELINES, add_checkpoint, add_training, new_parser, read_given, usual
 
 MODELS = ("single", "shared", "complete", "star")
-BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
 
 # Where neither the command line nor a checkpoint says otherwise.
 DEFAULTS: dict[str, Any] = {

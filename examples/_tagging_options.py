@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from _command_line import add_checkpoint, add_training, new_parser, read_given, usual
+from _command_line import BASELINES, add_checkpoint, add_training, new_parser, read_given, usual
 
 CORPORA = ("planted", "conll2000", "ud-ewt", "wnut17", "columns")
 MODELS = ("single", "shared", "hierarchical", "complete", "star")
-BASELINES = ("shared_private", "adversarial", "cross_stitch", "mixture")  # trained when named
 
 # Where neither the command line nor a checkpoint says otherwise.
 DEFAULTS: dict[str, Any] = {

@@ -20,19 +20,19 @@ import torch
 from _corpora import read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import build_model, group_rates
+from _models import build_model, fit_options
 from _options import DEFAULTS, PLANTED
 from text_classification import Texts, read_texts
 
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedSentences, EncodedTexts, Vocabulary
 from mtgnn.explain import (
-    SentenceSample,
-    collect_attention,
+    SentenceWeights,
     graph_agreement,
     graph_recovery,
     plot_sentence,
     plot_task_graphs,
+    read_sentence,
     report,
     task_clusters,
     write_graphml,
@@ -48,13 +48,13 @@ class Told(NamedTuple):
 
     Attributes:
         batches: Labelled test sequences.
-        sample: Draws one of each task.
+        read: The first of them that has words, as the model reads it.
         truth: The true graph, where it is known.
         groups: The true groups of tasks, where there are any.
     """
 
     batches: torch.utils.data.DataLoader[Any]
-    sample: SentenceSample
+    read: SentenceWeights
     truth: TaskGraph | None
     groups: list[int] | None
 
@@ -62,33 +62,26 @@ class Told(NamedTuple):
 def told_by_texts(model: MultiTaskModel, options: dict[str, Any], texts: Texts) -> Told:
     """The test texts, and what is known of planted tasks."""
     test = EncodedTexts(texts.test, model.vocabulary, options["max_length"])
-    sample = SentenceSample(model.graph, model.vocabulary, 1, mailbox=reads_mailbox(model))
+    first = next(item for item in texts.test if item.text.strip())
+    words = first.text.split()[: options["max_length"]]
+    read = read_sentence(model, " ".join(words), model.tasks[first.task])
     planted = options["data"] == "planted"
     truth, groups = (texts.train.graph, texts.train.groups) if planted else (None, None)
-    return Told(batches(test, options), sample, truth, groups)
+    return Told(batches(test, options), read, truth, groups)
 
 
 def told_by_sentences(model: TaggingModel, options: dict[str, Any]) -> Told:
     """The test sentences, each once for every task that it has labels for."""
-    corpus, words = read_corpus(options), model.sentences
-    test = EncodedSentences(corpus.parts["test"], words, by_task=True)
-    seen = {"mailbox": reads_mailbox(model), "characters": words.characters}
-    return Told(
-        batches(test, options),
-        SentenceSample(model.graph, words.words, 1, **seen),
-        corpus.truth,
-        None,
-    )
+    corpus = read_corpus(options)
+    items = corpus.parts["test"]
+    test = EncodedSentences(items, model.sentences, by_task=True)
+    read = read_sentence(model, items[0].words, model.tasks[0])
+    return Told(batches(test, options), read, corpus.truth, None)
 
 
 def batches(test: Any, options: dict[str, Any]) -> torch.utils.data.DataLoader[Any]:
     """Test sequences in order."""
     return torch.utils.data.DataLoader(test, options["batch_size"], collate_fn=test.collate)
-
-
-def reads_mailbox(model: Any) -> bool:
-    """Whether there are positions in the place of edges."""
-    return getattr(model.encoder, "memory", "current") != "current"
 
 
 def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
@@ -101,13 +94,7 @@ def train(options: dict[str, Any], texts: Texts, out: Path) -> MultiTaskModel:
     done = fit(
         model,
         data,
-        max_epochs=options["epochs"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator="cpu",
+        **fit_options(model, {**options, "accelerator": "cpu"}),
         log_dir=out / "complete",
         notes={**options, "model": ["complete"]},
     )
@@ -124,9 +111,8 @@ def explain(model: MultiTaskModel | TaggingModel, told: Told, out: Path) -> None
         truth=told.truth,
         num_clusters=None if told.groups is None else len(set(told.groups)),
     )
-    [sentences] = collect_attention(model, told.batches, [told.sample])
     for ending in ("png", "svg"):
-        plot_sentence(sentences[0], out / f"sentence.{ending}")
+        plot_sentence(told.read, out / f"sentence.{ending}")
     if "attention" in graphs:
         draw_graphs({name: graphs[name] for name in SHOWN if name in graphs}, told, out)
 

@@ -37,7 +37,7 @@ from _command_line import folder_of, read_lines
 from _corpora import Corpus, read_corpus
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import group_rates
+from _models import count_parameters, fit_options, graph_options
 from _report import peak_memory, percent, table, update_csv
 from _scoring import device_of
 from _tagging_options import read_options
@@ -59,18 +59,8 @@ def build_model(name: str, options: dict[str, Any], corpus: Corpus) -> TaggingMo
     torch.manual_seed(options["seed"])
     train = [item.words for item in corpus.parts["train"]]
     sentences = SentenceEncoder.build(train, corpus.classes, min_count=options["min_count"])
-    alike = {key: options[key] for key in ("common", "concat_messages")}
-    score = options["score"]
     chain = TaskGraph.from_edges(pairwise(sentences.tasks), sentences.tasks)
-    encoder_options = {
-        "hierarchical": {"graph": chain},
-        "complete": {"exchange": options["exchange"], "score": score, **alike},
-        "star": {
-            "memory": options["memory"],
-            "score": "additive" if score == "static" else score,  # positions are no edges
-            **alike,
-        },
-    }
+    further = {"graph": chain} if name == "hierarchical" else graph_options(name, options)
     return TaggingModel(
         sentences,
         name,
@@ -81,7 +71,7 @@ def build_model(name: str, options: dict[str, Any], corpus: Corpus) -> TaggingMo
         crf=options["crf"],
         schemes=corpus.schemes,
         dropout=options["dropout"],
-        encoder_options=encoder_options.get(name),
+        encoder_options=further,
     )
 
 
@@ -98,23 +88,15 @@ def train(
         MultiTaskDataModule(
             train, dev, None, batch_size=options["batch_size"], seed=options["seed"]
         ),
-        max_epochs=options["epochs"],
-        patience=options["patience"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator=options["accelerator"],
+        **fit_options(model, options),
         scores=dict.fromkeys(corpus.schemes, span_f1),
         log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:12}",
         notes={**options, "model": [name]},
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     speed = done.tokens_per_second * len(train) / int(train.lengths.sum())
-    return model, Result(name, done, parameters, speed, *test(model, corpus, options))
+    return model, Result(name, done, count_parameters(model), speed, *test(model, corpus, options))
 
 
 # Testing --------------------------------------------------------------------------------------

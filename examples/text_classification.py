@@ -28,7 +28,7 @@ from _batches import numbered_batches
 from _command_line import folder_of, read_lines
 from _errors import one_line_errors
 from _folders import out_folder
-from _models import build_model, build_oracle, group_rates
+from _models import build_model, build_oracle, count_parameters, fit_options
 from _options import read_options
 from _report import Result, by_task, peak_memory, summary, write_csv
 from _scoring import accuracies, is_right, kinds
@@ -38,12 +38,11 @@ from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, Vocabulary, tokenize
 from mtgnn.datasets import FDUMTL, PlantedTasks, TextFolder
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit, load_model
 from mtgnn.nn import MultiTaskModel
 from mtgnn.ops import keep_memory
-
-PARTS = ("train", "dev", "test")
 
 
 @dataclass
@@ -65,12 +64,12 @@ def read_texts(options: dict[str, Any]) -> Texts:
     name, seed = options["data"], options["seed"]
     if name == "planted":
         size = {"num_train": 20, "num_dev": 10, "num_test": 10} if options["quick"] else {}
-        return Texts(*(PlantedTasks(split=part, seed=seed, **size) for part in PARTS))
+        return Texts(*(PlantedTasks(split=part, seed=seed, **size) for part in SPLITS))
     if name == "fdu-mtl":
         root, source = options["root"], options["source"]
-        return Texts(*(FDUMTL(root, part, source, seed=0) for part in PARTS))
+        return Texts(*(FDUMTL(root, part, source, seed=0) for part in SPLITS))
     change = split_item if options["tokenize"] else None
-    return Texts(*(TextFolder(name, part, transform=change) for part in PARTS))
+    return Texts(*(TextFolder(name, part, transform=change) for part in SPLITS))
 
 
 def split_item(item: Data) -> Data:
@@ -115,21 +114,14 @@ def train(
     done = fit(
         model,
         data,
-        max_epochs=options["epochs"],
-        patience=options["patience"],
-        learning_rate=options["learning_rate"],
-        learning_rates=group_rates(model, options["learning_rate"]),
-        weight_decay=options["weight_decay"],
-        clip=options["clip"],
-        seed=options["seed"],
-        accelerator=options["accelerator"],
+        **fit_options(model, options),
         log_dir=out / name if resume is None else folder_of(resume),
         resume=resume,
         progress=f"{name:8}",
         notes={**options, "model": [name]},
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return model, Result(name, options["seed"], done, parameters, test(model, texts, options))
+    size, scores = count_parameters(model), test(model, texts, options)
+    return model, Result(name, options["seed"], done, size, scores)
 
 
 def test(
@@ -189,9 +181,8 @@ def evaluate(options: dict[str, Any]) -> None:
     model = load_model(options["checkpoint"], encoder)
     if texts.classes != model.classes:
         raise ValueError(f"expected texts of the model's {model.classes}, got {texts.classes}")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    scores = test(model, texts, options)
-    print(by_task([Result(name, options["seed"], None, parameters, scores)]))
+    size, scores = count_parameters(model), test(model, texts, options)
+    print(by_task([Result(name, options["seed"], None, size, scores)]))
 
 
 def predict(options: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _batches import numbered_batches
 from _errors import one_line_errors
 from _folders import out_folder
 from _report import percent, table
@@ -27,20 +28,19 @@ from torch_geometric.data import Data
 from mtgnn import TaskGraph
 from mtgnn.data import EncodedTexts, Vocabulary, renumber_tasks
 from mtgnn.datasets import PlantedTasks, TextFolder
+from mtgnn.datasets.splits import SPLITS
 from mtgnn.explain import average_attention, plot_task_graphs
 from mtgnn.lightning import MultiTaskDataModule, fit
 from mtgnn.nn import MultiTaskModel, add_task, freeze_except_task
 from mtgnn.ops import keep_memory
 
-PARTS = ("train", "dev", "test")
-
 
 def read_texts(options: argparse.Namespace) -> dict[str, Any]:
     """Train, dev and test texts: planted tasks, or a folder of one's own."""
     if options.data != "planted":
-        return {part: TextFolder(options.data, part) for part in PARTS}
+        return {part: TextFolder(options.data, part) for part in SPLITS}
     size = {"num_train": 20, "num_dev": 10, "num_test": 10} if options.quick else {}
-    return {part: PlantedTasks(split=part, seed=options.seed, **size) for part in PARTS}
+    return {part: PlantedTasks(split=part, seed=options.seed, **size) for part in SPLITS}
 
 
 def draw(items: list[Data], number: int, seed: int) -> list[Data]:
@@ -137,7 +137,7 @@ class Study:
     def listening(self, model: MultiTaskModel) -> TaskGraph:
         """Who listens to whom on the dev texts, and how much."""
         dev = EncodedTexts(self.of("dev", model.tasks), self.vocabulary)
-        batches = (dev.collate([dev[i] for i in k]) for k in torch.arange(len(dev)).split(64))
+        batches = (batch for _, batch in numbered_batches(dev, 64))
         return average_attention(model.cpu(), batches)
 
 

@@ -90,6 +90,17 @@ def test_a_star_from_a_checkpoint(run: Callable[..., str], tmp_path: Path) -> No
     assert not (tmp_path / "task_graphs.png").exists()
 
 
+def test_texts_of_which_the_first_is_empty(run: Callable[..., str], tmp_path: Path) -> None:
+    for task in ("books", "toys"):
+        for part in ("train", "dev", "test"):
+            (tmp_path / f"{task}.{part}.tsv").write_text("good\t\nbad\tnot so\ngood\tso\n", "utf-8")
+    small = ["--epochs", "1", "--hidden-size", "4", "--embedding-size", "4", "--min-count", "1"]
+    data = ["--data", str(tmp_path), "--model", "complete", "--out", str(tmp_path)]
+    run("text_classification", *small, *data)
+    run("explain", "--checkpoint", str(tmp_path / "complete" / "best.ckpt"), "--out", str(tmp_path))
+    assert (tmp_path / "sentence.png").exists()
+
+
 def test_other_models_are_refused(
     run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
