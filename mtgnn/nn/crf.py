@@ -225,7 +225,9 @@ def whole_lengths(lengths: Tensor | None, batch: int, steps: int) -> Tensor:
         return torch.full((batch,), steps)
     if lengths.dtype == torch.bool:
         if lengths.shape != (batch, steps):
-            raise ValueError(f"expected a mask of shape [{batch}, {steps}], got {lengths.shape}")
+            raise ValueError(
+                f"expected a mask of shape [{batch}, {steps}], got {list(lengths.shape)}"
+            )
         if bool((lengths[:, 1:] & ~lengths[:, :-1]).any()):
             raise ValueError("expected a mask whose real steps come first, got one with holes")
         lengths = lengths.sum(1)

@@ -153,13 +153,15 @@ def test_matched_sizes(program: Program, tmp_path: Path) -> None:
     assert size("headline", "shared") < 0.2 * wanted
 
 
-def test_protocols_keep_tuning_apart(program: Program) -> None:
+def test_protocols_keep_tuning_apart(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
     settings = program("_settings")
     for name, protocol in settings.PROTOCOLS.items():
         for setting in settings.SETTINGS:
             assert not set(protocol.tuning_seeds) & set(settings.seeds(setting)), name
     with pytest.raises(SystemExit):
         program("accuracy").read_options(["--seeds", "0", "100"])
+    kept = sorted(settings.PROTOCOLS["planted"].tuning_seeds)
+    assert f"seeds {kept} are for tuning: they are not reported" in capsys.readouterr().err
 
 
 def test_ablations_that_change_nothing_are_refused(
@@ -321,7 +323,11 @@ def test_a_second_process_takes_no_run_that_is_done(
     assert Counter(row["seed"] for row in rows_of(tmp_path)) == {"0": 9, "1": 9}
 
 
-def test_unknown_stage(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_stage(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["accuracy.py", "brew"])
     with pytest.raises(SystemExit):
         program("accuracy").main()
+    said = capsys.readouterr().err
+    assert f"expected stages of {program('accuracy').STAGES}, got ['brew']" in said

@@ -426,7 +426,9 @@ def test_words_in_common(program: Program) -> None:
     assert graphs.common_words([]) == "–"
 
 
-def test_dev_chooses_the_learning_rate(program: Program, tmp_path: Path) -> None:
+def test_dev_chooses_the_learning_rate(
+    program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tagging, plan = program("tagging"), program("_tagging_plan")
     given = options(program, tmp_path, "--learning-rate", "0.01", "0.02")
     run = plan.Run("conll2000", ("pos", "chunk"), "shared", "crf", 4)
@@ -453,3 +455,4 @@ def test_dev_chooses_the_learning_rate(program: Program, tmp_path: Path) -> None
     assert len({tagging.tuned_as(run) for run in alone}) == 2
     with pytest.raises(SystemExit):
         options(program, tmp_path, "--tune-seed", "0")
+    assert "--tune-seed is among --seeds" in capsys.readouterr().err

@@ -155,6 +155,17 @@ def test_batch_moves_but_lengths_and_tasks_stay() -> None:
     assert batch.lengths.device.type == batch.task.device.type == "cpu"
 
 
+def test_batch_is_pinned_but_lengths_and_tasks_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = EncodedTexts.collate(list(EncodedTexts(DATA, VOCABULARY)))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: ("pinned", self))
+    pinned = batch.pin_memory()
+    assert isinstance(pinned, SequenceBatch)
+    for name in ("tokens", "y"):
+        mark, value = getattr(pinned, name)
+        assert mark == "pinned" and value is getattr(batch, name)
+    assert pinned.lengths is batch.lengths and pinned.task is batch.task
+
+
 def test_copies_and_pickles() -> None:
     encoded = EncodedTexts(DATA, VOCABULARY)
     for other in (copy.deepcopy(encoded), pickle.loads(pickle.dumps(encoded))):

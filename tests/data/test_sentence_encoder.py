@@ -2,6 +2,7 @@ import json
 import random
 
 import pytest
+import torch
 
 from mtgnn.data import SentenceEncoder, Vocabulary, WordForm
 
@@ -110,6 +111,9 @@ def test_bad_tags(encoder: SentenceEncoder) -> None:
         encoder.encode_tags(["DT"], "chunk")
     with pytest.raises(ValueError, match="got 'chunk'"):
         encoder.decode_tags([0], "chunk")
+    for numbers in ([0, -100, 2], torch.tensor([0, -100, 2])):
+        with pytest.raises(ValueError, match=r"numbers of tags in 0…1, got \[-100, 2\]"):
+            encoder.decode_tags(numbers, "pos")
 
 
 def test_bad_options() -> None:

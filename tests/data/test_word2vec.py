@@ -36,7 +36,30 @@ def test_neighbours_are_close_and_runs_are_equal() -> None:
     assert apple @ pear > apple @ saw and saw @ drill > saw @ pear
     again = train_vectors(texts(), VOCABULARY, 12, epochs=10, seed=3)
     assert torch.equal(vectors.values, again.values)
-    assert not torch.equal(vectors.values, train_vectors(texts(), VOCABULARY, 12, seed=4).values)
+    other = train_vectors(texts(), VOCABULARY, 12, epochs=10, seed=4).values
+    differs = (vectors.values != other).any(1)
+    assert differs[3:].all()  # what gensim trained, and what is drawn for a token without a vector
+
+
+def test_rare_tokens_are_left_out() -> None:
+    lines = [*texts(5), "absent"]
+    assert not train_vectors(lines, VOCABULARY, 4).known[7]
+    assert train_vectors(lines, VOCABULARY, 4, min_count=1).known[7]
+
+
+@pytest.mark.parametrize("distance", [1, 2])
+def test_the_window_is_the_greatest_distance_of_tokens_that_predict_each_other(
+    distance: int,
+) -> None:
+    words = [f"w{number}" for number in range(1200)]  # all rare: gensim passes over frequent ones
+    step = distance + 1
+    lines = [" ".join(words[start : start + step]) for start in range(0, len(words), step)]
+    options: dict = {"epochs": 1, "min_count": 1}
+    near, far, farther = (
+        train_vectors(lines, Vocabulary(words), 4, window=window, **options).values
+        for window in (1, 2, 3)
+    )
+    assert torch.equal(near, far) == torch.equal(near, farther) == (distance == 1)
 
 
 def test_long_texts_are_read_to_their_end() -> None:

@@ -233,9 +233,9 @@ def test_data_that_stands_in_tokens_is_not_split(
 
 
 def test_resume_goes_on_with_the_same_options(
-    star: tuple[Path, str], main: Callable[..., str]
+    star: tuple[Path, str], main: Callable[..., str], tmp_path: Path
 ) -> None:
-    out = star[0]
+    out = Path(shutil.copytree(star[0], tmp_path / "out"))
     printed = main("--checkpoint", str(out / "star" / "last.ckpt"), "--resume", "--epochs", "4")
     assert re.search(r"^star .* \d of 4 ", printed, re.MULTILINE)
     assert {row["epochs"] for row in rows(out / "results.csv")} == {"4"}

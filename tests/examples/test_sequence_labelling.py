@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import io
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,9 +134,9 @@ def test_evaluate_scores_types_and_unknown_words(
 
 
 def test_resume_goes_on_with_the_same_options(
-    trained: tuple[Path, str], main: Callable[..., tuple[str, str]]
+    trained: tuple[Path, str], main: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
-    out = trained[0]
+    out = Path(shutil.copytree(trained[0], tmp_path / "out"))
     last = out / "star" / "last.ckpt"
     printed, _ = main("--checkpoint", str(last), "--resume", "--epochs", "9")
     assert re.search(r"^star .* \d of 9 ", printed, re.MULTILINE)

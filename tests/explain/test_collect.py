@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -264,22 +266,29 @@ def test_sampling_is_fair_and_small() -> None:
     assert all(70 <= count <= 130 for count in counts.values())  # 100 expected, four deviations
 
 
-def test_memory_does_not_grow_with_the_batches() -> None:
-    model = reader(MODELS["read"]())
-    graph = model.encoder.graph
-    readouts = [EdgeMean(graph), EdgeByWord(graph, WORDS), EdgeByPosition(graph, 4)]
+@pytest.mark.parametrize("mailbox", [False, True])
+def test_memory_does_not_grow_with_the_batches(mailbox: bool) -> None:
+    model = reader(StarGraphLSTM(4, 3, TASKS) if mailbox else MODELS["read"]())
+    graph, batches = model.encoder.graph, make_batches(3, (60,) * 3)
+    for batch in batches:  # sentences of one size, whichever are kept
+        batch.tokens[:], batch.lengths[:] = batch.tokens[0], 6
 
-    def held() -> int:
-        return sum(
-            value.numel()
-            for readout in readouts
-            for value in vars(readout).values()
-            if isinstance(value, Tensor)
-        )
+    def size(readout: Any) -> int:
+        """In bytes, less the state of a generator of random numbers."""
+        own = vars(readout).items()
+        return len(pickle.dumps({k: v for k, v in own if not isinstance(v, Random)}))
 
-    before = held()
-    collect_attention(model, make_batches(3, (6,) * 9), readouts)
-    assert held() == before
+    def held(number: int) -> list[int]:
+        """Bytes of each readout once it has taken the same batches a number of times."""
+        readouts: list[Any] = [SentenceSample(graph, WORDS, 2, mailbox=mailbox)]
+        if mailbox:
+            readouts.append(MailboxByWord(graph, WORDS))
+        else:
+            readouts += [EdgeMean(graph), EdgeByWord(graph, WORDS), EdgeByPosition(graph, 4)]
+        collect_attention(model, batches * number, readouts)
+        return [size(readout) for readout in readouts]
+
+    assert held(10) == held(5)
 
 
 def test_the_model_is_left_as_it_was() -> None:
@@ -348,6 +357,10 @@ def test_what_cannot_be_read_is_refused() -> None:
         average_attention(complete, make_batches(3), TaskGraph.complete(3))
     with pytest.raises(ValueError, match="at least one batch"):
         average_attention(complete, [])
+    with pytest.raises(ValueError, match="num_positions of at least 1, got 0"):
+        EdgeByPosition(complete.encoder.graph, 0)
+    with pytest.raises(ValueError, match="per_task of at least 1, got 0"):
+        SentenceSample(complete.encoder.graph, WORDS, 0)
     with pytest.raises(ValueError, match="no attention"):
         mean_weights([])
     with pytest.raises(ValueError, match="heads"):

@@ -315,10 +315,13 @@ def test_the_gradient_foretells_the_ablation_of_weak_messages() -> None:
 
 def test_the_model_is_left_alone() -> None:
     model = reader(CompleteGraphLSTM(4, 3, 3, num_layers=2, dropout=0.5)).train()
+    before = [dict(vars(part)) for part in model.modules()]
     first, second = (edge_gradient(model, make_batches(3), loss) for _ in range(2))
     assert torch.equal(first.change, second.change)
     assert model.training and all(p.grad is None for p in model.parameters())
-    assert "attention" not in vars(model.encoder) and model.encoder.kernel == "auto"
+    for part, was in zip(model.modules(), before, strict=True):
+        now = vars(part)
+        assert now.keys() == was.keys() and all(now[name] is was[name] for name in was)
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # frozen models can be explained, too
     third = edge_gradient(model, make_batches(3), loss)

@@ -99,6 +99,11 @@ def test_graphs_and_groups_that_fit_no_picture_are_refused(tmp_path: Path) -> No
         plot_task_graphs({"one": graph, "other": TaskGraph.complete(2)}, tmp_path / "no.png")
     with pytest.raises(ValueError, match="a group for each"):
         plot_task_graphs({"one": graph}, tmp_path / "no.png", [0])
+    with pytest.raises(ValueError, match="as a dict, by their titles, got a list"):
+        plot_task_graphs([graph], tmp_path / "no.png")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one graph"):
+        plot_task_graphs({}, tmp_path / "no.png")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

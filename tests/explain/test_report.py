@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,16 @@ def test_readouts_that_a_model_lacks_are_left_out(pages: dict[str, Path]) -> Non
     [row] = content(pages["uniform"])["agreements"]
     assert row["mean"] is None  # equal weights have no order
     assert content(pages["star"])["clusters"] is None
+
+
+def test_how_many_clusters_sentences_and_words(pages: dict[str, Path], tmp_path: Path) -> None:
+    wanted = {"num_clusters": 4, "per_task": 2, "num_words": 1}
+    report(make_model("complete"), loader(), tmp_path / "page.html", progress=False, **wanted)
+    told, usual = content(tmp_path / "page.html"), content(pages["complete"])
+    assert len(set(told["clusters"])) == 4 != len(set(usual["clusters"]))
+    for page, number in ((told, 2), (usual, 5)):
+        assert Counter(s["task"] for s in page["sentences"]) == dict.fromkeys(TASKS, number)
+    assert told["words"] == [words[:1] for words in usual["words"]] != usual["words"]
 
 
 def test_where_a_task_has_one_sequence_errors_are_unknown(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mtgnn.explain.shown_graphs import shown_agreements, shown_readout, shown_tr
 from mtgnn.explain.shown_words import rare_words, shown_words
 from mtgnn.explain.words import WordWeights
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="no node is installed")
+draws = pytest.mark.skipif(NODE is None, reason="no node is installed")
 
 GRAPH = TaskGraph.complete(["a", "b", "c", "d"])
 
@@ -68,6 +68,7 @@ def cells(page: str) -> list[str]:
 EQUAL, THIRDS = [1 / 3] * 12, [0.31, 0.34, 0.35] * 4
 
 
+@draws
 def test_equal_weights_look_equal(tmp_path: Path) -> None:
     page = drawn(make_page(tmp_path / "page.html", EQUAL, [0.0] * 12))
     graph = section(page, "Who listens to whom")
@@ -75,6 +76,7 @@ def test_equal_weights_look_equal(tmp_path: Path) -> None:
     assert "colours from 0 to .33" in graph and widths(graph) == []
 
 
+@draws
 def test_nearly_equal_shares_look_nearly_equal(tmp_path: Path) -> None:
     page = drawn(make_page(tmp_path / "page.html", THIRDS, [1e-6, -1e-6] * 6))
     graph = section(page, "Who listens to whom")
@@ -83,6 +85,7 @@ def test_nearly_equal_shares_look_nearly_equal(tmp_path: Path) -> None:
     assert widths(graph) and max(widths(graph)) < 1.2  # of 5
 
 
+@draws
 def test_signed_weights_are_white_at_zero(tmp_path: Path) -> None:
     effects = [0.2, -0.1, 0.0, *[0.0] * 9]
     page = make_page(tmp_path / "page.html", EQUAL, effects)
@@ -95,6 +98,7 @@ def test_signed_weights_are_white_at_zero(tmp_path: Path) -> None:
     assert set(cells(graph)) == {"rgb(247,247,247)"}  # what reads as 0 has no colour
 
 
+@draws
 def test_strong_edges_and_true_ones_are_thick(tmp_path: Path) -> None:
     page = make_page(tmp_path / "page.html", [0.8, 0.1, 0.1] * 4, [0.0] * 12)
     graph = section(drawn(page), "Who listens to whom")
@@ -103,6 +107,7 @@ def test_strong_edges_and_true_ones_are_thick(tmp_path: Path) -> None:
     assert widths(truth) == [5.0] and "colours from 0 to 1.00" in truth
 
 
+@draws
 def test_a_lone_sender_is_off_the_scale_of_attention_alone(tmp_path: Path) -> None:
     graph = TaskGraph.from_edges([("b", "a"), ("c", "a"), ("d", "a"), ("a", "b")], GRAPH.tasks)
     readouts = []
@@ -119,6 +124,7 @@ def test_a_lone_sender_is_off_the_scale_of_attention_alone(tmp_path: Path) -> No
     assert cells(effects)[3] == "rgb(127,59,8)"
 
 
+@draws
 def test_numbers_of_an_axis_do_not_hide_each_other(tmp_path: Path) -> None:
     for least, both in ((-0.005, False), (-0.1, True)):
         rows = [{"pair": "p", "mean": None, "why": "w"}]
@@ -129,6 +135,7 @@ def test_numbers_of_an_axis_do_not_hide_each_other(tmp_path: Path) -> None:
         assert ("−.10" in ends or "−.005" in ends) == both and "0" in ends and ".20" in ends
 
 
+@draws
 def test_tasks_at_one_place_are_seen_beside_each_other(tmp_path: Path) -> None:
     embedding = [[0.3, 0.7]] * 3 + [[1.0, 0.0]]
     of = {"clusters": [0, 0, 0, 1], "clustered_by": "attention", "embedding": embedding}
@@ -159,6 +166,7 @@ def test_a_lone_share_is_drawn_in_full() -> None:
     assert strength[1, 0] == 1 and strength[2, :2].tolist() == [0, 0]
 
 
+@draws
 def test_two_senders_have_no_rank_correlation(tmp_path: Path) -> None:
     edges = [("b", "a"), ("c", "a"), ("a", "b"), ("c", "b"), ("a", "c"), ("b", "c"), ("d", "c")]
     few = TaskGraph.from_edges(edges[:4], GRAPH.tasks)
@@ -176,6 +184,7 @@ def test_two_senders_have_no_rank_correlation(tmp_path: Path) -> None:
     assert '<td class="number">1.00</td>' in text and "±" not in text
 
 
+@draws
 def test_words_that_stand_out_and_how_many_are_rare(tmp_path: Path) -> None:
     weight, count = torch.full((3, 12), 1 / 3), torch.full((3, 12), 2)
     weight[0, 0], weight[1, 0], count[0] = 0.5, 0.9, 7
@@ -193,6 +202,7 @@ def test_words_that_stand_out_and_how_many_are_rare(tmp_path: Path) -> None:
     assert "Left out" not in section(page, "Words that a task reads")
 
 
+@draws
 def test_a_mailbox_says_which_axis_is_which(tmp_path: Path) -> None:
     sentence = {"task": "a", "words": ["x", "y"], "senders": None, "label": None}
     sentence |= {"prediction": None, "weights": [[0.5, 0.2], [0.5, 0.8]]}

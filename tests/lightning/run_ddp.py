@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import tiny_tagging
 import torch
 from tiny import VOCABULARY, model, texts, train
 from torch_geometric.data import Data
 
 from mtgnn import TaskGraph
 from mtgnn.lightning import MultiTaskDataModule
+from mtgnn.metrics import span_f1
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel
 
 
@@ -79,8 +81,15 @@ def run(processes: int, folder: Path, net: MultiTaskModel, loss: MultiTaskLoss) 
     }
 
 
+def run_tagger(processes: int, folder: Path) -> dict[str, Any]:
+    """Train a model that tags, whose score is no mean of the ranks' scores."""
+    net = tiny_tagging.model(crf=True).double()
+    result = tiny_tagging.train(net, folder, devices=processes, scores={"chunk": span_f1})
+    return {"score": result.dev_score_by_task, "mean": result.dev_score, "best": result.best_epoch}
+
+
 def main(processes: int, folder: Path) -> dict[str, dict[str, Any]]:
-    """Train with each of two losses, and with auxiliary ones."""
+    """Train with each of two losses, with auxiliary ones, and to tag."""
     weighted = MultiTaskLoss(3, weights=[1.0, 2.0, 1.0])
     uncertain = MultiTaskLoss(3, weights="uncertainty", reduction="task").double()
     runs = {
@@ -88,7 +97,8 @@ def main(processes: int, folder: Path) -> dict[str, dict[str, Any]]:
         "task": (graph_model(), uncertain),
         "auxiliary": (adversarial_model(), weighted),
     }
-    return {name: run(processes, folder / name, *given) for name, given in runs.items()}
+    found = {name: run(processes, folder / name, *given) for name, given in runs.items()}
+    return {**found, "tags": run_tagger(processes, folder / "tags")}
 
 
 if __name__ == "__main__":

@@ -102,3 +102,13 @@ def test_weights_and_scores_are_the_same(runs: Any) -> None:
         assert rank["mean"] == pytest.approx(alone["mean"])
         for name, value in alone["weights"].items():
             torch.testing.assert_close(rank["weights"][name], value, rtol=1e-7, atol=1e-9)
+
+
+def test_the_f1_that_chooses_an_epoch_is_that_of_all_sentences(results: Any) -> None:
+    alone, ranks = results
+    expected = alone["tags"]
+    assert 0 < expected["score"]["chunk"] < 1 and len(expected["score"]) == 2
+    for rank in ranks:
+        assert rank["tags"]["score"] == pytest.approx(expected["score"])
+        assert rank["tags"]["mean"] == pytest.approx(expected["mean"])
+        assert rank["tags"]["best"] == expected["best"]

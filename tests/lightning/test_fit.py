@@ -229,15 +229,14 @@ def test_equal_epochs_are_told_apart_after_a_resume(
     assert result.best_epoch == best
 
 
-def test_seed_decides(tmp_path: Path) -> None:
-    def run(name: str, seed: int) -> dict[str, torch.Tensor]:
+def test_seeds_of_fit_and_of_its_data_decide(tmp_path: Path) -> None:
+    found = []
+    for number, (seed, order) in enumerate([(0, 0), (0, 0), (1, 0), (0, 1)]):
         net = model(dropout=0.3)
-        torch.manual_seed(hash(name) % 1000)  # of no consequence
-        train(net, tmp_path / name, max_epochs=1, seed=seed, data=data(seed))
-        return weights(net)
-
-    first = run("a", 0)
-    assert same(first, run("b", 0)) and not same(first, run("c", 1))
+        torch.manual_seed(number)  # of no consequence
+        train(net, tmp_path / str(number), max_epochs=1, seed=seed, data=data(order))
+        found.append(weights(net))
+    assert [same(found[0], other) for other in found[1:]] == [True, False, False]
 
 
 @pytest.mark.parametrize("encoder", ["complete", "star"])
@@ -427,8 +426,7 @@ def test_sentences_are_no_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["train", "dev"])
 def test_tasks_without_labels_are_named(tmp_path: Path, part: str) -> None:
-    net, loader = model(), data()
-    loader._texts[part] = [item for item in texts(20, 1) if item.task != 1]
+    net, loader = model(), data(**{part: [item for item in texts(20, 1) if item.task != 1]})
     with pytest.warns(UserWarning, match=rf"no labels for '{part}' of \['dvd'\]"):
         train(net, tmp_path, data=loader, max_epochs=1)
     net.heads.heads["dvd"].requires_grad_(False)  # who trains another task says no more of it
@@ -530,8 +528,7 @@ def test_flags_of_the_process_are_given_back(tmp_path: Path) -> None:
 def test_parameters_of_absent_tasks_stay(tmp_path: Path) -> None:
     net = model("single")
     before = weights(net)
-    loader = data()
-    loader._texts["train"] = texts(20, 1, tasks=2)  # nothing of the third
+    loader = data(train=texts(20, 1, tasks=2))  # nothing of the third
     train(net, tmp_path, max_epochs=1, data=loader, weight_decay=0.1)
     changed = {name for name, value in net.state_dict().items() if (value != before[name]).any()}
     assert any("dvd" in name for name in changed)
@@ -578,11 +575,10 @@ def test_bad_options(tmp_path: Path, options: dict[str, object], message: str) -
 
 @pytest.mark.parametrize("part", ["train", "dev"])
 def test_no_texts_or_no_labels(tmp_path: Path, part: str) -> None:
-    loader = data()
-    loader._texts[part] = None
+    loader = data(**{part: None})
     with pytest.raises(ValueError, match=f"expected texts for '{part}'"):
         train(model(), tmp_path, data=loader, patience=2)
-    loader._texts[part] = [Data(text="good plot", task=0)]
+    loader = data(**{part: [Data(text="good plot", task=0)]})
     with pytest.raises(ValueError, match=f"labels among the texts for '{part}', got none"):
         train(model(), tmp_path, data=loader)
 

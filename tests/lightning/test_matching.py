@@ -141,8 +141,7 @@ def test_sentences_of_another_encoder_are_refused(tmp_path: Path) -> None:
 def test_labels_and_tasks_are_checked_first(
     tmp_path: Path, item: Data, message: str, part: str
 ) -> None:
-    loader = data()
-    loader._texts[part] = [*texts(2, 1), item]
+    loader = data(**{part: [*texts(2, 1), item]})
     with pytest.raises(ValueError, match=message.format(part=part)):
         train(model(), tmp_path, data=loader)
     assert not list(tmp_path.iterdir())

@@ -43,9 +43,10 @@ def model(encoder: str = "complete", dropout: float = 0.0, **options: Any) -> Mu
     )
 
 
-def data(seed: int = 0, batch_size: int = 8) -> MultiTaskDataModule:
-    train, dev, test = texts(40, 1), texts(21, 2), texts(22, 3)
-    return MultiTaskDataModule(train, dev, test, VOCABULARY, batch_size, seed=seed)
+def data(seed: int = 0, batch_size: int = 8, **parts: Any) -> MultiTaskDataModule:
+    """The usual texts, or others for ``train``, ``dev`` or ``test``."""
+    given = {"train": texts(40, 1), "dev": texts(21, 2), "test": texts(22, 3), **parts}
+    return MultiTaskDataModule(**given, vocabulary=VOCABULARY, batch_size=batch_size, seed=seed)
 
 
 def train(net: MultiTaskModel, folder: Path, **options: Any) -> FitResult:

@@ -271,6 +271,7 @@ Y = torch.zeros(4, 5, dtype=torch.long)
         (lambda: layer()(emissions(), Y - 1), r"got \[-1\]"),
         (lambda: layer()(emissions(), Y, LENGTHS - 1), "1…5"),
         (lambda: layer()(emissions(), Y, LENGTHS[:3]), "lengths of shape"),
+        (lambda: layer()(emissions(), Y, Y[:, :4] > 0), r"a mask of shape \[4, 5\], got \[4, 4\]"),
         (lambda: layer("IOB2")(emissions(), Y + 2), r"allow, got \[2, 2, 2, 2, 2\] in sentence 0"),
         (lambda: LinearChainCRF(2, RING).decode(emissions()[:, :, :2].float()), "length 5"),
         (lambda: LinearChainCRF(2, RING)(emissions()[:, :, :2].float(), Y), "allow"),

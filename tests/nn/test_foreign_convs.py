@@ -123,3 +123,21 @@ def test_options_of_scores_make_no_sense() -> None:
         GraphLSTM(E, H, GRAPH, conv=SAGEConv(H, H), **given)
     with pytest.raises(ValueError, match="score_owner"):
         GraphLSTM(E, H, GRAPH, conv=SAGEConv(H, H), score_owner="receiver")
+
+
+def test_what_is_no_message_and_who_cannot_be_detached() -> None:
+    class Pair(SAGEConv):
+        def forward(self, x, edge_index):
+            return super().forward(x, edge_index), edge_index
+
+    class Pooled(SAGEConv):
+        def forward(self, x, edge_index):
+            return super().forward(x, edge_index).sum(0)
+
+    for wrong in (Pair(H, H), Pooled(H, H)):
+        for exchange, nodes in (("mutual", 4), ("read", 2)):
+            with pytest.raises(ValueError, match=rf"to give \[{nodes}, channels\], got"):
+                GraphLSTM(E, H, GRAPH, exchange, conv=wrong)
+    GraphLSTM(E, H, GRAPH, "read", conv=SAGEConv(H, H), detach=True)
+    with pytest.raises(ValueError, match="cannot detach senders that are receivers as well"):
+        GraphLSTM(E, H, GRAPH, "mutual", conv=SAGEConv(H, H), detach=True)

@@ -66,15 +66,18 @@ def test_without_edges_it_is_the_shared_lstm() -> None:
     assert torch.equal(made(*inputs(made))[0], shared(*inputs(made))[0])
 
 
-def test_dropout_between_levels_only_in_training() -> None:
-    made = layer(dropout=0.5)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_between_layers_and_levels_only_in_training(layers: int) -> None:
+    made = layer(layers, dropout=0.5)
     x, lengths, _ = inputs(made)
     lowest, middle, top = (torch.full((6,), k) for k in (2, 1, 0))
-    assert torch.equal(made(x, lengths, lowest)[0], made(x, lengths, lowest)[0])
+    same = torch.equal(made(x, lengths, lowest)[0], made(x, lengths, lowest)[0])
+    assert same == (layers == 1)  # of the lowest level, one layer has no dropout
     for task in (middle, top):
         assert not torch.equal(made(x, lengths, task)[0], made(x, lengths, task)[0])
     made.eval()
-    assert torch.equal(made(x, lengths, top)[0], made(x, lengths, top)[0])
+    for task in (lowest, middle, top):
+        assert torch.equal(made(x, lengths, task)[0], made(x, lengths, task)[0])
 
 
 def test_errors() -> None:

@@ -78,6 +78,15 @@ def test_one_expert_is_the_shared_lstm() -> None:
     torch.testing.assert_close(made(*inputs(made))[0], shared(*inputs(made))[0])
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_between_layers_only_in_training(layers: int) -> None:
+    made = randomise(MixtureOfExpertsLSTM(E, H, TASKS, num_layers=layers, dropout=0.5))
+    batch = inputs(made)
+    assert torch.equal(made(*batch)[0], made(*batch)[0]) == (layers == 1)
+    made.eval()
+    assert torch.equal(made(*batch)[0], made(*batch)[0])
+
+
 def test_errors() -> None:
     made = layer()
     x, lengths, task = inputs(made)

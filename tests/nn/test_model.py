@@ -1,6 +1,7 @@
 """The whole model: logits, losses, predictions."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,9 +130,15 @@ def test_an_absent_task_keeps_no_gradient(encoder: str) -> None:
 
 def test_dropout_is_on_vectors_and_pooled_states() -> None:
     net = model(dropout=0.5)
+    dropped: list[tuple[torch.Tensor, torch.Tensor]] = []
+    net.dropout.register_forward_hook(lambda part, given, out: dropped.append((given[0], out)))
     torch.manual_seed(1)
     first, second = net(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK)
     assert not torch.equal(first, second)
+    vectors, pooled = dropped[:2]
+    assert len(dropped) == 4 and torch.equal(vectors[0], net.embedding(TOKENS))
+    assert pooled[0].shape == (len(TOKENS), net.encoder.output_size)
+    assert torch.equal(net.heads(pooled[1], TASK), first)
     net.eval()
     assert torch.equal(net(TOKENS, LENGTHS, TASK), net(TOKENS, LENGTHS, TASK))
 
@@ -265,6 +272,17 @@ def test_a_model_in_evaluation_mode_is_not_touched() -> None:
         part.train = lambda mode=True: modes.append(mode)  # type: ignore[method-assign]
     net.predict(TEXTS, "books")
     assert not modes and not any(part.training for part in net.modules())
+
+
+@pytest.mark.parametrize("encoder", ["complete", "star"])
+def test_threads_may_share_a_model(encoder: str) -> None:
+    net = tied(model(encoder, encoder_options={"bidirectional": True})).double().eval()
+    jobs = [(TEXTS[start:] * 3, task) for start in range(4) for task in CLASSES] * 4
+    expected = [net.predict_proba(texts, task, batch_size=2) for texts, task in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda job: net.predict_proba(*job, batch_size=2), jobs))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_nan_is_no_prediction() -> None:

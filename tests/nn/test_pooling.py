@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from mtgnn import TaskGraph
 from mtgnn.nn import GraphLSTM, Pooling, pool
@@ -14,6 +15,9 @@ HOWS = ["last", "mean", "max", "attention"]
 def states(*several: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(3, 5, *several, 4, generator=generator, dtype=torch.double) - 2
+
+
+PACKED = pack_padded_sequence(states(), LENGTHS, batch_first=True, enforce_sorted=False)
 
 
 def layer(how: str, bidirectional: bool = False) -> Pooling:
@@ -99,6 +103,8 @@ def test_attention_starts_as_the_mean() -> None:
         (lambda: pool(states(), torch.tensor([5, 0, 3])), r"1…5"),
         (lambda: pool(states(), torch.tensor([6, 1, 3])), r"1…5"),
         (lambda: layer("attention")(states()[..., :3], LENGTHS), "size 4"),
+        (lambda: pool(PACKED, LENGTHS), "padded states, got a PackedSequence"),
+        (lambda: layer("attention")(PACKED, LENGTHS), "padded states, got a PackedSequence"),
     ],
 )
 def test_errors(call, message: str) -> None:

@@ -95,6 +95,19 @@ def test_words_beside_their_characters(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_characters_are_read_once_for_each_distinct_word(kind: str) -> None:
+    net = WordEmbedding(10, 5, reader(kind, dropout=0.5)).double()
+    read: list[Tensor] = []
+    net.characters.register_forward_hook(lambda part, given, out: read.append(given[0]))
+    got = net(TOKENS, characters(9))
+    [rows] = read
+    spelt = {tuple(int(letter) for letter in row if letter) for row in rows}
+    wanted = {tuple(WORDS[word]) for row in SPELLING for word in row if word is not None}
+    assert spelt == wanted | {()} and len(rows) == 6  # five words, one of them twice, and padding
+    assert torch.equal(got[0, 1], got[1, 1]) and got[0, 1].any()  # which share their dropout
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_counts_for_nothing(kind: str) -> None:
     net = WordEmbedding(10, 5, reader(kind)).double()
     whole = net(TOKENS, characters())
