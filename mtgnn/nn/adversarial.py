@@ -112,7 +112,7 @@ class AdversarialLSTM(SharedPrivateLSTM):
                 f"expected outputs [B, T, {self.output_size}] for a task each, or "
                 f"[B, T, {num_tasks}, {self.output_size}], got {list(out.shape)} and tasks {said}"
             )
-        if task is not None and one:
+        if has_one_task(task):
             return self._losses(out, lengths, whole_numbers(task))
         wanted = task_mask(task, len(out), num_tasks)
         own, _, row, number = pick_wanted(out, wanted)

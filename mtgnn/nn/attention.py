@@ -79,18 +79,19 @@ class TaskAttentionConv(MessagePassing):
             )
         check_dropouts(dropout=dropout)
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
-        width = pair[1] if score_channels is None else score_channels
+        if score_channels is None:
+            score_channels = pair[1]
         check_numbers(sender_channels=pair[0], receiver_channels=pair[1])
-        check_numbers(heads=heads, score_channels=width)
+        check_numbers(heads=heads, score_channels=score_channels)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
         self.context_channels = context_channels
         self.heads = heads
         self.score = score
-        self.score_channels = width
+        self.score_channels = score_channels
         self.num_edges = num_edges
         self.dropout = dropout
-        width = heads * width
+        width = heads * score_channels
         self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
         self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
         sees_word = context_channels > 0
