@@ -53,8 +53,7 @@ class CutGraph(TaskGraph):
 
     def remaining(self) -> TaskGraph:
         """A graph of the edges that are left, with numbers of their own."""
-        left = torch.ones(self.num_edges, dtype=torch.bool, device="cpu")
-        left[list(self._cut)] = False
+        left = edges_left(self)
         weight = None if self.edge_weight is None else self.edge_weight[left]
         return TaskGraph(self.tasks, self.edge_index[:, left], self.virtual, weight)
 
@@ -80,6 +79,13 @@ class CutGraph(TaskGraph):
 def cut_edges(graph: Any) -> frozenset[int]:
     """Numbers of the edges of a graph that carry nothing."""
     return graph.cut if isinstance(graph, CutGraph) else frozenset()
+
+
+def edges_left(graph: TaskGraph) -> Tensor:
+    """Which edges ``[E]`` of a graph carry something; on the CPU."""
+    left = torch.ones(graph.num_edges, dtype=torch.bool, device="cpu")
+    left[list(cut_edges(graph))] = False
+    return left
 
 
 torch.serialization.add_safe_globals([CutGraph])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, default_collate
 from torch_geometric.loader.dataloader import Collater
 
-from ..cut_graph import cut_edges
+from ..cut_graph import edges_left
 from ..data import TokenBatch
 from ..graph import TaskGraph
 from ..nn.tasks import has_one_task
@@ -44,9 +44,7 @@ class Batch(Protocol):
 
 def equal_shares(graph: TaskGraph) -> Tensor:
     """The weight ``[E]`` of each edge under equal attention; of those that are cut, 0."""
-    left = torch.ones(graph.num_edges, dtype=torch.bool)
-    left[list(cut_edges(graph))] = False
-    receiver = graph.edge_index[1]
+    left, receiver = edges_left(graph), graph.edge_index[1]
     senders = receiver[left].bincount(minlength=graph.num_nodes)[receiver]
     return torch.where(left, 1 / senders.double(), 0)
 

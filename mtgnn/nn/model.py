@@ -12,13 +12,7 @@ from ..data import NO_LABEL, Vocabulary
 from ..data.batch import is_labelled
 from ..data.vocabulary import SPECIALS
 from . import saved
-from .check import (
-    check_dropouts,
-    check_numbers,
-    check_option,
-    check_tasks,
-    whole_numbers,
-)
+from .check import check_dropouts, check_numbers, check_option, check_tasks, whole_numbers
 from .check_model import check_classes, check_kind, check_labels, check_tokens
 from .encoders import with_additions
 from .heads import ClassificationHeads
