@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from ..nn.encoders import with_additions
 from .checkpoint import read_checkpoint
 from .module import MultiTaskModule
 
@@ -32,20 +31,18 @@ def check_resume(path: str | os.PathLike[str], max_epochs: int, module: MultiTas
         )
     own, other = _lasting(module.description), _lasting(saved["model"])
     for part in own if own["format"] == other["format"] else ["format"]:
-        if part not in other:  # in older checkpoints
-            continue
         # The order of the tasks is that of the weights: as lists, dictionaries differ in it.
-        if _ordered(own[part]) != _ordered(other[part]):
+        if _ordered(own[part]) != _ordered(other.get(part)):
             raise ValueError(
                 f"{os.fspath(path)} is of another model: expected the same {part}, "
-                f"got {_short(own[part])} for {_short(other[part])}"
+                f"got {_short(own[part])} for {_short(other.get(part))}"
             )
     _check_rates(content, module, os.fspath(path))
 
 
 def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) -> None:
     """Raise where the optimiser's state, which is sorted by groups of rates, would not fit."""
-    then, now = content["mtgnn"].get("learning_rates", {}), module.learning_rates
+    then, now = content["mtgnn"]["learning_rates"], module.learning_rates
     if not module.has_own_adam:
         fits = then == now  # it is in the optimiser's state, and nobody here knows where
         said = "the same, beside an optimiser of one's own"
@@ -67,15 +64,14 @@ def _check_rates(content: dict[str, Any], module: MultiTaskModule, path: str) ->
 
 
 def _lasting(description: dict[str, Any]) -> dict[str, Any]:
-    """A model's description without the dropout, which may change on the way, and with all of an
-    encoder's options, also those that older checkpoints lack, whatever order they came in."""
+    """A model's description without the dropout, which may change on the way, and with an encoder's
+    options in one order, whatever order they came in."""
     found = dict(description)
     options, encoder = description.get("options"), description.get("encoder")
     if isinstance(options, dict):
         found["options"] = {k: v for k, v in options.items() if k != "dropout"}
     if isinstance(encoder, dict):
-        own = with_additions(encoder["name"], encoder["options"], wanted=False)
-        found["encoder"] = {**encoder, "options": dict(sorted((own or {}).items()))}
+        found["encoder"] = {**encoder, "options": dict(sorted(encoder["options"].items()))}
     return found
 
 
@@ -159,8 +155,7 @@ class _Checkpoint(ModelCheckpoint):
         path = self.format_checkpoint_name({})
         if self.monitor is not None and os.path.exists(path):
             score = state_dict["best_model_score"]
-            # Older checkpoints have none, and kept the first of equal epochs.
-            self.loss = state_dict.get("loss", -math.inf)
+            self.loss = state_dict["loss"]
             super().load_state_dict(
                 {
                     **state_dict,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,11 +76,6 @@ class MultiTaskLoss(nn.Module):
         self.register_buffer("weight", fixed, persistent=False)
         factors = [0.5 if kind == "regression" else 1.0 for kind in _check_kinds(kinds, num_tasks)]
         self.register_buffer("factor", torch.tensor(factors), persistent=False)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        if "weight" in self._non_persistent_buffers_set:  # but older files hold it
-            state_dict.pop(f"{prefix}weight", None)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
         """Set the log variances to zero."""

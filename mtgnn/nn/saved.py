@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ..cut_graph import CutGraph, cut_edges
 from ..graph import TaskGraph
-from .encoders import with_additions
 
 VERSION = 1
 PLAIN = (bool, int, float, str)
@@ -129,8 +128,7 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
                 "this model's encoder was given as a module, or with an option such as a conv; "
                 f"load(path, encoder=…) needs one like it, over {_graph(content['graph'])}"
             )
-        if content.get("module"):  # not in older files
-            _check_module(content, encoder)
+        _check_module(content, encoder)
         return {"encoder": encoder}
     if encoder is not None:
         raise ValueError(f"this model has the encoder {described['name']!r} and takes no other")
@@ -138,17 +136,13 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
         name: _graph(value["graph"]) if isinstance(value, dict) else value
         for name, value in described["options"].items()
     }
-    if described["name"] == "adversarial":  # of files from before the pooling was the model's
-        options.setdefault("pooling", "last")
-    # Files from before the additions were whole models' own are without, unless they say so.
-    given = with_additions(described["name"], options, wanted=False)
-    return {"encoder": described["name"], "encoder_options": given}
+    return {"encoder": described["name"], "encoder_options": options}
 
 
 def fill(model: Any, content: dict[str, Any]) -> None:
     """Give a model the parameters that were saved, and cut the edges that were cut."""
     model.load_state_dict(content["state_dict"], assign=True)
-    cut_again(model.encoder, content["graph"].get("cut", ()))
+    cut_again(model.encoder, content["graph"]["cut"])
 
 
 def cut_again(encoder: Any, edges: Collection[int]) -> None:

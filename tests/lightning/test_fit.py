@@ -383,15 +383,6 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
         train(net, tmp_path)
 
 
-def test_goes_on_from_a_checkpoint_that_says_less(tmp_path: Path) -> None:
-    """As those of earlier versions, which described no modules."""
-    result = train(model(), tmp_path, max_epochs=1)
-    content = torch.load(result.last_checkpoint, weights_only=True)
-    del content["mtgnn"]["model"]["module"]
-    torch.save(content, tmp_path / "older.ckpt")
-    assert train(model(), tmp_path, resume=tmp_path / "older.ckpt").epochs == 2
-
-
 def test_a_step_that_ends_in_nan_is_no_best_epoch(tmp_path: Path) -> None:
     """The loss was finite; what the optimiser made of it is not."""
     net = model()
@@ -632,18 +623,6 @@ def test_options_may_be_given_or_left_out(tmp_path: Path, then: dict, now: dict)
     with pytest.raises(ValueError, match="another model: expected the same encoder"):
         other = {**now, "concat_messages": False}
         train(model("star", **other), tmp_path, max_epochs=3, resume=result.last_checkpoint)
-
-
-def test_a_checkpoint_from_before_graphs_had_additions(tmp_path: Path) -> None:
-    plain = {"common": False, "concat_messages": False}
-    path = train(model("star", **plain), tmp_path, max_epochs=1).last_checkpoint
-    content = torch.load(path, weights_only=True)
-    content["mtgnn"]["model"]["encoder"]["options"] = {}
-    torch.save(content, path)
-    assert train(load_model(path), tmp_path, resume=path).epochs == 2
-    assert train(model("star", **plain), tmp_path, max_epochs=3, resume=path).epochs == 3
-    with pytest.raises(ValueError, match="another model: expected the same encoder"):
-        train(model("star"), tmp_path, max_epochs=4, resume=path)
 
 
 def test_going_on_at_other_rates(tmp_path: Path) -> None:

@@ -161,18 +161,6 @@ def test_graphs_have_what_helps_them_unless_told_otherwise(tmp_path: Path) -> No
     assert model("single").encoder.common is None
 
 
-def test_files_from_before_are_without_it(tmp_path: Path) -> None:
-    path = tmp_path / "model.pt"
-    plain = {"common": False, "concat_messages": False}
-    net = tied(model("star", encoder_options=plain))
-    net.save(path)
-    content = torch.load(path)
-    assert content["encoder"]["options"] == plain
-    content["encoder"]["options"] = {}  # as they were written
-    torch.save(content, path)
-    assert MultiTaskModel.load(path).predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
-
-
 def through_a_file(net: MultiTaskModel, folder: Path) -> MultiTaskModel:
     net.save(folder / "model.pt")
     return MultiTaskModel.load(folder / "model.pt")
@@ -217,10 +205,6 @@ def test_an_encoder_that_reads_otherwise_does_not_fit(tmp_path: Path) -> None:
     same = {"kernel": "reference", "dropout": 0.5, "num_layers": 1}
     MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES), **same))
     MultiTaskModel.load(path, GraphLSTM(4, 3, TaskGraph.complete(list(CLASSES)), "read"))
-    content = torch.load(path, weights_only=True)
-    del content["module"]  # as in files from before
-    torch.save(content, path)
-    MultiTaskModel.load(path, CompleteGraphLSTM(4, 3, list(CLASSES)))
 
 
 def test_another_conv_does_not_fit(tmp_path: Path) -> None:
