@@ -16,6 +16,7 @@ from .schemes import (
     write_tags,
 )
 from .sentence_encoder import EncodedWords, SentenceEncoder, WordForm
+from .task_weights import task_weights
 from .token_batch import TokenBatch
 from .tokens import tokenize
 from .vectors import WordVectors, read_vectors
@@ -46,6 +47,7 @@ __all__ = [
     "WordVectors",
     "read_vectors",
     "renumber_tasks",
+    "task_weights",
     "tokenize",
     "train_vectors",
 ]

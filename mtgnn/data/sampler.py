@@ -16,7 +16,7 @@ class BucketBatchSampler(Sampler[list[int]]):
     padding. Here the whole data is put in order of length and cut into batches. With ``shuffle``
     every length is first multiplied by a random factor, so that who shares a batch with whom
     changes from epoch to epoch, and then the batches are shuffled. Tasks mix as their lengths do;
-    a small task is neither repeated nor dropped.
+    a small task is neither repeated nor dropped, unless ``weights`` say so.
 
     Every iteration draws the batches of the next epoch, or, once :meth:`set_epoch` was called,
     those of the epoch that it said.
@@ -38,10 +38,14 @@ class BucketBatchSampler(Sampler[list[int]]):
             mixes more and pads more: on FDU-MTL, in batches of 64 cut at 256 words, 0.1 leaves 7 %
             of the batches to padding and 0.05 leaves 3 %, against 58 % in random batches
             (``benchmarks/padding.py``).
+        weights: Of each example ``[n]``, how often it comes beside the others, such as
+            :func:`task_weights`. An epoch keeps its n places, of which example i has
+            :math:`n w_i / \\sum_j w_j`, rounded up or down at random. By default each has one.
 
     Raises:
         ValueError: If there are fewer examples, or places in a batch, than ranks, ``rank`` is out
-            of range, or ``noise`` is not in ``[0, 1)``.
+            of range, ``noise`` is not in ``[0, 1)``, or ``weights`` are of another number,
+            negative, not finite or all zero, or given without ``shuffle``.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class BucketBatchSampler(Sampler[list[int]]):
         num_replicas: int = 1,
         rank: int = 0,
         noise: float = 0.1,
+        weights: Sequence[float] | Tensor | None = None,
     ) -> None:
         self.lengths = torch.as_tensor(lengths).to("cpu", torch.long)
         if self.lengths.dim() != 1:
@@ -71,6 +76,9 @@ class BucketBatchSampler(Sampler[list[int]]):
             )
         if not 0 <= noise < 1:
             raise ValueError(f"expected noise in [0, 1), got {noise}")
+        self.weights = None if weights is None else _check_weights(weights, len(self.lengths))
+        if weights is not None and not shuffle:
+            raise ValueError("weights are for shuffled batches, got shuffle=False")
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -92,12 +100,15 @@ class BucketBatchSampler(Sampler[list[int]]):
         if not self.shuffle:
             return self._cut(torch.argsort(self.lengths, descending=True, stable=True))
         generator = torch.Generator().manual_seed(self._epoch_seed())
-        factor = (
-            1 - self.noise + 2 * self.noise * torch.rand(len(self.lengths), generator=generator)
-        )
+        n = len(self.lengths)
+        factor = 1 - self.noise + 2 * self.noise * torch.rand(n, generator=generator)
         # Ties come in random order, also where there is no noise.
-        order = torch.randperm(len(self.lengths), generator=generator)
-        batches = self._cut(order[torch.argsort((self.lengths * factor)[order], stable=True)])
+        order = torch.randperm(n, generator=generator)
+        if self.weights is None:
+            factor = factor[order]
+        else:  # a factor each time that an example comes, so that it does not come in one batch
+            order = _draw(self.weights, order, generator)
+        batches = self._cut(order[torch.argsort(self.lengths[order] * factor, stable=True)])
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
     def _epoch_seed(self) -> int:
@@ -127,3 +138,29 @@ class BucketBatchSampler(Sampler[list[int]]):
             f"BucketBatchSampler({self.lengths.numel()}, batch_size={self.batch_size}, "
             f"rank={self.rank} of {self.num_replicas})"
         )
+
+
+def _check_weights(weights: Sequence[float] | Tensor, n: int) -> Tensor:
+    """Weights ``[n]`` as shares of a whole."""
+    found = torch.as_tensor(weights).to("cpu", torch.float64)
+    if found.shape != (n,):
+        raise ValueError(f"expected weights of shape [{n}], got {list(found.shape)}")
+    if not bool((found.isfinite() & (found >= 0)).all()) or not bool(found.any()):
+        raise ValueError("expected weights that are finite, of at least 0, and not all 0")
+    return found / found.sum()
+
+
+def _draw(weights: Tensor, order: Tensor, generator: torch.Generator) -> Tensor:
+    """As many examples as there are, each ⌊n·w⌋ or ⌈n·w⌉ times.
+
+    Systematic sampling: examples are stretches of a line of length n, of which every whole step
+    from a random start hits one. Those of equal weight lie side by side, in random order, so that
+    together, too, they come as often as they should.
+    """
+    n = len(order)
+    order = order[torch.argsort(weights[order], stable=True)]
+    end = (n * weights[order]).cumsum(0).clamp(max=n)
+    end[-1] = n  # exactly, so that n steps hit
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    hits = (end + start).floor().diff(prepend=start.new_zeros(1))
+    return order.repeat_interleave(hits.long())

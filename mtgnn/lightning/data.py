@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, Subset
 from torch_geometric.data import Data
 
@@ -25,7 +26,8 @@ PARTS = ("train", "dev", "test")
 
 
 class MultiTaskDataModule(L.LightningDataModule):
-    """Batches of similar length that mix tasks; each example once an epoch, over all ranks.
+    """Batches of similar length that mix tasks; each example once an epoch, over all ranks,
+    unless ``train_weights`` say otherwise.
 
     Every rank takes its slice of each global batch. The batches of an epoch depend on ``seed`` and
     on the trainer's epoch alone, also when training goes on from a checkpoint. Dev and test
@@ -43,10 +45,14 @@ class MultiTaskDataModule(L.LightningDataModule):
         max_length: Keep at most this many tokens of a text (default: all); what is cut is logged.
         num_workers: Processes that form batches.
         seed: Seed of the shuffling.
+        train_weights: Of each train text ``[n]``, how often it comes beside the others, such as
+            ``task_weights(texts.task)`` of encoded texts, so that small tasks come more often. An
+            epoch has as many texts as without; see :class:`~mtgnn.data.BucketBatchSampler`.
 
     Raises:
         ValueError: If a size of batches is below 1, or there is a ``max_length`` for texts that are
-            encoded already.
+            encoded already. Batches are drawn, and ``train_weights`` looked at, when training
+            starts.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         eval_batch_size: int | None = None,
+        train_weights: Sequence[float] | Tensor | None = None,
     ) -> None:
         super().__init__()
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
@@ -79,6 +86,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
+        self.train_weights = train_weights
 
     def given(self, part: str) -> Any:
         """The texts of a part as they are now, encoded or not; ``None`` where there are none."""
@@ -109,7 +117,10 @@ class MultiTaskDataModule(L.LightningDataModule):
         trainer = self.trainer
         ranks, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
         size = self.batch_size if part == "train" else self.eval_batch_size
-        sampler = BucketBatchSampler(texts.lengths, size, shuffle, self.seed, ranks, rank)
+        weights = self.train_weights if part == "train" and shuffle else None
+        sampler = BucketBatchSampler(
+            texts.lengths, size, shuffle, self.seed, ranks, rank, weights=weights
+        )
         batches = _EpochBatches(sampler, trainer) if shuffle and trainer else sampler
         return DataLoader(
             texts,

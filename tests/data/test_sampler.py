@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtgnn.data import BucketBatchSampler
+from mtgnn.data import BucketBatchSampler, task_weights
 
 
 def domains() -> tuple[Tensor, Tensor]:
@@ -153,6 +153,64 @@ def test_without_shuffling_longest_first_in_every_epoch() -> None:
     assert list(sampler) == first
 
 
+def small_and_large() -> tuple[Tensor, Tensor]:
+    """Lengths and tasks of 900, 90 and 10 examples."""
+    task = torch.arange(3).repeat_interleave(torch.tensor([900, 90, 10]))
+    return torch.randint(1, 50, (1000,), generator=torch.Generator().manual_seed(0)), task
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0, float("inf")])
+def test_tasks_come_as_their_weights_say(temperature: float) -> None:
+    lengths, task = small_and_large()
+    weights = task_weights(task, temperature)
+    share = torch.tensor([900.0, 90.0, 10.0]) ** (1 / temperature)
+    expected = 1000 * share / share.sum()
+    sampler = BucketBatchSampler(lengths, 64, weights=weights)
+    for _ in range(3):
+        batches = list(sampler)
+        assert [len(batch) for batch in batches].count(64) == 15 and len(batches) == len(sampler)
+        drawn = torch.tensor(list(chain(*batches)))
+        torch.testing.assert_close(task[drawn].bincount().float(), expected, rtol=0, atol=2)
+        each = drawn.bincount(minlength=1000)
+        assert ((each - (expected / torch.tensor([900, 90, 10]))[task]).abs() < 1).all()
+
+
+def test_weighted_examples_come_as_often_as_they_weigh() -> None:
+    """In the mean over many epochs, of weights that are all different."""
+    weights = torch.tensor([0.0, 0.1, 0.5, 1.0, 1.3, 2.0, 3.1])
+    sampler = BucketBatchSampler([5] * 7, 3, weights=weights)
+    drawn = torch.tensor([list(chain(*sampler)) for _ in range(2000)])
+    mean = drawn.flatten().bincount(minlength=7) / 2000
+    torch.testing.assert_close(mean, 7 * weights / weights.sum(), rtol=0, atol=0.04)
+    assert mean[0] == 0
+
+
+def test_equal_weights_change_no_example() -> None:
+    lengths, _ = domains()
+    batches = list(BucketBatchSampler(lengths, 64, weights=[0.3] * 1600))
+    assert sorted(chain(*batches)) == list(range(1600))
+    assert padding(lengths, batches) < 0.15
+
+
+def test_what_comes_several_times_comes_in_several_batches() -> None:
+    lengths = torch.cat([torch.tensor([25]), torch.arange(1000) % 49 + 1])
+    weights = torch.cat([torch.tensor([100.0]), torch.ones(1000)])
+    holding = [batch.count(0) for batch in BucketBatchSampler(lengths, 16, weights=weights)]
+    assert 90 <= sum(holding) <= 91 and max(holding) < 16 and sum(map(bool, holding)) > 10
+
+
+def test_ranks_share_weighted_batches() -> None:
+    lengths, task = small_and_large()
+    options = {"seed": 5, "weights": task_weights(task)}
+    one = list(BucketBatchSampler(lengths, 64, **options))
+    shares = [
+        list(BucketBatchSampler(lengths, 64, num_replicas=2, rank=rank, **options))
+        for rank in range(2)
+    ]
+    for batch, *parts in zip(one, *shares, strict=True):
+        assert [batch[rank::2] for rank in range(2)] == parts
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -164,6 +222,11 @@ def test_without_shuffling_longest_first_in_every_epoch() -> None:
         ({"batch_size": 0}, "got batch_size 0"),
         ({"noise": 1.0}, "noise"),
         ({"lengths": []}, "got 0 examples"),
+        ({"weights": [1.0, 2.0]}, r"weights of shape \[3\], got \[2\]"),
+        ({"weights": [1.0, -1.0, 2.0]}, "at least 0"),
+        ({"weights": [1.0, float("nan"), 2.0]}, "finite"),
+        ({"weights": [0, 0, 0]}, "not all 0"),
+        ({"weights": [1, 1, 2], "shuffle": False}, "shuffle=False"),
         ({"lengths": [[1, 2]]}, r"\[n\], got \[1, 2\]"),
     ],
 )
