@@ -38,8 +38,9 @@ def parameter_groups(module: nn.Module) -> Groups:
 
     Args:
         module: A :class:`MultiTaskModel` or another model with ``encoder`` and ``heads``, or an
-            encoder; its ``graph`` is a :class:`mtgnn.TaskGraph`. Encoders of other kinds are
-            sorted too, where they keep what belongs to a node in a ``ModuleDict`` under its name.
+            encoder; the encoder's ``graph``, or else the model's, is a :class:`mtgnn.TaskGraph`.
+            Encoders of other kinds are sorted too, where they keep what belongs to a node in a
+            ``ModuleDict`` under its name.
 
     Returns:
         For each group its parameters by their names in ``module``, or in what ``torch.compile``
@@ -55,7 +56,7 @@ def parameter_groups(module: nn.Module) -> Groups:
         ['scores', 'nodes.books', 'nodes.dvd', 'virtual.shared']
     """
     module = uncompiled(module)
-    graph, encoder = task_graph(module), _encoder_of(module)
+    graph, encoder = _graph_of(module), _encoder_of(module)
     group: dict[int, str] = {}
     if encoder is not module:
         for name, part in module.named_children():
@@ -128,9 +129,7 @@ def freeze_except_task(module: nn.Module, task: str) -> list[str]:
             embedding table a task (``embedding="task"``). Choose groups for :func:`freeze` then.
     """
     module = uncompiled(module)
-    graph = getattr(module, "graph", None)
-    groups = parameter_groups(module)
-    assert isinstance(graph, TaskGraph)
+    graph, groups = _graph_of(module), parameter_groups(module)
     check_task_name(task, graph.tasks)
     logits = edge_logit_group(module)
     # In a mailbox the only sender has all the weight, whatever its logit.
@@ -196,6 +195,12 @@ def _encoder_of(module: nn.Module) -> Any:
             f"that holds one as {other[0]}"
         )
     return module
+
+
+def _graph_of(module: nn.Module) -> TaskGraph:
+    """The graph of a model's encoder or, where that has none, of the model."""
+    encoder = _encoder_of(module)
+    return task_graph(encoder if hasattr(encoder, "graph") else module)
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

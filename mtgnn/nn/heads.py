@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.module_dict import ModuleDict
 
 from ..graph import Tasks, task_names
-from ..graph_check import is_integer
+from ..graph_check import check_names, is_integer
 from .check import check_numbers, check_tensor, whole_numbers
 
 
@@ -33,7 +33,8 @@ class ClassificationHeads(nn.Module):
           classes and :math:`-\\infty` beyond a task's own
 
     Raises:
-        ValueError: If there is no task, a size is below 1, or names and sizes do not match.
+        ValueError: If there is no task, a name occurs twice or cannot name a module, a size is
+            below 1, or names and sizes do not match.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ClassificationHeads(nn.Module):
         super().__init__()
         self.in_channels, self.num_classes = in_channels, tuple(num_classes)
         names = task_names(len(self.num_classes) if tasks is None else tasks)
+        check_names(names, ())
         if len(names) != len(self.num_classes):
             raise ValueError(
                 f"expected {len(names)} numbers of classes, got {len(self.num_classes)}"

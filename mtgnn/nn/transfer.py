@@ -1,13 +1,12 @@
-"""A trained layer or model for one task more."""
+"""A trained layer, model or heads for one task more."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from ..cut_graph import cut_edges
@@ -19,13 +18,13 @@ from .cross_stitch import CrossStitchLSTM
 from .encoders import with_additions
 from .foreign import ConvFactory
 from .graph_lstm import GraphLSTM
+from .heads import ClassificationHeads, RegressionHeads
 from .hierarchical import HierarchicalLSTM
+from .inherit import inherit
 from .model import MultiTaskModel
 from .shared import SharedLSTM
 from .star import StarGraphLSTM
 from .tagging_model import TaggingModel
-
-Module = TypeVar("Module", bound=nn.Module)
 
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
@@ -33,9 +32,6 @@ KEPT = (
     *("fusion", "score", "heads", "score_channels", "concat_messages", "detach", "num_neighbors"),
     "kernel",
 )
-# Parameters with rows for each edge, each task and token, or each task.
-GROWING = (".logit", "embedding.weight", "discriminator.weight", "discriminator.bias")
-GROWING_ALL = "edge_logits."
 
 
 def add_task(
@@ -59,12 +55,16 @@ def add_task(
     a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
     logits of new edges start at zero.
 
+    A model of one's own is extended part by part: ``net.encoder = add_task(net.encoder, "music")``,
+    ``net.heads = add_task(net.heads, "music", ["bad", "good"])``.
+
     Args:
-        module: A :class:`MultiTaskModel`, a :class:`TaggingModel`, or a :class:`GraphLSTM`,
-            :class:`CompleteGraphLSTM`, :class:`StarGraphLSTM` or :class:`SharedLSTM`. It is left
-            as it is.
+        module: A :class:`MultiTaskModel` or :class:`TaggingModel`; a :class:`GraphLSTM`,
+            :class:`CompleteGraphLSTM`, :class:`StarGraphLSTM` or :class:`SharedLSTM`; or
+            :class:`ClassificationHeads` or :class:`RegressionHeads`. It is left as it is.
         name: Name of the new task.
-        classes: Its label names, or its tags; for a model.
+        classes: Its label names, or its tags; for a model, and for classification heads, which
+            need their number alone.
         senders: Names of the nodes that the new task listens to. By default the virtual nodes, or
             all tasks where there is no virtual node, or nobody in a graph without edges.
         scheme: The scheme of its tags, where they are spans; see :class:`TaggingModel`.
@@ -80,8 +80,8 @@ def add_task(
     Raises:
         ValueError: If the name is taken, a sender is unknown or cannot send (the mailbox of a star
             is the virtual node's alone, and a shared LSTM has no edges), classes are missing in a
-            model or given for a layer, the encoder cannot be extended, or a scheme is one that its
-            tags are not of, or given for what does not tag.
+            model or given for a layer, the encoder cannot be extended, heads were replaced by
+            others, or a scheme is one that its tags are not of, or given for what does not tag.
 
     Example:
         >>> from mtgnn.nn import CompleteGraphLSTM
@@ -103,12 +103,39 @@ def add_task(
             new: Any = _extend_tagger(module, name, classes, senders, scheme)
         else:
             new = _extend_classifier(module, name, classes, senders)
+    elif isinstance(module, (ClassificationHeads, RegressionHeads)):
+        return inherit(module, _extend_heads(module, name, classes, senders))
     elif classes is not None:
         raise ValueError(f"classes are for a model, got a {type(module).__name__}")
     else:
         new = _extend_layer(module, name, senders)
     saved.cut_again(getattr(new, "encoder", new), cut_edges(module.graph))
-    return _inherit(module, new)
+    return inherit(module, new)
+
+
+def _extend_heads(
+    heads: ClassificationHeads | RegressionHeads,
+    name: str,
+    classes: Sequence[str] | None,
+    senders: Sequence[str] | None,
+) -> ClassificationHeads | RegressionHeads:
+    """Fresh heads with one for the new task."""
+    kind = type(heads).__name__
+    if type(heads) not in (ClassificationHeads, RegressionHeads):  # as of layers
+        raise ValueError(f"expected this library's heads, got a {kind}")
+    units = heads if isinstance(heads, ClassificationHeads) else heads.units
+    if name in units.tasks:
+        raise ValueError(f"expected a new task, got {name!r} of {list(units.tasks)}")
+    if senders is not None:
+        raise ValueError(f"{kind} hear nobody: expected no senders, got {list(senders)}")
+    every = (*units.tasks, name)
+    if isinstance(heads, RegressionHeads):
+        if classes is not None:
+            raise ValueError(f"{kind} have no classes, got {classes}")
+        return RegressionHeads(units.in_channels, every, heads.out_channels)
+    if not isinstance(classes, Sequence) or isinstance(classes, str):
+        raise ValueError(f"{kind} need the label names of {name!r}, got classes {classes!r}")
+    return ClassificationHeads(units.in_channels, (*units.num_classes, len(classes)), every)
 
 
 def _extend_classifier(
@@ -180,7 +207,7 @@ def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) ->
     # What a subclass of one's own adds would be lost.
     if type(layer) not in (GraphLSTM, CompleteGraphLSTM, StarGraphLSTM):
         raise ValueError(
-            "expected a model, or one of this library's graph layers or SharedLSTM, "
+            "expected a model, heads, or one of this library's graph layers or SharedLSTM, "
             f"got a {type(layer).__name__}"
         )
     assert isinstance(layer, GraphLSTM)
@@ -235,49 +262,3 @@ def _check_senders(encoder: nn.Module, senders: Sequence[str] | None) -> None:
         raise ValueError(
             f"a new task of a {type(encoder).__name__} hears {list(able)}, got {list(senders)}"
         )
-
-
-def _like(name: str, old: dict[str, Tensor], otherwise: Tensor) -> Tensor:
-    """The tensor of this name, or one of another task: whose name differs in one part."""
-    parts = name.split(".")
-    for other, tensor in ((name, old.get(name)), *old.items()):
-        theirs = other.split(".")
-        if tensor is None or len(theirs) != len(parts):
-            continue
-        if sum(a != b for a, b in zip(parts, theirs, strict=True)) <= 1:
-            return tensor
-    return otherwise
-
-
-@torch.no_grad()
-def _inherit(old: Module, new: Module) -> Module:
-    """Copy all parameters, buffers and modes of ``old`` by name."""
-    first = next(old.parameters())
-    new.to(first.device)
-    names = dict(old.named_parameters())
-    of_old = names | dict(old.named_buffers())
-    for name, tensor in (*new.named_parameters(), *new.named_buffers()):
-        if tensor.is_floating_point():
-            tensor.data = tensor.data.to(_like(name, of_old, first).dtype)
-    values = new.state_dict()
-    for name, value in old.state_dict().items():
-        if name not in values:
-            raise ValueError(f"cannot add a task to this model: there is no new {name!r}")
-        place = values[name]
-        if place.shape != value.shape:
-            # The new task's rows come last.
-            grows = name.endswith(GROWING) or GROWING_ALL in name
-            if not grows or place.shape[1:] != value.shape[1:]:
-                raise ValueError(
-                    f"cannot add a task to this model: {name!r} is {list(value.shape)}, "
-                    f"with the new task {list(place.shape)}"
-                )
-            place = place[: len(value)]
-        place.copy_(value)
-    for name, parameter in new.named_parameters():
-        if name in names:
-            parameter.requires_grad_(names[name].requires_grad)
-    modes = {name: part.training for name, part in old.named_modules()}
-    for name, part in new.named_modules():
-        part.training = modes.get(name, old.training)
-    return new

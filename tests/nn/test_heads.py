@@ -131,6 +131,8 @@ def test_reset_draws_anew() -> None:
         (lambda: ClassificationHeads(0, [2, 2]), "at least 1"),
         (lambda: ClassificationHeads(5, []), "at least one task"),
         (lambda: ClassificationHeads(5, [2, 2], ["a"]), "numbers of classes"),
+        (lambda: ClassificationHeads(5, [2, 3], ["a", "a"]), r"unique, got \['a'\]"),
+        (lambda: RegressionHeads(5, ["a", "a#b"]), "without '#'"),
         (lambda: heads()(vectors()[:, :3], TASK), r"\[B, 5\]"),
         (lambda: heads()(vectors()), r"\[B, 3, 5\]"),
         (lambda: heads()(vectors(), TASK[:3]), "tasks of shape"),

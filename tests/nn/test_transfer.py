@@ -15,9 +15,11 @@ from torch_geometric.nn import SAGEConv
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
 from mtgnn.nn import (
+    ClassificationHeads,
     CompleteGraphLSTM,
     GraphLSTM,
     MultiTaskModel,
+    RegressionHeads,
     SharedLSTM,
     StarGraphLSTM,
     add_task,
@@ -356,11 +358,65 @@ def test_encoders_of_other_kinds_are_built_anew_by_name(monkeypatch: pytest.Monk
         add_task(model("private", encoder_options={"square": True}), "new", ["x", "y"])
 
 
+# Heads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [(), (5,)])
+def test_heads_with_a_new_task(steps: tuple[int, ...]) -> None:
+    old = heads().double().eval()
+    old.heads["v1.0"].requires_grad_(False)
+    new = add_task(old, "new", ["w", "x", "y", "z"])
+    assert new.tasks == (*TASKS, "new") and new.num_classes == (2, 3, 2, 4) and not new.training
+    assert [p.requires_grad for p in new.parameters()] == [*[True, True, False, False], *[True] * 4]
+    h, task = torch.randn(6, *steps, H).double(), torch.arange(6) % 3
+    torch.testing.assert_close(new(h, task)[..., :3], old(h, task), rtol=0, atol=0)
+    logits = new(h, torch.full((6,), 3))
+    assert (
+        logits.dtype == torch.double and logits.shape == (6, *steps, 4) and logits.isfinite().all()
+    )
+    assert old.tasks == TASKS and len(old.heads) == 3
+
+
+@pytest.mark.parametrize("channels", [None, 2])
+def test_regression_heads_with_a_new_task(channels: int | None) -> None:
+    old = RegressionHeads(H, TASKS, channels)
+    new = add_task(old, "new")
+    h, task = torch.randn(6, H), torch.arange(6) % 3
+    torch.testing.assert_close(new(h, task), old(h, task), rtol=0, atol=0)
+    assert new(h, torch.full((6,), 3)).shape == ((6,) if channels is None else (6, channels))
+
+
+def test_a_model_of_one_s_own_is_extended_part_by_part() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = layer("all")
+            self.heads = heads()
+
+    net = Net()
+    net.encoder, net.heads = add_task(net.encoder, "new"), add_task(net.heads, "new", ["x", "y"])
+    assert freeze_except_task(net, "new") == ["nodes.new", "heads.new"]
+
+
 # Bad input ----------------------------------------------------------------------------------------
 
 
 class Own(GraphLSTM):
     pass
+
+
+class OwnHeads(ClassificationHeads):
+    pass
+
+
+def heads() -> ClassificationHeads:
+    return ClassificationHeads(H, [2, 3, 2], TASKS)
+
+
+def replaced() -> ClassificationHeads:
+    layer = heads()
+    layer.heads["a"] = nn.Sequential(nn.Linear(H, 2))
+    return layer
 
 
 @pytest.mark.parametrize(
@@ -383,6 +439,17 @@ class Own(GraphLSTM):
         (lambda: add_task(model("star"), "a", ["x", "y"]), "a new task, got 'a'"),
         (lambda: add_task(model("star"), "new", ["x", "x"]), "unique"),
         (lambda: add_task(model("star"), "new", ["x"], senders=["a"]), r"\['shared'\]"),
+        (lambda: add_task(heads(), "a", ["x"]), "a new task, got 'a'"),
+        (lambda: add_task(heads(), "", ["x"]), "non-empty"),
+        (lambda: add_task(heads(), "new"), "label names of 'new', got classes None"),
+        (lambda: add_task(heads(), "new", 2), "label names of 'new', got classes 2"),
+        (lambda: add_task(heads(), "new", "xy"), "label names of 'new', got classes 'xy'"),
+        (lambda: add_task(heads(), "new", []), "num_classes"),
+        (lambda: add_task(heads(), "new", ["x"], senders=["a"]), "hear nobody"),
+        (lambda: add_task(heads(), "new", ["x"], scheme="IOB2"), "for a TaggingModel"),
+        (lambda: add_task(RegressionHeads(H, TASKS), "new", ["x"]), "have no classes"),
+        (lambda: add_task(OwnHeads(H, [2]), "new", ["x"]), "heads, got a OwnHeads"),
+        (lambda: add_task(replaced(), "new", ["x"]), "no new 'heads.a.0.weight'"),
     ],
 )
 def test_errors(call: Callable[[], object], message: str) -> None:
