@@ -131,6 +131,10 @@ SETTINGS: dict[str, Setting] = {
         ablation=True,
         rival=True,
     ),
+    # The same question from the other side: whether graphs need theirs.
+    "small": Setting(
+        "states of 50", GRAPHS, options={"hidden_size": 50}, tuned="small", ablation=True
+    ),
     "no-concat": _changed("no messages in the output", concat_messages=False),
 }
 
