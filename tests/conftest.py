@@ -16,6 +16,9 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several processes would wait for each other
+    os.environ["OMP_NUM_THREADS"] = "1"  # of programs that tests start
+    torch.set_num_threads(1)
 os.environ.pop("MTGNN_NATIVE", None)  # tests say themselves which loops they want
 
 from mtgnn.ops import compile_native, gpu, use_triton

@@ -1,5 +1,7 @@
 """Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
+from torch.serialization import add_safe_globals
+
 from ..data.batch import is_labelled
 from .adversarial import AdversarialLSTM
 from .attention import TaskAttentionConv
@@ -32,6 +34,9 @@ from .tagging_model import TaggingModel
 from .trainable import Output, Samples, Trainable
 from .transfer import add_task
 from .words import CharacterCNN, CharacterLSTM, WordEmbedding
+
+# Tuples of tensors: torch.load(weights_only=True) may read what was saved of a stream.
+add_safe_globals([GraphState, HierarchicalState, SharedPrivateState, SharedState])
 
 __all__ = [
     "AdversarialLSTM",

@@ -24,7 +24,7 @@ class HierarchicalState(NamedTuple):
     Attributes:
         h: Hidden states, the lowest level's layers first.
         c: Like ``h``.
-        levels: ``[B]``, how many levels ran.
+        levels: ``[B]``, how many levels ran; stays on the CPU.
     """
 
     h: Tensor
@@ -34,6 +34,10 @@ class HierarchicalState(NamedTuple):
     def detach(self) -> HierarchicalState:
         """The same values without their history, to go on from: gradients end here."""
         return HierarchicalState(self.h.detach(), self.c.detach(), self.levels)
+
+    def to(self, device: torch.device | str | int) -> HierarchicalState:
+        """The same values on a device, such as those that were saved on another one."""
+        return HierarchicalState(self.h.to(device), self.c.to(device), self.levels)
 
 
 class HierarchicalLSTM(nn.Module):

@@ -32,6 +32,10 @@ class SharedState(NamedTuple):
         """The same values without their history, to go on from: gradients end here."""
         return SharedState(self.h.detach(), self.c.detach())
 
+    def to(self, device: torch.device | str | int) -> SharedState:
+        """The same values on a device, such as those that were saved on another one."""
+        return SharedState(self.h.to(device), self.c.to(device))
+
 
 class SharedLSTM(nn.Module):
     """One :class:`torch.nn.LSTM` that all tasks share: the fully shared baseline.

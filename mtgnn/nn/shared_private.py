@@ -31,6 +31,10 @@ class SharedPrivateState(NamedTuple):
         """The same values without their history, to go on from: gradients end here."""
         return SharedPrivateState(self.shared.detach(), self.private.detach())
 
+    def to(self, device: torch.device | str | int) -> SharedPrivateState:
+        """The same values on a device, such as those that were saved on another one."""
+        return SharedPrivateState(self.shared.to(device), self.private.to(device))
+
 
 class SharedPrivateLSTM(nn.Module):
     r"""A shared LSTM and one of each task read side by side: the shared-private model of

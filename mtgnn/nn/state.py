@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,9 +32,14 @@ class GraphState(NamedTuple):
 
     def detach(self) -> GraphState:
         """The same values without their history, to go on from: gradients end here."""
-        values = {
-            name: value.detach() for name, value in self._asdict().items() if value is not None
-        }
+        return self._with(Tensor.detach)
+
+    def to(self, device: torch.device | str | int) -> GraphState:
+        """The same values on a device, such as those that were saved on another one."""
+        return self._with(lambda value: value.to(device))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> GraphState:
+        values = {name: change(v) for name, v in self._asdict().items() if v is not None}
         return self._replace(**values)
 
     def check(self, plan: Plan, sizes: tuple[int, ...], nodes: tuple[str, ...]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtgnn import TaskGraph
 from mtgnn.nn import (
@@ -46,6 +48,38 @@ def test_detached_states_say_the_same_and_end_gradients(name: str) -> None:
     out.sum().backward()  # the first part's own history is still there, and was walked by nobody
     assert first.grad is not None
     assert type(state.detach()) is type(state)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_saved_states_are_gone_on_from(name: str) -> None:
+    layer: nn.Module = LAYERS[name]().eval()
+    x, lengths, task = torch.randn(2, 6, E), torch.tensor([3, 3]), torch.tensor([0, 1])
+    _, state = layer(x[:, :3], lengths, task)
+    file = io.BytesIO()
+    torch.save(state.detach(), file)
+    file.seek(0)
+    read = torch.load(file, weights_only=True)
+    assert type(read) is type(state)
+    assert layer(x[:, 3:], lengths, task, read)[0].equal(layer(x[:, 3:], lengths, task, state)[0])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_states_move_to_a_device(name: str) -> None:
+    _, state = LAYERS[name]()(torch.randn(2, 3, E), None, torch.tensor([0, 1]))
+    moved = state.to("meta")
+    assert type(moved) is type(state)
+    for one, other in zip(tensors(moved), tensors(state), strict=True):
+        assert one.shape == other.shape and one.dtype == other.dtype
+    places = {value.device.type for value in tensors(moved)}
+    assert places == ({"meta", "cpu"} if name == "hierarchical" else {"meta"})  # its levels
+    pairs = zip(tensors(state.to("cpu")), tensors(state), strict=True)
+    assert all(one is other for one, other in pairs)
+
+
+def tensors(state: tuple) -> list[Tensor]:
+    """All tensors in a state, in order."""
+    parts = [tensors(part) if isinstance(part, tuple) else [part] for part in state]
+    return [value for part in parts for value in part if value is not None]
 
 
 OTHERS = {
