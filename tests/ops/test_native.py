@@ -265,6 +265,21 @@ def test_a_build_after_one_that_failed_is_found_by_the_next(
         assert done.stdout == said, done.stderr
 
 
+def test_two_processes_build_once(tmp_path: Path, native_loops: object) -> None:
+    source, counting, count = tmp_path / "tiny" / "module.cpp", tmp_path / "c", tmp_path / "count"
+    source.parent.mkdir()
+    source.write_text(TINY)
+    counting.write_text(
+        f'#!/bin/sh\ncase "$*" in *-c*) echo 1 >> {count}; sleep 2;; esac\nexec c++ "$@"\n'
+    )
+    counting.chmod(0o755)
+    told = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    line = [sys.executable, "-c", AGAIN, str(source), str(counting)]
+    both = [subprocess.Popen(line, env=told, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["mtgnn_native\n"] * 2
+    assert count.read_text() == "1\n"
+
+
 def test_other_tensors_go_the_usual_way(use_native: Use) -> None:
     use_native(True)
     assert native.serves(torch.zeros(1)) and not native.serves(torch.zeros(1).bfloat16())

@@ -7,6 +7,8 @@ import os
 import platform
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from subprocess import SubprocessError
@@ -34,7 +36,7 @@ def compile_native(verbose: bool = False) -> None:
     With ``MTGNN_NATIVE=1`` in the environment no call is needed: the first recurrence builds them.
     The first call on a machine takes about a minute. It needs Linux, a C++ compiler and ninja
     (extra ``native``). What it builds lies in PyTorch's folder of extensions, or where
-    ``TORCH_EXTENSIONS_DIR`` says.
+    ``TORCH_EXTENSIONS_DIR`` says. Of several processes that ask at once, one builds it.
 
     Args:
         verbose: Print what the compiler says.
@@ -58,7 +60,10 @@ def _load(verbose: bool) -> Any:
     """The module, built first unless it is there."""
     library = _library()
     if not library.exists():
-        _build(library, verbose)
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(library):
+            if not library.exists():  # another process may have built it meanwhile
+                _build(library, verbose)
     spec = spec_from_file_location(_NAME, library)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -66,14 +71,27 @@ def _load(verbose: bool) -> Any:
     return module
 
 
+@contextmanager
+def _alone(library: Path) -> Iterator[None]:
+    """Wait while another process is at it, such as another rank: two would build the same.
+
+    PyTorch's lock is a file that is there: all later processes wait for ever if one is killed
+    meanwhile. This one the system lifts as soon as its process ends, in whatever way.
+    """
+    import fcntl  # not on Windows, where nothing is built
+
+    with open(library.with_suffix(".lock"), "w") as file:
+        with suppress(OSError):  # of file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _build(library: Path, verbose: bool) -> None:
     """Build it in a folder of its own and move it into place when it is done.
 
-    PyTorch's way, a shared folder with a lock, makes all later processes wait for ever if one is
-    killed meanwhile. Nor is it a Python module to PyTorch, which names what a process builds anew
-    otherwise than before: its name is the same at every attempt.
+    It is no Python module to PyTorch, which names what a process builds anew otherwise than before:
+    its name is the same at every attempt.
     """
-    library.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=library.parent, prefix=f"{library.stem}-") as folder:
         built = _cpp_extension().load(
             library.stem,
