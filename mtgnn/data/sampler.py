@@ -76,7 +76,7 @@ class BucketBatchSampler(Sampler[list[int]]):
             )
         if not 0 <= noise < 1:
             raise ValueError(f"expected noise in [0, 1), got {noise}")
-        self.weights = None if weights is None else _check_weights(weights, len(self.lengths))
+        self.weights = None if weights is None else check_weights(weights, len(self.lengths))
         if weights is not None and not shuffle:
             raise ValueError("weights are for shuffled batches, got shuffle=False")
         self.batch_size = batch_size
@@ -106,8 +106,9 @@ class BucketBatchSampler(Sampler[list[int]]):
         order = torch.randperm(n, generator=generator)
         if self.weights is None:
             factor = factor[order]
-        else:  # a factor each time that an example comes, so that it does not come in one batch
+        else:  # in random order again, each time with a factor of its own: in several batches
             order = _draw(self.weights, order, generator)
+            order = order[torch.randperm(n, generator=generator)]
         batches = self._cut(order[torch.argsort(self.lengths[order] * factor, stable=True)])
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
@@ -140,13 +141,18 @@ class BucketBatchSampler(Sampler[list[int]]):
         )
 
 
-def _check_weights(weights: Sequence[float] | Tensor, n: int) -> Tensor:
-    """Weights ``[n]`` as shares of a whole."""
+def check_weights(weights: Sequence[float] | Tensor, n: int) -> Tensor:
+    """Weights as shares ``[n]`` of a whole.
+
+    Raises:
+        ValueError: If they are of another number, negative, not finite, or all zero.
+    """
     found = torch.as_tensor(weights).to("cpu", torch.float64)
     if found.shape != (n,):
         raise ValueError(f"expected weights of shape [{n}], got {list(found.shape)}")
     if not bool((found.isfinite() & (found >= 0)).all()) or not bool(found.any()):
         raise ValueError("expected weights that are finite, of at least 0, and not all 0")
+    found = found / found.max()  # the sum of large ones may be infinite
     return found / found.sum()
 
 
@@ -154,7 +160,7 @@ def _draw(weights: Tensor, order: Tensor, generator: torch.Generator) -> Tensor:
     """As many examples as there are, each ⌊n·w⌋ or ⌈n·w⌉ times.
 
     Systematic sampling: examples are stretches of a line of length n, of which every whole step
-    from a random start hits one. Those of equal weight lie side by side, in random order, so that
+    from a random start hits one. Those of equal weight, such as a task's, lie side by side, so that
     together, too, they come as often as they should.
     """
     n = len(order)

@@ -51,8 +51,8 @@ class MultiTaskDataModule(L.LightningDataModule):
 
     Raises:
         ValueError: If a size of batches is below 1, or there is a ``max_length`` for texts that are
-            encoded already. Batches are drawn, and ``train_weights`` looked at, when training
-            starts.
+            encoded already. ``train_weights`` are looked at when batches are made, by ``fit`` first
+            of all.
     """
 
     def __init__(

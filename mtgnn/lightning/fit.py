@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
+from ..data.sampler import check_weights
 from ..nn import MultiTaskLoss, MultiTaskModel, TaggingModel, Trainable, parameter_groups
 from ..nn.check import check_numbers, check_option
 from ..nn.compiled import uncompiled
@@ -259,6 +260,8 @@ def _check_data(model: Trainable, data: MultiTaskDataModule, scored: set[str]) -
     """Raise for texts that do not fit the model; warn of tasks that one part lacks, and of those
     whose accuracy says nothing, if they are not ``scored`` otherwise."""
     check_matching(model, data, PARTS)
+    if data.train_weights is not None:
+        check_weights(data.train_weights, len(data.encoded("train")))
     train = check_part_labels(model, data.encoded("train"), "train")
     if data.given("dev") is None:
         return

@@ -70,7 +70,7 @@ def _lasting(description: dict[str, Any]) -> dict[str, Any]:
     options, encoder = description.get("options"), description.get("encoder")
     if isinstance(options, dict):
         found["options"] = {k: v for k, v in options.items() if k != "dropout"}
-    if isinstance(encoder, dict):
+    if isinstance(encoder, dict) and isinstance(encoder.get("options"), dict):
         found["encoder"] = {**encoder, "options": dict(sorted(encoder["options"].items()))}
     return found
 

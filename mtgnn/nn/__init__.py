@@ -1,6 +1,6 @@
 """Layers: attention edges and recurrences over task graphs, heads, losses, whole models."""
 
-from torch.serialization import add_safe_globals
+import torch
 
 from ..data.batch import is_labelled
 from .adversarial import AdversarialLSTM
@@ -36,7 +36,9 @@ from .transfer import add_task
 from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 # Tuples of tensors: torch.load(weights_only=True) may read what was saved of a stream.
-add_safe_globals([GraphState, HierarchicalState, SharedPrivateState, SharedState])
+torch.serialization.add_safe_globals(
+    [GraphState, HierarchicalState, SharedPrivateState, SharedState]
+)
 
 __all__ = [
     "AdversarialLSTM",

@@ -200,7 +200,7 @@ def _encoder_of(module: nn.Module) -> Any:
 def _graph_of(module: nn.Module) -> TaskGraph:
     """The graph of a model's encoder or, where that has none, of the model."""
     encoder = _encoder_of(module)
-    return task_graph(encoder if hasattr(encoder, "graph") else module)
+    return task_graph(encoder if isinstance(getattr(encoder, "graph", None), TaskGraph) else module)
 
 
 def find_groups(module: nn.Module, groups: Iterable[str] | None) -> Groups:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +123,8 @@ class RegressionHeads(nn.Module):
         - **output:** the input without F, or with C in its place
 
     Raises:
-        ValueError: If there is no task, or a size is below 1.
+        ValueError: If there is no task, a name occurs twice or cannot name a module, or a size is
+            below 1.
     """
 
     def __init__(self, in_channels: int, tasks: Tasks, out_channels: int | None = None) -> None:
@@ -145,15 +146,39 @@ class RegressionHeads(nn.Module):
         return values.squeeze(-1) if self.out_channels is None else values
 
 
+def replaced_heads(module: nn.Module) -> list[str]:
+    """Names of the tasks in a module whose heads are others than those that it was made with."""
+    return [name for name, head in _all_heads(module) if not _is_own(head)]
+
+
+def check_plain(module: nn.Module) -> None:
+    """Raise where a module has heads that a copy by parameters would leave out, or their hooks."""
+    other = [name for name, head in _all_heads(module) if not _is_plain(head)]
+    if other:
+        raise ValueError(
+            f"expected heads as they were made, got others, or heads with hooks, of {other}"
+        )
+
+
+def _all_heads(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for part in module.modules():
+        if isinstance(part, ClassificationHeads):
+            yield from part.heads.items()
+
+
+def _is_own(head: nn.Module) -> bool:
+    return type(head) is nn.Linear and head.bias is not None
+
+
 def _is_plain(head: nn.Module) -> bool:
-    """Whether to call a head is to multiply by its weight."""
+    """Whether to call a head is to multiply by its weight and to add its bias."""
     hooks = (
         head._forward_hooks,
         head._forward_pre_hooks,
         head._backward_hooks,
         head._backward_pre_hooks,
     )
-    return type(head) is nn.Linear and not any(hooks)
+    return _is_own(head) and not any(hooks)
 
 
 def _one_by_one(heads: Sequence[nn.Module], h: Tensor, slot: Tensor, width: int) -> Tensor:

@@ -37,7 +37,7 @@ class HierarchicalState(NamedTuple):
 
     def to(self, device: torch.device | str | int) -> HierarchicalState:
         """The same values on a device, such as those that were saved on another one."""
-        return HierarchicalState(self.h.to(device), self.c.to(device), self.levels)
+        return HierarchicalState(self.h.to(device), self.c.to(device), self.levels.cpu())
 
 
 class HierarchicalLSTM(nn.Module):
@@ -212,7 +212,7 @@ class HierarchicalLSTM(nn.Module):
         check_state_kind(state, HierarchicalState)
         expected = (len(self.levels) * self.num_layers, len(need), self.hidden_size)
         check_shapes((state.h, state.c), expected, self.bidirectional)
-        if (state.levels < need).any():
+        if (state.levels.cpu() < need).any():
             raise ValueError(
                 "the state lacks a level for some sequence: continue with the tasks it came from"
             )

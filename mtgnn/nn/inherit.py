@@ -31,14 +31,14 @@ def inherit(old: Module, new: Module) -> Module:
     values = new.state_dict()
     for name, value in old.state_dict().items():
         if name not in values:
-            raise ValueError(f"cannot add a task to this model: there is no new {name!r}")
+            raise ValueError(f"cannot add a task to this module: there is no new {name!r}")
         place = values[name]
         if place.shape != value.shape:
             # The new task's rows come last.
             grows = name.endswith(GROWING) or GROWING_ALL in name
             if not grows or place.shape[1:] != value.shape[1:]:
                 raise ValueError(
-                    f"cannot add a task to this model: {name!r} is {list(value.shape)}, "
+                    f"cannot add a task to this module: {name!r} is {list(value.shape)}, "
                     f"with the new task {list(place.shape)}"
                 )
             place = place[: len(value)]

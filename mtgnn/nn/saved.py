@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..cut_graph import CutGraph, cut_edges
 from ..graph import TaskGraph
+from .heads import replaced_heads
 
 VERSION = 1
 PLAIN = (bool, int, float, str)
@@ -140,7 +141,16 @@ def restore_encoder(content: dict[str, Any], encoder: nn.Module | None) -> dict[
 
 
 def fill(model: Any, content: dict[str, Any]) -> None:
-    """Give a model the parameters that were saved, and cut the edges that were cut."""
+    """Give a model the parameters that were saved, and cut the edges that were cut.
+
+    Raises:
+        ValueError: If it had heads of another kind than those it is made with.
+    """
+    if content["replaced"]:
+        raise ValueError(
+            f"the heads of {content['replaced']} were replaced by others, which the file does not "
+            "describe: make such a model, and give it torch.load(path)['state_dict']"
+        )
     model.load_state_dict(content["state_dict"], assign=True)
     cut_again(model.encoder, content["graph"]["cut"])
 
@@ -174,6 +184,7 @@ def write(model: Any, own: dict[str, Any], path: File, kind: type[nn.Module]) ->
         "encoder": model._encoder,
         "module": describe_module(model.encoder) if model._encoder is None else None,
         "options": model._options,
+        "replaced": replaced_heads(model),
         "state_dict": dict(model.state_dict()),
     }
     torch.save({"format": format_name(kind), "version": VERSION, **plain(content)}, path)

@@ -42,8 +42,8 @@ class TaggingHeads(nn.Module):
           of tags and :math:`-\\infty` beyond a task's own
 
     Raises:
-        ValueError: If there is no task, a size is below 1, numbers do not match, or there is
-            ``allowed`` without a CRF.
+        ValueError: If there is no task, a name occurs twice or cannot name a module, a size is
+            below 1, numbers do not match, or there is ``allowed`` without a CRF.
 
     Example:
         >>> heads = TaggingHeads(8, [5, 3], ["chunk", "pos"], crf=True)

@@ -12,13 +12,14 @@ from torch_geometric.nn import MessagePassing
 from ..cut_graph import cut_edges
 from ..graph import TaskGraph
 from . import saved
+from .check_model import check_classes
 from .compiled import uncompiled
 from .complete import CompleteGraphLSTM
 from .cross_stitch import CrossStitchLSTM
 from .encoders import with_additions
 from .foreign import ConvFactory
 from .graph_lstm import GraphLSTM
-from .heads import ClassificationHeads, RegressionHeads
+from .heads import ClassificationHeads, RegressionHeads, check_plain
 from .hierarchical import HierarchicalLSTM
 from .inherit import inherit
 from .model import MultiTaskModel
@@ -41,7 +42,7 @@ def add_task(
     senders: Sequence[str] | None = None,
     scheme: str | None = None,
 ) -> Any:
-    r"""Give a trained model or layer one task more; what the others put out stays the same.
+    r"""Give a trained model, layer or heads one task more; what the others put out stays the same.
 
     The new task is the last one. It *only receives*, so that no old task notices it: a batch
     without the new task gives, bit for bit, what it gave before, in every exchange. (In a batch
@@ -63,14 +64,13 @@ def add_task(
             :class:`CompleteGraphLSTM`, :class:`StarGraphLSTM` or :class:`SharedLSTM`; or
             :class:`ClassificationHeads` or :class:`RegressionHeads`. It is left as it is.
         name: Name of the new task.
-        classes: Its label names, or its tags; for a model, and for classification heads, which
-            need their number alone.
+        classes: Its label names, or its tags; for a model, and for classification heads.
         senders: Names of the nodes that the new task listens to. By default the virtual nodes, or
             all tasks where there is no virtual node, or nobody in a graph without edges.
         scheme: The scheme of its tags, where they are spans; see :class:`TaggingModel`.
 
     Returns:
-        A new model or layer in the same mode, on the same device and with the same dtype. A
+        A new module in the same mode, on the same device and with the same dtype. A
         :class:`CompleteGraphLSTM` becomes a :class:`GraphLSTM`, for its graph is no longer
         complete; a :class:`StarGraphLSTM` stays one. A model saves and loads as before. A model
         that tags has new ``sentences``, with the tags of the new task too: encode with these.
@@ -79,9 +79,9 @@ def add_task(
 
     Raises:
         ValueError: If the name is taken, a sender is unknown or cannot send (the mailbox of a star
-            is the virtual node's alone, and a shared LSTM has no edges), classes are missing in a
-            model or given for a layer, the encoder cannot be extended, heads were replaced by
-            others, or a scheme is one that its tags are not of, or given for what does not tag.
+            is the virtual node's alone, and a shared LSTM has no edges), classes are missing, or
+            given for a layer, the encoder cannot be extended, heads were replaced by others or have
+            hooks, or a scheme is one that its tags are not of, or given for what does not tag.
 
     Example:
         >>> from mtgnn.nn import CompleteGraphLSTM
@@ -90,6 +90,7 @@ def add_task(
         [('books', 'music'), ('dvd', 'music')]
     """
     module = uncompiled(module)
+    check_plain(module)
     if isinstance(senders, str):
         raise ValueError(f"senders must be a sequence of names, got the string {senders!r}")
     if scheme is not None and not isinstance(module, TaggingModel):
@@ -106,7 +107,9 @@ def add_task(
     elif isinstance(module, (ClassificationHeads, RegressionHeads)):
         return inherit(module, _extend_heads(module, name, classes, senders))
     elif classes is not None:
-        raise ValueError(f"classes are for a model, got a {type(module).__name__}")
+        raise ValueError(
+            f"classes are for a model or ClassificationHeads, got a {type(module).__name__}"
+        )
     else:
         new = _extend_layer(module, name, senders)
     saved.cut_again(getattr(new, "encoder", new), cut_edges(module.graph))
@@ -133,9 +136,10 @@ def _extend_heads(
         if classes is not None:
             raise ValueError(f"{kind} have no classes, got {classes}")
         return RegressionHeads(units.in_channels, every, heads.out_channels)
-    if not isinstance(classes, Sequence) or isinstance(classes, str):
-        raise ValueError(f"{kind} need the label names of {name!r}, got classes {classes!r}")
-    return ClassificationHeads(units.in_channels, (*units.num_classes, len(classes)), every)
+    if classes is None:
+        raise ValueError(f"{kind} need the label names of {name!r}: expected classes")
+    size = len(check_classes({name: classes})[name])
+    return ClassificationHeads(units.in_channels, (*units.num_classes, size), every)
 
 
 def _extend_classifier(
@@ -207,7 +211,8 @@ def _extend_layer(layer: nn.Module, name: str, senders: Sequence[str] | None) ->
     # What a subclass of one's own adds would be lost.
     if type(layer) not in (GraphLSTM, CompleteGraphLSTM, StarGraphLSTM):
         raise ValueError(
-            "expected a model, heads, or one of this library's graph layers or SharedLSTM, "
+            "expected a model, ClassificationHeads or RegressionHeads, or one of this library's "
+            "graph layers or SharedLSTM, "
             f"got a {type(layer).__name__}"
         )
     assert isinstance(layer, GraphLSTM)

@@ -175,6 +175,15 @@ def test_tasks_come_as_their_weights_say(temperature: float) -> None:
         assert ((each - (expected / torch.tensor([900, 90, 10]))[task]).abs() < 1).all()
 
 
+def test_tasks_of_one_size_come_as_often_on_average() -> None:
+    task = torch.arange(3).repeat_interleave(torch.tensor([300, 300, 10]))
+    sampler = BucketBatchSampler([5] * 610, 64, weights=task_weights(task))
+    counts = torch.stack([task[torch.tensor(list(chain(*sampler)))].bincount() for _ in range(40)])
+    torch.testing.assert_close(
+        counts.double().mean(0), torch.full((3,), 610 / 3).double(), rtol=0, atol=4
+    )
+
+
 def test_weighted_examples_come_as_often_as_they_weigh() -> None:
     """In the mean over many epochs, of weights that are all different."""
     weights = torch.tensor([0.0, 0.1, 0.5, 1.0, 1.3, 2.0, 3.1])
@@ -197,6 +206,19 @@ def test_what_comes_several_times_comes_in_several_batches() -> None:
     weights = torch.cat([torch.tensor([100.0]), torch.ones(1000)])
     holding = [batch.count(0) for batch in BucketBatchSampler(lengths, 16, weights=weights)]
     assert 90 <= sum(holding) <= 91 and max(holding) < 16 and sum(map(bool, holding)) > 10
+
+
+def test_tasks_mix_though_all_lengths_are_equal() -> None:
+    task = torch.tensor([0] * 990 + [1] * 10)
+    sampler = BucketBatchSampler([7] * 1000, 50, weights=task_weights(task), noise=0.0)
+    shares = [float(task[batch].double().mean()) for batch in sampler]
+    assert 0.25 < min(shares) < max(shares) < 0.75
+
+
+def test_large_weights_are_weights() -> None:
+    weights = torch.tensor([1e308, 1e308, 1e308, 0.0], dtype=torch.double)
+    drawn = torch.tensor(list(chain(*BucketBatchSampler([5] * 4, 2, weights=weights))))
+    assert drawn.bincount(minlength=4).tolist() in ([2, 1, 1, 0], [1, 2, 1, 0], [1, 1, 2, 0])
 
 
 def test_ranks_share_weighted_batches() -> None:

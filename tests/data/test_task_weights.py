@@ -18,6 +18,11 @@ def test_all_tasks_weigh_the_same_by_default() -> None:
     assert torch.equal(task_weights(TASK), task_weights(TASK, float("inf")))
 
 
+def test_no_examples_have_no_weights() -> None:
+    for task in (torch.zeros(0, dtype=torch.long), torch.zeros(0, 3, dtype=torch.bool)):
+        assert task_weights(task).shape == (0,)
+
+
 def test_an_example_of_several_tasks_weighs_the_mean() -> None:
     own = torch.tensor([[True, False, False], [True, True, False], [True, False, False]])
     third, one = 1 / 3, 1.0
@@ -33,6 +38,7 @@ def test_an_example_of_several_tasks_weighs_the_mean() -> None:
         (TASK.view(1, 7), 1.0, r"got torch.int64 \[1, 7\]"),
         (TASK > 0, 1.0, r"got torch.bool \[7\]"),
         (torch.tensor([[True], [False]]), 1.0, "without any"),
+        (torch.zeros(0, 3, dtype=torch.long), 1.0, r"got torch.int64 \[0, 3\]"),
     ],
 )
 def test_bad_arguments(task: torch.Tensor, temperature: float, message: str) -> None:

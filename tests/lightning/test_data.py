@@ -53,6 +53,8 @@ def test_weights_of_train_texts(tmp_path: Path) -> None:
 
 
 def test_weights_of_other_texts(tmp_path: Path) -> None:
-    wrong = MultiTaskDataModule(texts(9, 1), texts(9, 2), None, VOCABULARY, train_weights=[1, 2])
+    best = train(model(), tmp_path, max_epochs=1).checkpoint
+    wrong = MultiTaskDataModule(texts(9, 1), None, None, VOCABULARY, train_weights=[1, 2])
     with pytest.raises(ValueError, match=r"weights of shape \[9\], got \[2\]"):
         train(model(), tmp_path, data=wrong)
+    assert best.exists()  # nothing was done yet

@@ -207,6 +207,19 @@ def test_an_encoder_that_reads_otherwise_does_not_fit(tmp_path: Path) -> None:
     MultiTaskModel.load(path, GraphLSTM(4, 3, TaskGraph.complete(list(CLASSES)), "read"))
 
 
+def test_heads_of_another_kind_are_not_in_the_file(tmp_path: Path) -> None:
+    class Scaled(torch.nn.Linear):
+        def forward(self, h: Tensor) -> Tensor:
+            return 10 * super().forward(h)
+
+    net = model()
+    net.heads.heads["dvd"] = Scaled(net.encoder.output_size, len(CLASSES["dvd"]))
+    net.save(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"heads of \['dvd'\] were replaced"):
+        MultiTaskModel.load(tmp_path / "model.pt")
+    net.load_state_dict(torch.load(tmp_path / "model.pt")["state_dict"])  # as it says
+
+
 def test_another_conv_does_not_fit(tmp_path: Path) -> None:
     graph = TaskGraph.complete(list(CLASSES))
     model(GraphLSTM(4, 3, graph, conv=SAGEConv(3, 3))).save(tmp_path / "model.pt")

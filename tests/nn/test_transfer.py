@@ -22,6 +22,7 @@ from mtgnn.nn import (
     RegressionHeads,
     SharedLSTM,
     StarGraphLSTM,
+    TaggingHeads,
     add_task,
     freeze_except_task,
 )
@@ -413,10 +414,21 @@ def heads() -> ClassificationHeads:
     return ClassificationHeads(H, [2, 3, 2], TASKS)
 
 
-def replaced() -> ClassificationHeads:
+class Cosine(nn.Linear):
+    pass
+
+
+def replaced(head: nn.Module) -> ClassificationHeads:
     layer = heads()
-    layer.heads["a"] = nn.Sequential(nn.Linear(H, 2))
+    layer.heads["a"] = head
     return layer
+
+
+def watched(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            part.register_forward_hook(lambda *given: None)
+    return module
 
 
 @pytest.mark.parametrize(
@@ -431,7 +443,10 @@ def replaced() -> ClassificationHeads:
         (lambda: add_task(layer("complete"), ""), "non-empty"),
         (lambda: add_task(layer("all"), "new", senders=["a"]), r"hears \['shared'\], got \['a'\]"),
         (lambda: add_task(layer("shared"), "new", senders=["a"]), r"SharedLSTM hears \[\]"),
-        (lambda: add_task(layer("complete"), "new", ["x"]), "classes are for a model"),
+        (
+            lambda: add_task(layer("complete"), "new", ["x"]),
+            "classes are for a model or ClassificationHeads, got a CompleteGraphLSTM",
+        ),
         (lambda: add_task(nn.LSTM(E, H), "new"), "got a LSTM"),
         (lambda: add_task(model("cross_stitch"), "new", ["x"]), "CrossStitchLSTM cannot be given"),
         (lambda: add_task(Own(E, H, CHAIN), "new"), "got a Own"),
@@ -441,15 +456,27 @@ def replaced() -> ClassificationHeads:
         (lambda: add_task(model("star"), "new", ["x"], senders=["a"]), r"\['shared'\]"),
         (lambda: add_task(heads(), "a", ["x"]), "a new task, got 'a'"),
         (lambda: add_task(heads(), "", ["x"]), "non-empty"),
-        (lambda: add_task(heads(), "new"), "label names of 'new', got classes None"),
-        (lambda: add_task(heads(), "new", 2), "label names of 'new', got classes 2"),
-        (lambda: add_task(heads(), "new", "xy"), "label names of 'new', got classes 'xy'"),
-        (lambda: add_task(heads(), "new", []), "num_classes"),
+        (lambda: add_task(heads(), "new"), "label names of 'new': expected classes"),
+        (lambda: add_task(heads(), "new", 2), "label names of task 'new', got 2"),
+        (lambda: add_task(heads(), "new", "xy"), "label names of task 'new', got 'xy'"),
+        (lambda: add_task(heads(), "new", []), "unique label names"),
+        (lambda: add_task(heads(), "new", ["x", "x"]), "unique label names"),
         (lambda: add_task(heads(), "new", ["x"], senders=["a"]), "hear nobody"),
         (lambda: add_task(heads(), "new", ["x"], scheme="IOB2"), "for a TaggingModel"),
         (lambda: add_task(RegressionHeads(H, TASKS), "new", ["x"]), "have no classes"),
         (lambda: add_task(OwnHeads(H, [2]), "new", ["x"]), "heads, got a OwnHeads"),
-        (lambda: add_task(replaced(), "new", ["x"]), "no new 'heads.a.0.weight'"),
+        *(
+            (lambda head=head: add_task(replaced(head), "new", ["x"]), r"with hooks, of \['a'\]")
+            for head in (
+                nn.Sequential(nn.Linear(H, 2)),
+                Cosine(H, 2),
+                nn.Linear(H, 2, bias=False),
+                watched(nn.Linear(H, 2)),
+            )
+        ),
+        (lambda: add_task(watched(model("star")), "new", ["x"]), "of .'a', 'v1.0'"),
+        (lambda: add_task(TaggingHeads(H, [2]), "new"), "ClassificationHeads or RegressionHeads"),
+        (lambda: add_task(TaggingHeads(H, [2]), "new", ["x"]), "for a model or Class"),
     ],
 )
 def test_errors(call: Callable[[], object], message: str) -> None:

@@ -246,6 +246,13 @@ for compiler in sys.argv[2:]:
 """
 
 
+AT_ONCE = """
+import mtgnn.ops.native.build
+print("ready", flush=True)
+input()
+"""
+
+
 def test_a_build_after_one_that_failed_is_found_by_the_next(
     tmp_path: Path, native_loops: object
 ) -> None:
@@ -253,7 +260,7 @@ def test_a_build_after_one_that_failed_is_found_by_the_next(
     source, killed = tmp_path / "tiny" / "module.cpp", tmp_path / "killed"
     source.parent.mkdir()
     source.write_text(TINY)
-    killed.write_text('#!/bin/sh\ncase "$*" in *-c*) exit 137;; *) exec c++ "$@";; esac\n')
+    killed.write_text('#!/bin/sh\ncase "$*" in *" -c "*) exit 137;; *) exec c++ "$@";; esac\n')
     killed.chmod(0o755)
     told = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path)}
     for compilers, said in (
@@ -270,13 +277,18 @@ def test_two_processes_build_once(tmp_path: Path, native_loops: object) -> None:
     source.parent.mkdir()
     source.write_text(TINY)
     counting.write_text(
-        f'#!/bin/sh\ncase "$*" in *-c*) echo 1 >> {count}; sleep 2;; esac\nexec c++ "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *" -c "*) echo 1 >> {count}; sleep 2;; esac\nexec c++ "$@"\n'
     )
     counting.chmod(0o755)
     told = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path)}
-    line = [sys.executable, "-c", AGAIN, str(source), str(counting)]
-    both = [subprocess.Popen(line, env=told, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in both] == ["mtgnn_native\n"] * 2
+    line = [sys.executable, "-c", f"{AT_ONCE}{AGAIN}", str(source), str(counting)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(line, env=told, **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=300)[0] for process in both] == ["mtgnn_native\n"] * 2
     assert count.read_text() == "1\n"
 
 

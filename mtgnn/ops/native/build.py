@@ -8,7 +8,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from subprocess import SubprocessError
@@ -80,9 +80,11 @@ def _alone(library: Path) -> Iterator[None]:
     """
     import fcntl  # not on Windows, where nothing is built
 
-    with open(library.with_suffix(".lock"), "w") as file:
-        with suppress(OSError):  # of file systems without locks
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody else's file, or a file system without locks
+            file = stack.enter_context(open(library.with_suffix(".lock"), "w"))
             fcntl.flock(file, fcntl.LOCK_EX)
+            stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a child may hold the file open
         yield
 
 
