@@ -435,6 +435,7 @@ addEventListener("securitypolicyviolation", (event) => heard.push(event.blockedU
 for (const kind of ["error", "warn"]) console[kind] = (...all) => heard.push(all.join(" "));
 </script>"""
 PROBE = """<script>
+{ // a block: the names are not to meet those of the page
 const told = [];
 const text = (id) => document.getElementById(id).textContent;
 const tell = (name) => told.push([name, text("place"), text("at"), text("said")]);
@@ -466,6 +467,7 @@ probe.textContent = JSON.stringify({ told, heard, loaded, alone, ready: document
   cut: cut.map((text) => text.textContent), pictures: document.querySelectorAll("svg").length,
   broken: page.innerHTML.match(/NaN|undefined|Infinity/g) });
 document.body.append(probe);
+}
 </script>"""
 
 
