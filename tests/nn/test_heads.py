@@ -31,10 +31,10 @@ def test_each_sequence_meets_its_own_head(task: Tensor) -> None:
         assert (logits[b, SIZES[k] :] == -torch.inf).all()
 
 
-def test_heads_without_a_bias_are_heads(task: Tensor = TASK) -> None:
+def test_heads_without_a_bias_are_heads() -> None:
     layer, h = heads(), vectors()
     layer.heads["keys"] = torch.nn.Linear(5, 3, bias=False).double()
-    torch.testing.assert_close(layer(h, task)[0, :3], layer.heads["keys"].weight @ h[0])
+    torch.testing.assert_close(layer(h, TASK)[0, :3], layer.heads["keys"].weight @ h[0])
 
 
 @pytest.mark.parametrize("steps", [(), (6,)])
