@@ -18,7 +18,8 @@ from _timing import WHERE, alternate, environment
 from torch import Tensor
 from torchcrf import CRF
 
-from mtgnn.nn import LinearChainCRF, chain
+from mtgnn.nn import LinearChainCRF
+from mtgnn.nn.heads import chain
 
 # Sentences, words of the longest, tags: WNUT-17, CoNLL-2000 chunks, EWT XPOS in size.
 SIZES = [(16, 25, 13), (32, 45, 23), (32, 45, 50), (64, 80, 23)]

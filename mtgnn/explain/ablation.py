@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..nn import GraphLSTM
 from ..nn.compiled import uncompiled
-from ..nn.mailbox import mixes_senders
+from ..nn.graph_lstm.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .cut import without_edges
 from .effects import EdgeEffects, EffectSums, LossPerSample, find_encoder, find_loss, labelled

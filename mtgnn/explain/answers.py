@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..nn import MultiTaskModel, TaggingModel
-from ..nn.trainable import Output, hits
+from ..nn.models.trainable import Output, hits
 from .readout import ANSWER, Batch
 
 

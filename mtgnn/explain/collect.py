@@ -12,7 +12,7 @@ from torch import Tensor
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
 from ..nn.compiled import uncompiled
-from ..nn.mailbox import mixes_senders
+from ..nn.graph_lstm.mailbox import mixes_senders
 from ..nn.modes import evaluating
 from .mailbox import MailboxByWord
 from .readout import ANSWER, EDGES, MAILBOX, Batch, Readout, arguments, on_its_device, real_steps

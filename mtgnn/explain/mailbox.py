@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data import Vocabulary
 from ..graph import TaskGraph
-from ..nn.check_model import check_task_name
+from ..nn.models.check_model import check_task_name
 from .readout import MAILBOX, Batch, real_steps
 from .words import WordWeight, heaviest
 

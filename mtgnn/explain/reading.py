@@ -10,8 +10,8 @@ from torch_geometric.data import Data
 
 from ..data import EncodedSentences, EncodedTexts
 from ..nn import MultiTaskModel, TaggingModel
-from ..nn.check_model import check_task_name
 from ..nn.compiled import uncompiled
+from ..nn.models.check_model import check_task_name
 from .collect import collect_attention
 from .effects import find_encoder
 from .sentences import SentenceSample, SentenceWeights

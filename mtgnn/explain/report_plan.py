@@ -11,7 +11,7 @@ from torch import Tensor
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
 from ..nn.check import check_option
-from ..nn.mailbox import mixes_senders
+from ..nn.graph_lstm.mailbox import mixes_senders
 from .collect import mailbox_shares
 from .effects import find_encoder
 from .readout import Batch, check_batches, edges_into

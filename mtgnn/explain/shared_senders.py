@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import GraphLSTM
-from ..nn.plan import Plan, Stage, Wanted
-from ..nn.run import Run
-from ..nn.state import GraphState
+from ..nn.graph_lstm import GraphState
+from ..nn.graph_lstm.plan import Plan, Stage, Wanted
+from ..nn.graph_lstm.run import Run
 from ..ops.layout import Layout
 from ..ops.words import Words
 from .cut import with_encoder

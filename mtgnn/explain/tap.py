@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..graph import TaskGraph
 from ..nn import GraphLSTM
-from ..nn.mailbox import mixes_senders
-from ..nn.plan import Stage
+from ..nn.graph_lstm.mailbox import mixes_senders
+from ..nn.graph_lstm.plan import Stage
 
 
 def tap_for(encoder: GraphLSTM) -> type[StepTap] | type[ShareTap]:

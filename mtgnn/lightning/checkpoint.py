@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..nn import MultiTaskModel, TaggingModel, Trainable
-from ..nn.saved import format_name, load_plain
+from ..nn.models.saved import format_name, load_plain
 
 MODELS = {format_name(model): model for model in (MultiTaskModel, TaggingModel)}
 WEIGHTS = "state_dict"

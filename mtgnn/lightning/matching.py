@@ -10,8 +10,8 @@ from torch import Tensor
 from ..data import EncodedSentences, EncodedTexts
 from ..data.parts import dataset_names
 from ..nn import MultiTaskModel, TaggingModel
-from ..nn.check_model import check_labels
-from ..nn.tag_scheme import AllowedTransitions, first_not_allowed
+from ..nn.heads.tag_scheme import AllowedTransitions, first_not_allowed
+from ..nn.models.check_model import check_labels
 from .data import MultiTaskDataModule
 
 

@@ -12,8 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from ..nn import MultiTaskLoss, Output, Samples, Trainable
-from ..nn.saved import plain
-from ..nn.trainable import hits
+from ..nn.models.saved import plain
+from ..nn.models.trainable import hits
 from .checkpoint import describe
 from .metrics import TaskMean
 from .rates import check_rates, rate_groups

@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import nn
 
 from ..nn import Trainable
-from ..nn.freezing import find_groups
+from ..nn.transfer.freezing import find_groups
 
 
 def check_rates(model: Trainable, learning_rate: float, rates: Mapping[str, float]) -> None:

@@ -3,37 +3,50 @@
 import torch
 
 from ..data.batch import is_labelled
-from .adversarial import AdversarialLSTM
-from .attention import TaskAttentionConv
 from .balance import balanced_backward, split_parameters
-from .complete import CompleteGraphLSTM
-from .crf import LinearChainCRF
-from .cross_stitch import CrossStitchLSTM
+from .baselines import (
+    AdversarialLSTM,
+    CrossStitchLSTM,
+    HierarchicalLSTM,
+    HierarchicalState,
+    MixtureOfExpertsLSTM,
+    SharedLSTM,
+    SharedPrivateLSTM,
+    SharedPrivateState,
+    SharedState,
+)
 from .encoders import build_encoder
-from .freezing import (
+from .graph_lstm import CompleteGraphLSTM, GraphLSTM, GraphState, StarGraphLSTM, TaskAttentionConv
+from .heads import (
+    AllowedTransitions,
+    ClassificationHeads,
+    LinearChainCRF,
+    Pooling,
+    RegressionHeads,
+    TaggingHeads,
+    allowed_transitions,
+    pool,
+)
+from .losses import MultiTaskLoss
+from .models import (
+    CharacterCNN,
+    CharacterLSTM,
+    MultiTaskModel,
+    Output,
+    Prediction,
+    Samples,
+    TaggingModel,
+    Trainable,
+    WordEmbedding,
+)
+from .transfer import (
+    add_task,
     edge_logit_group,
     freeze,
     freeze_except_task,
     parameter_groups,
     unfreeze,
 )
-from .graph_lstm import GraphLSTM
-from .heads import ClassificationHeads, RegressionHeads
-from .hierarchical import HierarchicalLSTM, HierarchicalState
-from .losses import MultiTaskLoss
-from .mixture import MixtureOfExpertsLSTM
-from .model import MultiTaskModel, Prediction
-from .pooling import Pooling, pool
-from .shared import SharedLSTM, SharedState
-from .shared_private import SharedPrivateLSTM, SharedPrivateState
-from .star import StarGraphLSTM
-from .state import GraphState
-from .tag_scheme import AllowedTransitions, allowed_transitions
-from .tagging import TaggingHeads
-from .tagging_model import TaggingModel
-from .trainable import Output, Samples, Trainable
-from .transfer import add_task
-from .words import CharacterCNN, CharacterLSTM, WordEmbedding
 
 # Tuples of tensors: torch.load(weights_only=True) may read what was saved of a stream.
 torch.serialization.add_safe_globals(

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .model import MultiTaskModel
-    from .tagging_model import TaggingModel
+    from .models import MultiTaskModel, TaggingModel
 
 Aggregator = Callable[[Tensor], Tensor]
 

@@ -1,19 +1,15 @@
-"""Early errors of the recurrences over task graphs."""
+"""Early errors of layers over task graphs."""
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..graph import TaskGraph
 from ..graph_check import is_integer
-
-if TYPE_CHECKING:
-    from .graph_lstm import GraphLSTM
 
 
 def check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -87,86 +83,15 @@ def check_state_kind(state: object, kind: type) -> None:
         )
 
 
-def check_options(layer: GraphLSTM) -> None:
-    """Raise where numbers make no sense or options exclude each other."""
-    check_graph(layer.graph)
-    check_switch("bidirectional", layer.bidirectional)
-    if layer.graph.edge_weight is not None:
-        warnings.warn(
-            "the graph's edge_weight is not used: layers learn weights of their own, and "
-            "graph.with_weight(None) is the same graph without",
-            stacklevel=3,
-        )
-    if layer.exchange == "cascade":
-        layer.graph.generations()
-    numbers = ("input_size", "hidden_size", "num_layers", "heads", "score_channels")
-    check_numbers(**{name: getattr(layer, name) for name in numbers})
-    rates = ("dropout", "message_dropout", "attention_dropout")
-    check_dropouts(**{name: getattr(layer, name) for name in rates})
-    if layer.num_neighbors is not None:
-        _check_sample(layer)
-    if layer.memory != "current":
-        _check_mailbox(layer)
-    if layer.owned and layer.score in ("static", "uniform"):
-        raise ValueError(
-            f'score_owner="receiver" is for scores with weights; each edge of {layer.score!r} '
-            "scores has a logit of its own, or none"
-        )
-    if layer.owned and layer.exchange == "mutual" and layer.kernel == "fused":
-        raise ValueError(
-            'kernel="fused" cannot serve this layer: score_owner="receiver" in a mutual exchange'
-        )
-    if layer.foreign:
-        _check_foreign(layer)
-
-
-def _check_sample(layer: GraphLSTM) -> None:
-    check_numbers(num_neighbors=layer.num_neighbors)
-    if layer.exchange != "read":
-        raise ValueError(
-            'num_neighbors goes with exchange="read", whose senders run for those alone who hear '
-            f"them, got {layer.exchange!r}"
-        )
-
-
-def _check_foreign(layer: GraphLSTM) -> None:
-    if layer.detach and layer.exchange == "mutual":
-        raise ValueError("a conv cannot detach senders that are receivers as well: detach=False")
-    if layer.kernel == "fused":
-        raise ValueError('kernel="fused" cannot serve this layer: a conv')
-    of_scores = {
-        "score": layer.score != "additive",
-        "heads": layer.heads != 1,
-        "score_owner": layer.owned,
-        "score_channels": layer.score_channels != layer.hidden_size,
-        "attention_dropout": layer.attention_dropout != 0,
-    }
-    said = [name for name, given in of_scores.items() if given]
-    if said:
-        raise ValueError(f"a conv sends what it likes: it goes without {said}")
-
-
-def _check_mailbox(layer: GraphLSTM) -> None:
-    if layer.exchange != "read":
-        raise ValueError(
-            f'memory={layer.memory!r} goes with exchange="read", whose senders run before those '
-            f"who read them, got {layer.exchange!r}"
-        )
-    if layer.foreign:
-        raise ValueError(f"memory={layer.memory!r} is read by attention: it takes no conv")
-    if layer.score == "static":
-        raise ValueError("static scores belong to edges; a mailbox has positions, not edges")
-
-
 def check_input(
-    layer: GraphLSTM, x: Tensor, lengths: Tensor | None, task: Tensor | None
+    x: Tensor, lengths: Tensor | None, task: Tensor | None, graph: TaskGraph, input_size: int
 ) -> list[int]:
     """Raise where an input does not fit; else return the lengths."""
-    nodes = layer.graph.num_nodes
-    if x.dim() not in (3, 4) or x.size(-1) != layer.input_size or 0 in x.shape[:2]:
+    nodes = graph.num_nodes
+    if x.dim() not in (3, 4) or x.size(-1) != input_size or 0 in x.shape[:2]:
         raise ValueError(
-            f"expected x of shape [B, T, {layer.input_size}] or "
-            f"[B, T, {nodes}, {layer.input_size}], B and T at least 1, got {list(x.shape)}"
+            f"expected x of shape [B, T, {input_size}] or "
+            f"[B, T, {nodes}, {input_size}], B and T at least 1, got {list(x.shape)}"
         )
     if not x.is_floating_point():
         raise ValueError(
@@ -175,7 +100,7 @@ def check_input(
     if x.dim() == 4 and x.size(2) != nodes:
         raise ValueError(f"expected one input for each of {nodes} nodes, got {x.size(2)}")
     batch, steps = x.shape[:2]
-    check_tasks(task, batch, layer.graph.num_tasks)
+    check_tasks(task, batch, graph.num_tasks)
     if lengths is None:
         return [steps] * batch
     return _check_integers("lengths", lengths, batch, 1, steps)

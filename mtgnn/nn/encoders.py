@@ -8,15 +8,15 @@ from typing import Any
 from torch import nn
 
 from ..graph import TaskGraph, Tasks, task_names
-from .adversarial import AdversarialLSTM
-from .complete import CompleteGraphLSTM
-from .cross_stitch import CrossStitchLSTM
-from .graph_lstm import GraphLSTM
-from .hierarchical import HierarchicalLSTM
-from .mixture import MixtureOfExpertsLSTM
-from .shared import SharedLSTM
-from .shared_private import SharedPrivateLSTM
-from .star import StarGraphLSTM
+from .baselines import (
+    AdversarialLSTM,
+    CrossStitchLSTM,
+    HierarchicalLSTM,
+    MixtureOfExpertsLSTM,
+    SharedLSTM,
+    SharedPrivateLSTM,
+)
+from .graph_lstm import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 
 
 def build_encoder(

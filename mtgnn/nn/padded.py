@@ -76,8 +76,8 @@ def pad_input(
         if lengths is not None:
             raise ValueError("a packed sequence has its own lengths; expected no others")
         x, lengths = pad_packed_sequence(x, batch_first=True)
-    checked: Any = layer  # the check reads input_size and graph alone
-    sizes = torch.tensor(check_input(checked, x, lengths, task))
+    known: Any = layer  # that every layer has a graph and an input_size, mypy does not know
+    sizes = torch.tensor(check_input(x, lengths, task, known.graph, known.input_size))
     task = None if task is None else whole_numbers(task)
     each = has_one_task(task)
     x = x.to(next(layer.parameters()).dtype)

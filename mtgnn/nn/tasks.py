@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..ops.device import to_device
-from .plan import Wanted
+
+Wanted = Sequence[int] | Sequence[tuple[int, ...]] | None
+"""The task of each sequence, or its tasks; or ``None``, all tasks of each."""
 
 
 def has_one_task(task: Tensor | None) -> TypeGuard[Tensor]:

@@ -18,7 +18,7 @@ from mtgnn.data import SequenceBatch
 from mtgnn.explain import EdgeEffects, edge_ablation, edge_gradient, edge_insertion
 from mtgnn.explain.cut import without_edges
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM
-from mtgnn.nn.run import Run
+from mtgnn.nn.graph_lstm.run import Run
 from mtgnn.testing import randomise
 
 GRAPHS = {

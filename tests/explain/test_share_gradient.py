@@ -15,7 +15,7 @@ from mtgnn.data import SequenceBatch
 from mtgnn.explain import edge_ablation, edge_gradient
 from mtgnn.explain.cut import without_edges
 from mtgnn.nn import GraphLSTM, StarGraphLSTM
-from mtgnn.nn.plan import Stage
+from mtgnn.nn.graph_lstm.plan import Stage
 
 COMPLETE = TaskGraph.complete(["a", "b", "c", "d"])
 EDGES = [("a", "b"), ("c", "b"), ("d", "b"), ("a", "c"), ("v", "d"), ("a", "d")]

@@ -17,7 +17,7 @@ from mtgnn.lightning import MultiTaskModule, evaluate, load_model, read_checkpoi
 from mtgnn.lightning.accelerator import pick_accelerator
 from mtgnn.lightning.quiet import device_kept
 from mtgnn.nn import CompleteGraphLSTM, MultiTaskModel, Output, Samples
-from mtgnn.nn.trainable import hits
+from mtgnn.nn.models.trainable import hits
 
 
 def test_an_optimiser_and_a_schedule_of_ones_own(tmp_path: Path) -> None:

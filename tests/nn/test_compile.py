@@ -13,7 +13,7 @@ from torch._dynamo.backends.debugging import aot_eager
 from mtgnn import TaskGraph
 from mtgnn.data import SentenceEncoder, Vocabulary
 from mtgnn.nn import LinearChainCRF, MultiTaskModel, TaggingModel, TaskAttentionConv, build_encoder
-from mtgnn.nn.attention import stack_scores
+from mtgnn.nn.graph_lstm.attention import stack_scores
 from mtgnn.ops.attention import attend
 from mtgnn.ops.recurrence import cell
 from mtgnn.testing import randomise

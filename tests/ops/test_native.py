@@ -1,6 +1,7 @@
 """The loops in C++ at sizes that fill their tiles, and at the edges of numbers.
 
-That they equal the plain path is held by tests/nn/test_kernels.py too, for all layers and options.
+That they equal the plain path is held by tests/nn/graph_lstm/test_kernels.py too, for all layers
+and options.
 """
 
 from __future__ import annotations

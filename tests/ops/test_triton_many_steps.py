@@ -262,7 +262,7 @@ def test_gradients_with_any_strides(name: str, monkeypatch: pytest.MonkeyPatch) 
         weights.extend([] if found[3] is None else [found[3]])
         return found
 
-    monkeypatch.setattr("mtgnn.nn.run.recur_fused", spy)
+    monkeypatch.setattr("mtgnn.nn.graph_lstm.run.recur_fused", spy)
     expected, found = [], []
     for on, into in ((False, expected), (True, found)):
         with use_triton(on):

@@ -1,0 +1,122 @@
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...ops.recurrence import NodeWeights
+
+FUSIONS = ("gates", "gated")
+
+
+class NodeLSTM(nn.Module):
+    """The parameters of one node, named and shaped as in :class:`torch.nn.LSTM`.
+
+    Beside those, ``weight_rh_l0`` ``[4H, C]`` takes a message of size C in, and with
+    ``fusion="gated"`` ``weight_gate_l0`` ``[C, H + C]`` and ``bias_gate_l0`` ``[C]`` open it. A
+    node that receives nothing (``message_size=0``) has neither, and loads the ``state_dict`` of an
+    ``nn.LSTM``.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+        num_layers: Number of layers.
+        bidirectional: Whether there is a second stack for the reversed sequence.
+        message_size: C.
+        fusion: ``"gates"`` or ``"gated"``.
+        zero: Whether all parameters start at zero: they are added to those that nodes have in
+            common.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bidirectional: bool,
+        message_size: int,
+        fusion: str,
+        zero: bool = False,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.zero = zero
+        self.message_size = message_size
+        self.gated = fusion == "gated" and message_size > 0
+        suffixes = ("", "_reverse") if bidirectional else ("",)
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else hidden_size * len(suffixes)
+            for suffix in suffixes:
+                self._add_layer(f"l{layer}{suffix}", width)
+        self.reset_parameters()
+
+    def _add_layer(self, key: str, width: int) -> None:
+        gates, message = 4 * self.hidden_size, self.message_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gates, width),
+            "weight_hh": (gates, self.hidden_size),
+            "bias_ih": (gates,),
+            "bias_hh": (gates,),
+        }
+        if message > 0:
+            shapes["weight_rh"] = (gates, message)
+        if self.gated:
+            shapes["weight_gate"] = (message, self.hidden_size + message)
+            shapes["bias_gate"] = (message,)
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_{key}", nn.Parameter(torch.empty(shape)))
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or zero."""
+        bound = 0.0 if self.zero else 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def get(self, name: str, key: str) -> Tensor:
+        """The parameter ``name`` of the layer and direction ``key``, as in ``l0_reverse``."""
+        return getattr(self, f"{name}_{key}")
+
+
+def stack_nodes(
+    nodes: list[NodeLSTM], key: str, message_size: int, common: NodeLSTM | None = None
+) -> NodeWeights:
+    """Parameters of several nodes side by side, for messages of ``message_size`` (0: none).
+
+    What nodes have in ``common`` is added to each node's own.
+
+    Raises:
+        ValueError: If one was replaced by a module of another kind.
+    """
+    for node in nodes:
+        if not isinstance(node, NodeLSTM):
+            raise ValueError(
+                "layers read the parameters of nodes and do not call them: expected a NodeLSTM in "
+                f"nodes, got a {type(node).__name__}"
+            )
+
+    def stack(name: str) -> Tensor:
+        """A parameter of all nodes; one without it hears nothing, so any value will do."""
+        own = [getattr(node, f"{name}_{key}", None) for node in nodes]
+        like = next(parameter for parameter in own if parameter is not None)
+        each = torch.stack([torch.zeros_like(like) if p is None else p for p in own])
+        return each if common is None else each + common.get(name, key)
+
+    def bias() -> Tensor:
+        """The sum of both biases."""
+        # Added before they are stacked: a gradient handed to two stacks would reach both biases as
+        # views of one tensor, which autograd takes for two. Accumulated or clipped in place, it
+        # would change twice.
+        each = torch.stack([node.get("bias_ih", key) + node.get("bias_hh", key) for node in nodes])
+        if common is None:
+            return each
+        return each + (common.get("bias_ih", key) + common.get("bias_hh", key))
+
+    talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
+    gated = talks and any(node.gated for node in nodes)
+    return NodeWeights(
+        stack("weight_ih"),
+        stack("weight_hh"),
+        stack("weight_rh") if talks else None,
+        bias(),
+        stack("weight_gate") if gated else None,
+        stack("bias_gate") if gated else None,
+    )

@@ -1,0 +1,18 @@
+"""Whole models, from text to answers, and what training asks of a model."""
+
+from .multi_task_model import MultiTaskModel, Prediction
+from .tagging_model import TaggingModel
+from .trainable import Output, Samples, Trainable
+from .words import CharacterCNN, CharacterLSTM, WordEmbedding
+
+__all__ = [
+    "CharacterCNN",
+    "CharacterLSTM",
+    "MultiTaskModel",
+    "Output",
+    "Prediction",
+    "Samples",
+    "TaggingModel",
+    "Trainable",
+    "WordEmbedding",
+]
