@@ -122,6 +122,8 @@ SETTINGS: dict[str, Setting] = {
         ablation=True,
         rates={"nodes": 0.1},
     ),
+    # Then a node has few parameters more than the one for all tasks of ``shared_mailbox``.
+    "own-biases": _changed("own parts are biases alone", encoder={"own_rank": 0}),
     # Whether baselines lack but size: four times the parameters of an LSTM.
     "wide": Setting(
         "states of 200",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 from ..check import check_dropouts, check_graph, check_numbers, check_switch
 
@@ -42,6 +43,16 @@ def check_options(layer: GraphLSTM) -> None:
         )
     if layer.foreign:
         _check_foreign(layer)
+
+
+def check_own_rank(rank: Any, common: bool) -> None:
+    """Raise where a rank is no integer of at least 0, or there is nothing that it is beside."""
+    if rank is None:
+        return
+    if not isinstance(rank, Integral) or rank < 0:
+        raise ValueError(f"expected own_rank to be an integer of at least 0, got {rank!r}")
+    if not common:
+        raise ValueError("own_rank is of what a task has beside the common part: common=True")
 
 
 def _check_sample(layer: GraphLSTM) -> None:

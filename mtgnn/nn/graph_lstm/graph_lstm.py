@@ -20,7 +20,7 @@ from ..tasks import wanted_tasks
 from . import mailbox
 from .attention import attention_convs
 from .channel import edge_channel
-from .check_options import check_options
+from .check_options import check_options, check_own_rank
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
@@ -81,6 +81,11 @@ class GraphLSTM(nn.Module):
             part of its own, which starts at zero (`"Regularized multi-task learning"
             <https://doi.org/10.1145/1014052.1014067>`_). All tasks train the common part; the
             units of all nodes then mean alike, and a mean of messages means something.
+        own_rank: With ``common``, the rank of each matrix in a task's own part, which is then a
+            product of two narrow ones (`"LoRA: Low-Rank Adaptation of Large Language Models"
+            <https://arxiv.org/abs/2106.09685>`_); 0: its own part is biases alone. A task more
+            then costs few parameters. By default matrices are whole; those of virtual nodes
+            always are.
         detach: Cuts the gradient from a receiver into a sender that is a task.
         num_neighbors: In training each sequence hears at most this many of a receiver's senders,
             drawn anew every time, the same ones for all receivers as far as they go; the others
@@ -128,6 +133,7 @@ class GraphLSTM(nn.Module):
         concat_messages: bool = False,
         score_owner: str = "shared",
         common: bool = False,
+        own_rank: int | None = None,
         detach: bool = False,
         num_neighbors: int | None = None,
         kernel: str = "auto",
@@ -148,9 +154,11 @@ class GraphLSTM(nn.Module):
         self.score_channels = hidden_size if score_channels is None else score_channels
         self.concat_messages = concat_messages
         self.owned = score_owner == "receiver"
+        self.own_rank = own_rank
         self.detach, self.num_neighbors, self.kernel = detach, num_neighbors, kernel
         self.foreign = conv is not None
         check_options(self)
+        check_own_rank(own_rank, common)
         suffixes = ("", "_reverse") if bidirectional else ("",)
         self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
         hear = graph.num_tasks if exchange == "read" else graph.num_nodes  # there senders do not
@@ -166,12 +174,13 @@ class GraphLSTM(nn.Module):
         shape = (input_size, hidden_size, num_layers, bidirectional)
         listens = self.message_size if receivers else 0
         self.common = NodeLSTM(*shape, listens, fusion) if common else None
-        self.nodes = ModuleDict(
-            {
-                name: NodeLSTM(*shape, listens if name in receivers else 0, fusion, zero=common)
-                for name in graph.nodes
-            }
-        )
+
+        def node(name: str) -> NodeLSTM:
+            message_size = listens if name in receivers else 0
+            rank = own_rank if name in graph.tasks else None
+            return NodeLSTM(*shape, message_size, fusion, zero=common, rank=rank)
+
+        self.nodes = ModuleDict({name: node(name) for name in graph.nodes})
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""

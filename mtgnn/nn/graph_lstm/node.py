@@ -16,6 +16,9 @@ class NodeLSTM(nn.Module):
     node that receives nothing (``message_size=0``) has neither, and loads the ``state_dict`` of an
     ``nn.LSTM``.
 
+    With a ``rank`` R each matrix is the product of ``…_left [out, R]``, which starts at zero, and
+    ``…_right [R, in]``, in the place of one parameter; with rank 0 there are the biases alone.
+
     Args:
         input_size: E.
         hidden_size: H.
@@ -25,6 +28,7 @@ class NodeLSTM(nn.Module):
         fusion: ``"gates"`` or ``"gated"``.
         zero: Whether all parameters start at zero: they are added to those that nodes have in
             common.
+        rank: R; by default matrices are whole.
     """
 
     def __init__(
@@ -36,10 +40,11 @@ class NodeLSTM(nn.Module):
         message_size: int,
         fusion: str,
         zero: bool = False,
+        rank: int | None = None,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.zero = zero
+        self.zero, self.rank = zero, rank
         self.message_size = message_size
         self.gated = fusion == "gated" and message_size > 0
         suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -63,17 +68,37 @@ class NodeLSTM(nn.Module):
             shapes["weight_gate"] = (message, self.hidden_size + message)
             shapes["bias_gate"] = (message,)
         for name, shape in shapes.items():
-            self.register_parameter(f"{name}_{key}", nn.Parameter(torch.empty(shape)))
+            for part, size in self._parts(shape).items():
+                self.register_parameter(f"{name}_{key}{part}", nn.Parameter(torch.empty(size)))
+
+    def _parts(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """What a parameter is made of: endings of names, and shapes."""
+        if self.rank is None or len(shape) == 1:
+            return {"": shape}
+        rows, columns = shape
+        if self.rank == 0:
+            return {}
+        return {"_left": (rows, self.rank), "_right": (self.rank, columns)}
 
     def reset_parameters(self) -> None:
-        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or zero."""
-        bound = 0.0 if self.zero else 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or zero, but
+        for right factors, without which the left ones would learn nothing."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name, parameter in self.named_parameters():
+            drawn = not self.zero or name.endswith("_right")
+            nn.init.uniform_(parameter, -bound * drawn, bound * drawn)
 
-    def get(self, name: str, key: str) -> Tensor:
-        """The parameter ``name`` of the layer and direction ``key``, as in ``l0_reverse``."""
-        return getattr(self, f"{name}_{key}")
+    def get(self, name: str, key: str) -> Tensor | None:
+        """The parameter ``name`` of the layer and direction ``key``, as in ``l0_reverse``; if the
+        node has none, ``None``."""
+        left = getattr(self, f"{name}_{key}_left", None)
+        if left is None:
+            return getattr(self, f"{name}_{key}", None)
+        return left @ getattr(self, f"{name}_{key}_right")
+
+    def bias(self, key: str) -> Tensor:
+        """The sum of both biases."""
+        return getattr(self, f"bias_ih_{key}") + getattr(self, f"bias_hh_{key}")
 
 
 def stack_nodes(
@@ -94,21 +119,21 @@ def stack_nodes(
             )
 
     def stack(name: str) -> Tensor:
-        """A parameter of all nodes; one without it hears nothing, so any value will do."""
-        own = [getattr(node, f"{name}_{key}", None) for node in nodes]
-        like = next(parameter for parameter in own if parameter is not None)
+        """A parameter of all nodes; one without it hears nothing, so any value will do, or has
+        nothing of its own beside what all have in common."""
+        shared = None if common is None else common.get(name, key)
+        own = [node.get(name, key) for node in nodes]
+        like = next(parameter for parameter in (shared, *own) if parameter is not None)
         each = torch.stack([torch.zeros_like(like) if p is None else p for p in own])
-        return each if common is None else each + common.get(name, key)
+        return each if shared is None else each + shared
 
     def bias() -> Tensor:
         """The sum of both biases."""
         # Added before they are stacked: a gradient handed to two stacks would reach both biases as
         # views of one tensor, which autograd takes for two. Accumulated or clipped in place, it
         # would change twice.
-        each = torch.stack([node.get("bias_ih", key) + node.get("bias_hh", key) for node in nodes])
-        if common is None:
-            return each
-        return each + (common.get("bias_ih", key) + common.get("bias_hh", key))
+        each = torch.stack([node.bias(key) for node in nodes])
+        return each if common is None else each + common.bias(key)
 
     talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
     gated = talks and any(node.gated for node in nodes)

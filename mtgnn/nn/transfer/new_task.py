@@ -24,8 +24,8 @@ from .inherit import inherit
 # Options of GraphLSTM that a layer keeps under the same name.
 KEPT = (
     *("memory", "num_layers", "bidirectional", "dropout", "message_dropout", "attention_dropout"),
-    *("fusion", "score", "heads", "score_channels", "concat_messages", "detach", "num_neighbors"),
-    "kernel",
+    *("fusion", "score", "heads", "score_channels", "concat_messages", "own_rank", "detach"),
+    *("num_neighbors", "kernel"),
 )
 
 

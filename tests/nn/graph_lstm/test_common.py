@@ -77,6 +77,72 @@ def test_equals_a_layer_whose_nodes_are_the_sums(name: str, kernel: str) -> None
         )
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("name", LAYERS)
+def test_equals_a_layer_whose_own_parts_are_products(name: str, rank: int) -> None:
+    narrow = randomise(LAYERS[name](common=True, own_rank=rank))
+    whole = LAYERS[name](common=True).double()
+    given = narrow.state_dict()
+    values = {}
+    for key, value in whole.state_dict().items():
+        task = key.split(".")[1] if key.startswith("nodes.") else None
+        matrix = value.dim() == 2 and task in TASKS
+        if matrix and rank:
+            values[key] = given.pop(f"{key}_left") @ given.pop(f"{key}_right")
+        else:
+            values[key] = torch.zeros_like(value) if matrix else given.pop(key)
+    assert not given
+    whole.load_state_dict(values)
+    batch = random_batch(E, 3, batch_size=6)
+    if narrow.graph.num_edges:
+        assert_heard(narrow, *batch)
+    out, own = gradients(narrow, batch)
+    expected, wholes = gradients(whole, batch)
+    torch.testing.assert_close(out, expected)
+    for key, gradient in own.items():
+        factor = key.rpartition("_")[2]
+        if factor not in ("left", "right"):
+            torch.testing.assert_close(gradient, wholes[key])
+            continue
+        matrix = key.removesuffix(f"_{factor}")
+        outer = wholes[matrix]
+        if outer is None:
+            assert gradient is None
+        elif factor == "left":
+            right = narrow.get_parameter(f"{matrix}_right")
+            torch.testing.assert_close(gradient, outer @ right.t())
+        else:
+            left = narrow.get_parameter(f"{matrix}_left")
+            torch.testing.assert_close(gradient, left.t() @ outer)
+
+
+@pytest.mark.parametrize("name", ["read", "star"])
+def test_narrow_own_parts_start_at_nothing_and_learn(name: str) -> None:
+    layer = LAYERS[name](common=True, own_rank=2)
+    batch = random_batch(E, 3, batch_size=6, dtype=torch.float32)
+    fresh = LAYERS[name](common=True)
+    fresh.load_state_dict(layer.state_dict(), strict=False)  # own parts of both are zero
+    torch.testing.assert_close(layer(*batch)[0], fresh(*batch)[0])
+    _, own = gradients(layer, batch)
+    assert all(own[f"nodes.{task}.weight_hh_l0_left"].any() for task in TASKS)
+    randomise(layer)
+    layer.reset_parameters()
+    for key, parameter in layer.nodes["a"].named_parameters():
+        assert bool(parameter.any()) == key.endswith("_right"), key
+
+
+def test_virtual_nodes_have_whole_matrices() -> None:
+    layer = StarGraphLSTM(E, H, TASKS, common=True, own_rank=0)
+    assert {name for name, _ in layer.nodes["a"].named_parameters()} == {"bias_ih_l0", "bias_hh_l0"}
+    assert layer.nodes["shared"].weight_hh_l0.shape == (4 * H, H)
+
+
+@pytest.mark.parametrize("rank, common", [(2, False), (-1, True), (1.5, True)])
+def test_ranks_that_make_no_sense(rank: Any, common: bool) -> None:
+    with pytest.raises(ValueError, match="own_rank"):
+        CompleteGraphLSTM(E, H, TASKS, common=common, own_rank=rank)
+
+
 def test_nodes_start_alike() -> None:
     layer = GraphLSTM(E, H, TaskGraph.isolated(TASKS), common=True)
     lstm = nn.LSTM(E, H, batch_first=True)

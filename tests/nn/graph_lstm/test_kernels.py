@@ -16,7 +16,8 @@ from torch_geometric.nn import GATv2Conv
 from torch_geometric.testing import withPackage
 
 from mtgnn import TaskGraph
-from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM, graph_lstm
+from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, SharedLSTM, StarGraphLSTM
+from mtgnn.nn.graph_lstm import graph_lstm
 from mtgnn.ops import fused, kernels_ran, pointwise, sparse
 from mtgnn.ops.native import talks
 from mtgnn.ops.steps import States, Steps
@@ -69,6 +70,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "owned": {"score_owner": "receiver", "heads": 2, "score_channels": 3},
     "owned dot": {"score_owner": "receiver", "score": "dot", "fusion": "gated", "num_layers": 2},
     "gated deep": {"fusion": "gated", "num_layers": 2, "bidirectional": True, "common": True},
+    "narrow": {"common": True, "own_rank": 2, "concat_messages": True},
 }
 SEVERAL = ("several", "several, past")
 BOXES = ("fused mailbox", "past", "current", *SEVERAL)
@@ -291,7 +293,7 @@ def test_what_a_graph_holds_autograd_can_put_elsewhere(
             seen.extend(StorageWeakRef(t.untyped_storage()) for t in made)
         return fused.recur_fused(layout, source, h, c, weights, talk)
 
-    monkeypatch.setattr("mtgnn.nn.run.recur_fused", spy)
+    monkeypatch.setattr("mtgnn.nn.graph_lstm.run.recur_fused", spy)
     with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda tensor: tensor):
         out = layer(words(), LENGTHS, TASK)[0]
     gc.collect()

@@ -211,6 +211,7 @@ def test_every_option_is_kept() -> None:
         "score_owner": "receiver",
         "concat_messages": True,
         "common": True,
+        "own_rank": 2,
         "detach": True,
         "kernel": "reference",
     }
