@@ -32,6 +32,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     scores = ["static", "dot", "additive", "uniform"]
     add("--score", choices=scores, default="static", help="of the complete graph")
     add("--memory", choices=["all", "past", "current"], default="current", help="of the star")
+    add("--own-rank", type=int, metavar="R", help="of graphs' nodes (default: whole matrices)")
     add("--min-count", type=int, default=2, help="rarer words are the unknown word")
     add("--lower", action=argparse.BooleanOptionalAction, default=True, help="words; not letters")
     add("--batch-size", type=int, default=16)

@@ -67,9 +67,10 @@ class Bench:
     def build(self, run: Run, dropout: float) -> TaggingModel:
         """A fresh model; all have the same words and heads."""
         options, data = self.options, self.prepare(run)
+        own = {"own_rank": options.own_rank}
         encoder: dict[str, dict[str, Any]] = {
-            "complete": {"score": options.score, "exchange": options.exchange},
-            "star": {"score": "additive", "memory": options.memory},
+            "complete": {"score": options.score, "exchange": options.exchange, **own},
+            "star": {"score": "additive", "memory": options.memory, **own},
             "hierarchical": {"graph": levels(run.tasks)},
         }
         torch.manual_seed(run.seed)

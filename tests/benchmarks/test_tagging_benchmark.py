@@ -346,6 +346,18 @@ def test_what_nodes_have_beside_a_common_part_may_learn_slower(
     assert not {*star} - {*own} and not other
 
 
+@pytest.mark.parametrize("model", ["star", "complete"])
+def test_what_nodes_have_beside_a_common_part_may_be_narrow(
+    program: Program, tmp_path: Path, model: str
+) -> None:
+    train, plan = program("_tagging_train"), program("_tagging_plan")
+    [run] = plan.runs(["conll2000"], [model], ["softmax"], [0])
+    bench = train.Bench(options(program, tmp_path, "--own-rank", "0"))
+    node = bench.build(run, 0.0).encoder.nodes["pos"]
+    assert node.rank == 0
+    assert all(parameter.dim() == 1 for parameter in node.parameters())
+
+
 def test_a_difference_says_how_seeds_differ(program: Program) -> None:
     scores = program("_tagging_scores")
     same = {"corpus": "conll2000", "task": "pos", "head": "crf"}
