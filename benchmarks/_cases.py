@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtgnn import TaskGraph
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
-from mtgnn.nn.encoders import ADDITIONS
+from mtgnn.nn.models.encoders import ADDITIONS
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Inputs ``[B, T, E]``, lengths ``[B]`` and tasks ``[B]``."""

@@ -122,7 +122,7 @@ SETTINGS: dict[str, Setting] = {
         ablation=True,
         rates={"nodes": 0.1},
     ),
-    # Then a node has few parameters more than the one for all tasks of ``shared_mailbox``.
+    # Then all tasks' nodes have few parameters more than the one node of ``shared_mailbox``.
     "own-biases": _changed("own parts are biases alone", encoder={"own_rank": 0}),
     # Whether baselines lack but size: four times the parameters of an LSTM.
     "wide": Setting(

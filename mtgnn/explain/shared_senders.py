@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..nn import GraphLSTM
-from ..nn.graph_lstm import GraphState
-from ..nn.graph_lstm.plan import Plan, Stage, Wanted
+from ..nn import GraphLSTM, GraphState
+from ..nn.graph_lstm.plan import Plan, Stage
 from ..nn.graph_lstm.run import Run
+from ..nn.tasks import Wanted
 from ..ops.layout import Layout
 from ..ops.words import Words
 from .cut import with_encoder

@@ -15,7 +15,6 @@ from .baselines import (
     SharedPrivateState,
     SharedState,
 )
-from .encoders import build_encoder
 from .graph_lstm import CompleteGraphLSTM, GraphLSTM, GraphState, StarGraphLSTM, TaskAttentionConv
 from .heads import (
     AllowedTransitions,
@@ -38,6 +37,7 @@ from .models import (
     TaggingModel,
     Trainable,
     WordEmbedding,
+    build_encoder,
 )
 from .transfer import (
     add_task,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from .check import check_input, whole_numbers
+from .check import check_input, task_graph, whole_numbers
 from .tasks import has_one_task
 
 
@@ -76,8 +76,8 @@ def pad_input(
         if lengths is not None:
             raise ValueError("a packed sequence has its own lengths; expected no others")
         x, lengths = pad_packed_sequence(x, batch_first=True)
-    known: Any = layer  # that every layer has a graph and an input_size, mypy does not know
-    sizes = torch.tensor(check_input(x, lengths, task, known.graph, known.input_size))
+    size: Any = layer.input_size
+    sizes = torch.tensor(check_input(x, lengths, task, task_graph(layer), size))
     task = None if task is None else whole_numbers(task)
     each = has_one_task(task)
     x = x.to(next(layer.parameters()).dtype)

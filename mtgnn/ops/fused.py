@@ -9,13 +9,13 @@ stored states the backward pass holds gradients of what is read and, of a mailbo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import gpu, native
+from .device import no_autocast
 from .edges import EdgesRunning
 from .gate import Gated, GatedRunning
 from .gpu.steps import LARGEST, TritonBoxSteps, TritonPairSteps, TritonSteps
@@ -68,7 +68,7 @@ def recur_fused(
     kernel = "native" if _in_native(matrices.state) else "fused"
     note(kernel if talk is None else f"{kernel} {type(talk).__name__.lower()}")
     low = _low_precision(h.device.type, dtype)
-    with _no_autocast(h.device.type):
+    with no_autocast(h.device.type):
         every = (*tensors, *(() if talk is None else talk.tensors))
         cast = [None if tensor is None else tensor.to(dtype) for tensor in every]
         # Within a Function gradients are never on.
@@ -133,7 +133,7 @@ class _Recurrence(torch.autograd.Function):
             running = ctx.talk.run(rest[ctx.num_kept :], layout)
             running.resume(rest[: ctx.num_kept], grad_alpha)
             running.grad_message = grad_message
-        with _no_autocast(source.device.type):  # as on the way there
+        with no_autocast(source.device.type):  # as on the way there
             received = Received(w_state, w_message)
             steps = _steps(layout, states, received, running, ctx.low)
             steps.resume(grad_hs, grad_end)
@@ -161,13 +161,6 @@ def _steps(
         elif isinstance(heard, PairsRunning) and heard.rows <= gpu.programs_at_once(states.h):
             kind = TritonPairSteps
     return kind(layout, states, received, running, low)
-
-
-def _no_autocast(device: str) -> AbstractContextManager[Any]:
-    """No autocast, also on a device that has none."""
-    if not torch.amp.is_autocast_available(device):
-        return nullcontext()
-    return torch.autocast(device, enabled=False)
 
 
 def _low_precision(device: str, dtype: torch.dtype) -> torch.dtype:

@@ -66,6 +66,7 @@ def test_changes_change_the_encoder(program: Program, study: Any) -> None:
         ("detach", "complete", "detach", True),
         ("heads-4", "complete", "heads", 4),
         ("no-concat", "star", "concat_messages", False),
+        ("own-biases", "star", "own_rank", 0),
         ("bidirectional", "mixture", "bidirectional", True),
         ("quarter-bidirectional", "star", "bidirectional", True),
     ):

@@ -108,7 +108,7 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
     "options",
     [
         {},
-        {"score": "static", "heads": 2, "concat_messages": True, "common": True},
+        {"score": "static", "heads": 2, "concat_messages": True, "common": True, "own_rank": 1},
         {"score": "dot", "score_owner": "receiver", "fusion": "gated"},
         {"num_layers": 2, "bidirectional": True, "kernel": "reference"},
         {"num_layers": 2, "bidirectional": True},

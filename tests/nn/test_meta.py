@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hierarchical": {"graph": GRAPH},
     "cross_stitch": {"num_layers": 2},
     "mixture": {},
-    "complete": {"score": "static", "common": True},
+    "complete": {"score": "static", "common": True, "own_rank": 2},
     "star": {"memory": "past", "fusion": "gated"},
     "graph": {"graph": GRAPH, "score_owner": "receiver"},
 }

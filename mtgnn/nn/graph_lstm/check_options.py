@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from .graph_lstm import GraphLSTM
 
 
-def check_options(layer: GraphLSTM) -> None:
-    """Raise where numbers make no sense or options exclude each other."""
+def check_options(layer: GraphLSTM, common: bool) -> None:
+    """Raise where numbers make no sense or options exclude each other.
+
+    Args:
+        layer: Before it has parameters, so also before its ``common`` part.
+        common: Whether it is to have one.
+    """
     check_graph(layer.graph)
     check_switch("bidirectional", layer.bidirectional)
     if layer.graph.edge_weight is not None:
@@ -28,6 +33,7 @@ def check_options(layer: GraphLSTM) -> None:
     check_numbers(**{name: getattr(layer, name) for name in numbers})
     rates = ("dropout", "message_dropout", "attention_dropout")
     check_dropouts(**{name: getattr(layer, name) for name in rates})
+    _check_own_rank(layer.own_rank, common)
     if layer.num_neighbors is not None:
         _check_sample(layer)
     if layer.memory != "current":
@@ -45,11 +51,10 @@ def check_options(layer: GraphLSTM) -> None:
         _check_foreign(layer)
 
 
-def check_own_rank(rank: Any, common: bool) -> None:
-    """Raise where a rank is no integer of at least 0, or there is nothing that it is beside."""
+def _check_own_rank(rank: Any, common: bool) -> None:
     if rank is None:
         return
-    if not isinstance(rank, Integral) or rank < 0:
+    if isinstance(rank, bool) or not isinstance(rank, Integral) or rank < 0:
         raise ValueError(f"expected own_rank to be an integer of at least 0, got {rank!r}")
     if not common:
         raise ValueError("own_rank is of what a task has beside the common part: common=True")

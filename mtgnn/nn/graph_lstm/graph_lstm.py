@@ -16,15 +16,15 @@ from ...ops.words import Words
 from ..check import check_option, check_state_kind
 from ..padded import pad_input
 from ..reset import reset_children
-from ..tasks import wanted_tasks
+from ..tasks import Wanted, wanted_tasks
 from . import mailbox
 from .attention import attention_convs
 from .channel import edge_channel
-from .check_options import check_options, check_own_rank
+from .check_options import check_options
 from .foreign import ConvFactory, foreign_convs, message_channels
 from .node import FUSIONS, NodeLSTM
 from .packing import unpack, unpack_attention
-from .plan import EXCHANGES, Plan, Stage, Wanted, make_plan
+from .plan import EXCHANGES, Plan, Stage, make_plan
 from .run import Run, run_layers
 from .state import GraphState, join_states
 from .talks import edge_talk
@@ -83,9 +83,9 @@ class GraphLSTM(nn.Module):
             units of all nodes then mean alike, and a mean of messages means something.
         own_rank: With ``common``, the rank of each matrix in a task's own part, which is then a
             product of two narrow ones (`"LoRA: Low-Rank Adaptation of Large Language Models"
-            <https://arxiv.org/abs/2106.09685>`_); 0: its own part is biases alone. A task more
-            then costs few parameters. By default matrices are whole; those of virtual nodes
-            always are.
+            <https://arxiv.org/abs/2106.09685>`_); 0: its own part is biases alone. With a rank
+            well below E and H a task more costs few parameters. By default matrices are whole;
+            those of virtual nodes always are.
         detach: Cuts the gradient from a receiver into a sender that is a task.
         num_neighbors: In training each sequence hears at most this many of a receiver's senders,
             drawn anew every time, the same ones for all receivers as far as they go; the others
@@ -157,8 +157,7 @@ class GraphLSTM(nn.Module):
         self.own_rank = own_rank
         self.detach, self.num_neighbors, self.kernel = detach, num_neighbors, kernel
         self.foreign = conv is not None
-        check_options(self)
-        check_own_rank(own_rank, common)
+        check_options(self, common)
         suffixes = ("", "_reverse") if bidirectional else ("",)
         self.keys = [f"l{layer}{suffix}" for layer in range(num_layers) for suffix in suffixes]
         hear = graph.num_tasks if exchange == "read" else graph.num_nodes  # there senders do not

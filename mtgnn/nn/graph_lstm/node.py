@@ -3,6 +3,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...ops.device import no_autocast
 from ...ops.recurrence import NodeWeights
 
 FUSIONS = ("gates", "gated")
@@ -16,8 +17,8 @@ class NodeLSTM(nn.Module):
     node that receives nothing (``message_size=0``) has neither, and loads the ``state_dict`` of an
     ``nn.LSTM``.
 
-    With a ``rank`` R each matrix is the product of ``…_left [out, R]``, which starts at zero, and
-    ``…_right [R, in]``, in the place of one parameter; with rank 0 there are the biases alone.
+    With a ``rank`` R each matrix is the product of ``…_left [out, R]`` and ``…_right [R, in]``, in
+    the place of one parameter; with rank 0 there are the biases alone.
 
     Args:
         input_size: E.
@@ -26,9 +27,9 @@ class NodeLSTM(nn.Module):
         bidirectional: Whether there is a second stack for the reversed sequence.
         message_size: C.
         fusion: ``"gates"`` or ``"gated"``.
-        zero: Whether all parameters start at zero: they are added to those that nodes have in
-            common.
-        rank: R; by default matrices are whole.
+        zero: Whether the node starts as nothing, to be added to what all nodes have in common: its
+            parameters at zero, but for right factors, without which left ones would learn nothing.
+        rank: R, of a node that starts as nothing; by default matrices are whole.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class NodeLSTM(nn.Module):
         return {"_left": (rows, self.rank), "_right": (self.rank, columns)}
 
     def reset_parameters(self) -> None:
-        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or zero, but
-        for right factors, without which the left ones would learn nothing."""
+        """Draw all parameters uniformly from ±1/√H, as :class:`torch.nn.LSTM` does; or those that
+        start at zero."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name, parameter in self.named_parameters():
             drawn = not self.zero or name.endswith("_right")
@@ -94,7 +95,8 @@ class NodeLSTM(nn.Module):
         left = getattr(self, f"{name}_{key}_left", None)
         if left is None:
             return getattr(self, f"{name}_{key}", None)
-        return left @ getattr(self, f"{name}_{key}_right")
+        with no_autocast(left.device.type):  # parameters are in their own type
+            return left @ getattr(self, f"{name}_{key}_right")
 
     def bias(self, key: str) -> Tensor:
         """The sum of both biases."""

@@ -1,5 +1,6 @@
 """Whole models, from text to answers, and what training asks of a model."""
 
+from .encoders import build_encoder
 from .multi_task_model import MultiTaskModel, Prediction
 from .tagging_model import TaggingModel
 from .trainable import Output, Samples, Trainable
@@ -15,4 +16,5 @@ __all__ = [
     "TaggingModel",
     "Trainable",
     "WordEmbedding",
+    "build_encoder",
 ]

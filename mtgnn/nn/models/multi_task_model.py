@@ -12,12 +12,12 @@ from ...data import NO_LABEL, Vocabulary
 from ...data.batch import is_labelled
 from ...data.vocabulary import SPECIALS
 from ..check import check_dropouts, check_numbers, check_option, check_tasks, whole_numbers
-from ..encoders import with_additions
 from ..heads import ClassificationHeads
 from ..heads.pooling import POOLINGS, Pooling
 from ..reset import reset_children
 from . import saved
 from .check_model import check_classes, check_kind, check_labels, check_tokens
+from .encoders import with_additions
 from .text_answers import text_probabilities
 from .trainable import LabelledTexts, Output, Samples
 from .whole import WholeModel, encode, take_encoder

@@ -21,7 +21,7 @@ PLAIN = (bool, int, float, str)
 # Of an encoder that was given as a module, what prediction depends on beside parameters and graph.
 READS = (
     *("exchange", "memory", "num_layers", "bidirectional", "fusion", "score", "heads"),
-    *("concat_messages", "owned", "subspaces"),
+    *("concat_messages", "owned", "own_rank", "subspaces"),
 )
 File = str | PathLike[str] | IO[bytes]
 

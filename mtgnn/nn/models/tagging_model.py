@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from ...data import NO_LABEL, SentenceEncoder
 from ..check import whole_numbers
-from ..encoders import with_additions
 from ..heads import TaggingHeads
 from ..heads.tag_scheme import task_transitions
 from ..reset import reset_children
 from ..tasks import has_one_task, pick_wanted
 from . import saved
 from .check_model import check_kind, check_tokens
+from .encoders import with_additions
 from .tag_answers import tag_answers
 from .trainable import Output, Samples
 from .whole import WholeModel, encode, take_encoder

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...graph import TaskGraph
-from ..encoders import build_encoder
 from ..modes import evaluating
 from .check_model import check_encoder
+from .encoders import build_encoder
 from .trainable import Output
 
 Item = TypeVar("Item")

@@ -13,12 +13,12 @@ from ...cut_graph import cut_edges
 from ...graph import TaskGraph
 from ..baselines import CrossStitchLSTM, HierarchicalLSTM, SharedLSTM
 from ..compiled import uncompiled
-from ..encoders import with_additions
 from ..graph_lstm import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 from ..graph_lstm.foreign import ConvFactory
 from ..heads.linear import ClassificationHeads, RegressionHeads, check_plain
 from ..models import MultiTaskModel, TaggingModel, saved
 from ..models.check_model import check_classes
+from ..models.encoders import with_additions
 from .inherit import inherit
 
 # Options of GraphLSTM that a layer keeps under the same name.
@@ -44,11 +44,10 @@ def add_task(
     within rounding, as in any batch of other companions.)
 
     All parameters are copied, with their ``requires_grad``; those of the new node and head are
-    drawn anew, from PyTorch's global generator; with a ``common`` part the new node is just that.
-    (With ``embedding="task"`` so is the new task's table, whatever the others started from.)
-    Shared score parameters serve the new edges too;
-    a receiver with scores of its own (``score_owner="receiver"``) gets a new set, and the static
-    logits of new edges start at zero.
+    drawn anew, from PyTorch's global generator; with a ``common`` part the new node computes just
+    that. (With ``embedding="task"`` so is the new task's table, whatever the others started from.)
+    Shared score parameters serve the new edges too; a receiver with scores of its own
+    (``score_owner="receiver"``) gets a new set, and the static logits of new edges start at zero.
 
     A model of one's own is extended part by part: ``net.encoder = add_task(net.encoder, "music")``,
     ``net.heads = add_task(net.heads, "music", ["bad", "good"])``.

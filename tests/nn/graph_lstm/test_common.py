@@ -77,11 +77,12 @@ def test_equals_a_layer_whose_nodes_are_the_sums(name: str, kernel: str) -> None
         )
 
 
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
 @pytest.mark.parametrize("rank", [0, 2])
 @pytest.mark.parametrize("name", LAYERS)
-def test_equals_a_layer_whose_own_parts_are_products(name: str, rank: int) -> None:
-    narrow = randomise(LAYERS[name](common=True, own_rank=rank))
-    whole = LAYERS[name](common=True).double()
+def test_equals_a_layer_whose_own_parts_are_products(name: str, rank: int, kernel: str) -> None:
+    narrow = randomise(LAYERS[name](common=True, own_rank=rank, kernel=kernel))
+    whole = LAYERS[name](common=True, kernel=kernel).double()
     given = narrow.state_dict()
     values = {}
     for key, value in whole.state_dict().items():
@@ -131,13 +132,23 @@ def test_narrow_own_parts_start_at_nothing_and_learn(name: str) -> None:
         assert bool(parameter.any()) == key.endswith("_right"), key
 
 
+def test_autocast_leaves_the_products_alone() -> None:
+    layer = randomise(LAYERS["read"](common=True, own_rank=2), dtype=torch.float32)
+    plain = layer.nodes["a"].get("weight_hh", "l0")
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = layer.nodes["a"].get("weight_hh", "l0")
+    assert torch.equal(cast, plain)
+
+
 def test_virtual_nodes_have_whole_matrices() -> None:
     layer = StarGraphLSTM(E, H, TASKS, common=True, own_rank=0)
     assert {name for name, _ in layer.nodes["a"].named_parameters()} == {"bias_ih_l0", "bias_hh_l0"}
     assert layer.nodes["shared"].weight_hh_l0.shape == (4 * H, H)
 
 
-@pytest.mark.parametrize("rank, common", [(2, False), (-1, True), (1.5, True)])
+@pytest.mark.parametrize(
+    "rank, common", [(2, False), (-1, True), (1.5, True), (True, True), (False, True)]
+)
 def test_ranks_that_make_no_sense(rank: Any, common: bool) -> None:
     with pytest.raises(ValueError, match="own_rank"):
         CompleteGraphLSTM(E, H, TASKS, common=common, own_rank=rank)
@@ -157,12 +168,14 @@ def test_nodes_start_alike() -> None:
     assert all(parameter.any() for parameter in layer.common.parameters())
 
 
+@pytest.mark.parametrize("rank", [None, 0, 2])
 @pytest.mark.parametrize("name", ["read", "star"])
-def test_a_new_task_is_what_all_have_in_common(name: str) -> None:
-    layer = randomise(LAYERS[name](common=True))
+def test_a_new_task_is_what_all_have_in_common(name: str, rank: int | None) -> None:
+    layer = randomise(LAYERS[name](common=True, own_rank=rank))
     more = add_task(layer, "d")
     assert more.common is not None
-    assert not any(parameter.any() for parameter in more.nodes["d"].parameters())
+    own = dict(more.nodes["d"].named_parameters())
+    assert not any(own[key].any() for key in own if not key.endswith("_right"))
     for new, old in zip(more.common.parameters(), layer.common.parameters(), strict=True):
         assert torch.equal(new, old)
     x, lengths, task = random_batch(E, 3, batch_size=6)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtgnn.nn import LinearChainCRF, allowed_transitions
-from mtgnn.nn.heads import AllowedTransitions
+from mtgnn.nn import AllowedTransitions, LinearChainCRF, allowed_transitions
 
 IOB2 = ["O", "B-X", "I-X", "I-Y", "B-Y"]
 IOBES = ["S-X", "I-X", "O", "E-X", "B-X"]

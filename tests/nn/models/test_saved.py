@@ -13,6 +13,7 @@ from torch_geometric.nn import GATv2Conv, SAGEConv
 from mtgnn import TaskGraph
 from mtgnn.data import Vocabulary
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, MultiTaskModel, SharedLSTM
+from mtgnn.testing import randomise
 
 CLASSES = {"books": ["bad", "good"], "v1.0": ["one", "two", "three"], "dvd": ["bad", "good"]}
 VOCABULARY = Vocabulary(["i", "like", "it", "not", "!"])
@@ -159,6 +160,13 @@ def test_graphs_have_what_helps_them_unless_told_otherwise(tmp_path: Path) -> No
                 assert (layer.common is None) == ("common" in off)
                 assert layer.concat_messages == ("concat_messages" not in off)
     assert model("single").encoder.common is None
+
+
+def test_own_parts_are_as_narrow_in_the_file(tmp_path: Path) -> None:
+    net = randomise(model("complete", encoder_options={"own_rank": 2}), dtype=torch.float32)
+    loaded = through_a_file(net, tmp_path)
+    assert loaded.encoder.nodes["books"].weight_hh_l0_left.size(1) == 2
+    assert loaded.predict(TEXTS, "dvd") == net.predict(TEXTS, "dvd")
 
 
 def through_a_file(net: MultiTaskModel, folder: Path) -> MultiTaskModel:

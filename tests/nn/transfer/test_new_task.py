@@ -26,7 +26,7 @@ from mtgnn.nn import (
     add_task,
     freeze_except_task,
 )
-from mtgnn.nn.encoders import _BUILDERS
+from mtgnn.nn.models.encoders import _BUILDERS
 from mtgnn.testing import (
     assert_all_tasks_equal_single,
     assert_attention_sums_to_one,

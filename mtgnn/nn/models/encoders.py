@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ..graph import TaskGraph, Tasks, task_names
-from .baselines import (
+from ...graph import TaskGraph, Tasks, task_names
+from ..baselines import (
     AdversarialLSTM,
     CrossStitchLSTM,
     HierarchicalLSTM,
@@ -16,7 +16,7 @@ from .baselines import (
     SharedLSTM,
     SharedPrivateLSTM,
 )
-from .graph_lstm import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
+from ..graph_lstm import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 
 
 def build_encoder(
