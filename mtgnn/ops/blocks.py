@@ -1,4 +1,4 @@
-"""How many slots of a node stand in a block."""
+"""How many slots of a row stand in a block."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def recur_fused(
         cast = [None if tensor is None else tensor.to(dtype) for tensor in every]
         # Within a Function gradients are never on.
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in cast)
-        return _Recurrence.apply(layout, words.index, talk, keep, low, *cast)
+        by_slot = weights.by_slot
+        return _Recurrence.apply(layout, words.index, talk, by_slot, keep, low, *cast)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -83,6 +84,7 @@ class _Recurrence(torch.autograd.Function):
         layout: Layout,
         index: Tensor | None,
         talk: Talk | None,
+        by_slot: bool,
         keep: bool,
         low: torch.dtype,
         source: Tensor,
@@ -103,11 +105,13 @@ class _Recurrence(torch.autograd.Function):
         states = States(h, c, hs, cs, gates)
         received = Received(w_state, w_message)
         steps = _steps(layout, states, received, running, low)
-        for chunk, projected in _project(steps, Words(source, index), w_input, bias, low):
+        words = Words(source, index)
+        for chunk, projected in _project(steps, words, w_input, bias, by_slot, low):
             steps.forward(chunk, projected)
         kept = () if running is None else running.kept()
         ctx.save_for_backward(*states, source, w_input, w_state, w_message, index, *kept, *spoken)
         ctx.layout, ctx.num_kept, ctx.low = layout, len(kept), low
+        ctx.by_slot = by_slot
         ctx.talk = None if talk is None else talk.emptied()
         ctx.set_materialize_grads(False)
         given = (None, None) if running is None else (kept[0], running.alpha)
@@ -137,9 +141,9 @@ class _Recurrence(torch.autograd.Function):
             received = Received(w_state, w_message)
             steps = _steps(layout, states, received, running, ctx.low)
             steps.resume(grad_hs, grad_end)
-            words, learns = Words(source, index), ctx.needs_input_grad[5]
-            grads = _Backward(layout, words, w_input, steps, learns, ctx.low)()
-        return (*[None] * 5, *grads, *(() if running is None else running.gradients()))
+            words, learns = Words(source, index), ctx.needs_input_grad[6]
+            grads = _Backward(layout, words, w_input, steps, learns, ctx.by_slot, ctx.low)()
+        return (*[None] * 6, *grads, *(() if running is None else running.gradients()))
 
 
 def _steps(
@@ -177,22 +181,28 @@ def _in_native(like: Tensor) -> bool:
 
 
 def _project(
-    steps: Steps, words: Words, weight: Tensor, bias: Tensor, low: torch.dtype
+    steps: Steps,
+    words: Words,
+    weight: Tensor,
+    bias: Tensor,
+    by_slot: bool,
+    low: torch.dtype,
 ) -> Iterator[tuple[Chunk, Tensor]]:
     """For each chunk what words and biases add to the gates, ``[G, columns, 4H]``.
 
     The weights are read once for many steps, and the room is used again.
     """
-    words, weight, bias = words.to(low), weight.mT, bias.unsqueeze(1)
+    words, weight = words.to(low), weight.mT
     low_weight = weight.to(low)
     room, low_room, layout = Room(weight), Room(low_weight), steps.layout
     for chunk in layout.chunks(steps.columns):
         shape = layout.num_blocks, chunk.columns[-1], weight.size(2)
         out, read = room.take(*shape), words.of(layout, chunk)
+        own = bias[layout.slot[chunk.token]] if by_slot else bias.unsqueeze(1)
         if low == weight.dtype:
-            torch.baddbmm(bias, read, weight, out=out)
+            torch.baddbmm(own, read, weight, out=out)
         else:
-            torch.add(torch.bmm(read, low_weight, out=low_room.take(*shape)), bias, out=out)
+            torch.add(torch.bmm(read, low_weight, out=low_room.take(*shape)), own, out=out)
         yield chunk, out
 
 
@@ -206,6 +216,7 @@ class _Backward:
         w_input: Tensor,
         steps: Steps,
         words_learn: bool,
+        by_slot: bool,
         low: torch.dtype,
     ) -> None:
         self.layout, self.steps, self.low = layout, steps, low
@@ -213,7 +224,9 @@ class _Backward:
         self.size, self.running = steps.size, steps.running
         self.d_input = torch.empty_like(w_input)  # written by the first products
         self.d_received = torch.empty_like(steps.joined)
-        self.d_bias = w_input.new_zeros(layout.num_blocks, 4 * self.size)
+        self.by_slot = by_slot
+        owners = layout.num_slots if by_slot else layout.num_blocks
+        self.d_bias = w_input.new_zeros(owners, 4 * self.size)
         self.d_source = torch.zeros_like(words.source) if words_learn else None
 
     def __call__(self) -> tuple[Tensor | None, ...]:
@@ -232,7 +245,11 @@ class _Backward:
         """What a chunk adds to the gradients of weights, biases and words."""
         received = self.steps.heard_by(chunk)
         self.steps.close(received[..., : self.size])
-        self.d_bias += dz.sum(1)
+        if self.by_slot:
+            slot = self.layout.slot[chunk.token].flatten()
+            self.d_bias.index_add_(0, slot, dz.flatten(0, 1))
+        else:
+            self.d_bias += dz.sum(1)
         dz, received = dz.to(self.low), received.to(self.low)
         keep = chunk.last < len(self.layout.steps)  # what later chunks have added
         _add_product(self.d_input, keep, dz.mT, self.words.of(self.layout, chunk))

@@ -1,6 +1,7 @@
 """How the runs of many nodes on many sequences lie in memory.
 
-A *slot* is one node's run on one sequence. Slots of one node stand in *blocks* of equal width, so
+A *slot* is one node's run on one sequence. Slots of nodes with the same matrices, mostly one node,
+are a *row*, and stand in *blocks* of equal width, so
 that a step of all nodes is one batched product ``[blocks, width, F] × [blocks, F, 4H]``. Within a
 block slots stand in descending order of length, and blocks in descending order of their longest;
 so at each step the slots that have it are the first ones of the first blocks, states are packed
@@ -54,7 +55,7 @@ class Layout:
     """The slots of a stage.
 
     Args:
-        rows: For each block, the row (of R) that holds its node's weights.
+        rows: For each block, the row (of R) that holds its weights.
         lengths: For each block, the number of steps of each of its slots, in descending order.
         device: Where index tensors live.
 
@@ -285,7 +286,7 @@ class Layout:
                 columns.append(columns[-1] + self.steps[last].width)
                 last += 1
             # Where a block has no token its own first one stands: a product that has zeros beside
-            # it then meets no NaN of other nodes.
+            # it then meets no NaN of other blocks.
             own = torch.arange(self.num_blocks) * self.steps[0].width
             token = own.unsqueeze(1).repeat(1, columns[-1])
             for column, (blocks, width, start, stop) in zip(

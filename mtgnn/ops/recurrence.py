@@ -22,15 +22,16 @@ Channel = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
 class NodeWeights(NamedTuple):
-    """Parameters of R nodes; gate order i, f, g, o as in :class:`torch.nn.LSTM`.
+    """Parameters of R rows; gate order i, f, g, o as in :class:`torch.nn.LSTM`.
 
     Attributes:
         input: ``[R, 4H, E]``.
         state: ``[R, 4H, H]``.
         message: ``[R, 4H, C]``, or ``None`` where nothing is received.
-        bias: ``[R, 4H]``.
+        bias: ``[R, 4H]``; ``by_slot`` ``[S, 4H]``.
         gate: ``[R, C, H + C]``, for ``fusion="gated"``, else ``None``.
         gate_bias: ``[R, C]``.
+        by_slot: Whether each slot has a bias of its own: the nodes of a row differ in these alone.
     """
 
     input: Tensor
@@ -39,13 +40,16 @@ class NodeWeights(NamedTuple):
     bias: Tensor
     gate: Tensor | None = None
     gate_bias: Tensor | None = None
+    by_slot: bool = False
 
     def of_blocks(self, block_row: Tensor | None) -> NodeWeights:
         """The parameters of each block; see :attr:`Layout.block_row`."""
         if block_row is None:
             return self
-        rows: Any = (None if w is None else w.index_select(0, block_row) for w in self)
-        return NodeWeights(*rows)
+        of_rows = ("input", "state", "message", "gate", "gate_bias", *["bias"] * (not self.by_slot))
+        there = {name: getattr(self, name) for name in of_rows if getattr(self, name) is not None}
+        own: Any = {name: weight.index_select(0, block_row) for name, weight in there.items()}
+        return self._replace(**own)
 
 
 def recur(
@@ -75,10 +79,14 @@ def recur(
     note("reference")
     own = weights.of_blocks(layout.block_row)
     h, c = (state.view(layout.num_blocks, layout.width, -1) for state in (h, c))
+    bias = own.bias.view(layout.num_blocks, layout.width if own.by_slot else 1, -1)
     hs, cs, messages, alphas = [], [], [], []
     for t, (blocks, width, _, _) in enumerate(layout.steps):
         word, h, c = words.at(layout, t), h[:blocks, :width], c[:blocks, :width]
-        z = _linear(word, own.input) + _linear(h, own.state) + own.bias[:blocks].unsqueeze(1)
+        bias = bias[
+            :blocks, :width
+        ]  # anew of the last one, as of h: that is cheaper on the way back
+        z = _linear(word, own.input) + _linear(h, own.state) + bias
         if channel is not None:
             assert own.message is not None
             flat, alpha = channel(t, h.flatten(0, 1), word.flatten(0, 1))

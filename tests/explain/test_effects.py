@@ -109,6 +109,7 @@ def test_the_read_exchange_needs_a_run_a_sender_and_reads_the_batches_once() -> 
     [
         {},
         {"score": "static", "heads": 2, "concat_messages": True, "common": True, "own_rank": 1},
+        {"common": True, "own_rank": 0},
         {"score": "dot", "score_owner": "receiver", "fusion": "gated"},
         {"num_layers": 2, "bidirectional": True, "kernel": "reference"},
         {"num_layers": 2, "bidirectional": True},

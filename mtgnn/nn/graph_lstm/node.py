@@ -103,6 +103,15 @@ class NodeLSTM(nn.Module):
         return getattr(self, f"bias_ih_{key}") + getattr(self, f"bias_hh_{key}")
 
 
+def stack_biases(nodes: list[NodeLSTM], key: str, common: NodeLSTM | None = None) -> Tensor:
+    """The biases of several nodes, both together, ``[R, 4H]``."""
+    # Added before they are stacked: a gradient handed to two stacks would reach both biases as
+    # views of one tensor, which autograd takes for two. Accumulated or clipped in place, it would
+    # change twice.
+    each = torch.stack([node.bias(key) for node in nodes])
+    return each if common is None else each + common.bias(key)
+
+
 def stack_nodes(
     nodes: list[NodeLSTM], key: str, message_size: int, common: NodeLSTM | None = None
 ) -> NodeWeights:
@@ -129,21 +138,13 @@ def stack_nodes(
         each = torch.stack([torch.zeros_like(like) if p is None else p for p in own])
         return each if shared is None else each + shared
 
-    def bias() -> Tensor:
-        """The sum of both biases."""
-        # Added before they are stacked: a gradient handed to two stacks would reach both biases as
-        # views of one tensor, which autograd takes for two. Accumulated or clipped in place, it
-        # would change twice.
-        each = torch.stack([node.bias(key) for node in nodes])
-        return each if common is None else each + common.bias(key)
-
     talks = message_size > 0 and any(node.message_size > 0 for node in nodes)
     gated = talks and any(node.gated for node in nodes)
     return NodeWeights(
         stack("weight_ih"),
         stack("weight_hh"),
         stack("weight_rh") if talks else None,
-        bias(),
+        stack_biases(nodes, key, common),
         stack("weight_gate") if gated else None,
         stack("bias_gate") if gated else None,
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...graph import TaskGraph
 from ...ops.blocks import fill_blocks
+from ...ops.device import to_device
 from ...ops.layout import Layout
 from ..tasks import Wanted
 
@@ -28,7 +29,10 @@ class Stage(NamedTuple):
     memory of earlier stages, counted through.
 
     Attributes:
-        nodes: The node of each row.
+        nodes: The node of each row; of a row of several, which have the same matrices, one.
+        members: All nodes.
+        member: ``[S]``, the place of each slot's node in ``members``; ``None`` where each row has
+            one node.
         layout: The slots.
         node: ``[S]``, and ``sequence`` alike: what a slot is a run of. A place without a sequence
             repeats the first slot of its block.
@@ -45,6 +49,8 @@ class Stage(NamedTuple):
     """
 
     nodes: list[int]
+    members: list[int]
+    member: Tensor | None
     layout: Layout
     node: Tensor
     sequence: Tensor
@@ -88,6 +94,7 @@ def make_plan(
     lengths: Sequence[int],
     device: torch.device | str = "cpu",
     num_neighbors: int | None = None,
+    biases_alone: bool = False,
 ) -> Plan:
     """Plan a batch: only nodes that the exchange needs for a sequence run on it.
 
@@ -100,8 +107,10 @@ def make_plan(
         num_neighbors: In the exchange ``"read"``, how many senders a receiver hears at most, drawn
             for each sequence: of those that come first in a random order of all nodes, which its
             receivers share, so that few nodes run. By default all.
+        biases_alone: Whether the nodes of tasks differ in nothing but biases: then they stand in
+            one row, but where they receive from each other.
     """
-    planner = _Planner(graph, tasks, lengths, device, num_neighbors)
+    planner = _Planner(graph, tasks, lengths, device, num_neighbors, biases_alone)
     if exchange == "mutual":
         stages = planner.mutual()
     elif exchange == "read":
@@ -119,8 +128,9 @@ class _Planner:
         lengths: Sequence[int],
         device: torch.device | str,
         num_neighbors: int | None,
+        biases_alone: bool,
     ) -> None:
-        self.num_neighbors = num_neighbors
+        self.num_neighbors, self.biases_alone = num_neighbors, biases_alone
         self.places: list[list[int]] = []  # of each sequence, every node's in a random order
         if num_neighbors is not None:
             self.places = torch.rand(len(lengths), graph.num_nodes).argsort(1).tolist()
@@ -210,27 +220,35 @@ class _Planner:
             hears: Whether nodes receive.
             last: The runs among these whose states may be wanted.
         """
-        nodes = sorted(runs)
-        lengths = [[self.lengths[b] for b in runs[node]] for node in nodes]
+        held = self._rows(runs)
+        nodes = [own[0][0] for own in held]
+        lengths = [[self.lengths[b] for _, b in own] for own in held]
         blocks = fill_blocks(lengths)
         rows = [row for row, _ in blocks]
         layout = Layout(rows, [lengths[row][part] for row, part in blocks], self.device)
         pairs: list[Pair] = []
         for row, part in blocks:
-            held = runs[nodes[row]][part]
-            fillers = [held[0]] * (layout.width - len(held))
-            pairs += [(nodes[row], b) for b in (*held, *fillers)]
-        if hears and any(self.graph.incoming(node) for node in nodes):
+            own = held[row][part]
+            pairs += [*own, *[own[0]] * (layout.width - len(own))]  # the last ones are fillers
+        if hears and any(self.graph.incoming(node) for node in runs):
             heard = [[(e, self.memory[i, b]) for e, i in self._heard(n, b)] for n, b in pairs]
             known = _padded(heard)
         else:
             empty = torch.zeros(len(pairs), 0, dtype=torch.long)
             known = (empty, empty, empty.bool())
         stage = self._stage(nodes, layout, pairs, last, *known)
-        own = {pair: self.slots + slot for slot, pair in reversed([*enumerate(pairs)])}
-        self.memory.update(own)
+        slots = {pair: self.slots + slot for slot, pair in reversed([*enumerate(pairs)])}
+        self.memory.update(slots)
         self.slots += layout.num_slots
         return stage
+
+    def _rows(self, runs: Runs) -> list[list[Pair]]:
+        """The runs of each row, longest first."""
+        rows: dict[int, list[Pair]] = {}
+        for node in sorted(runs):
+            row = 0 if self.biases_alone and node < self.graph.num_tasks else node
+            rows.setdefault(row, []).extend((node, b) for b in runs[node])
+        return [sorted(own, key=lambda pair: -self.lengths[pair[1]]) for own in rows.values()]
 
     def _stage(
         self,
@@ -258,9 +276,22 @@ class _Planner:
             v.to(self.device, non_blocking=True) for v in tensors
         )
         hears = mask.size(1) > 0
+        members, member = _members(nodes, pairs, self.device)
         known = (mutual, dense, hears, senders, edge, mask)
         slots = [slot for slot, _ in answers]
-        return Stage(nodes, layout, node, sequence, *known, slots, wanted, answer)
+        return Stage(nodes, members, member, layout, node, sequence, *known, slots, wanted, answer)
+
+
+def _members(
+    nodes: list[int], pairs: list[Pair], device: torch.device | str
+) -> tuple[list[int], Tensor | None]:
+    """The nodes of a stage and, if these are more than its rows, the place among them of each
+    slot's node."""
+    members = sorted({node for node, _ in pairs})
+    if len(members) == len(nodes):
+        return nodes, None
+    place = {node: number for number, node in enumerate(members)}
+    return members, to_device([place[node] for node, _ in pairs], torch.device(device))
 
 
 def _padded(heard: Sequence[Sequence[Pair]]) -> tuple[Tensor, Tensor, Tensor]:

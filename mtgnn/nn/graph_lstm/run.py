@@ -15,7 +15,7 @@ from ...ops.talk import Talk
 from ...ops.words import Words
 from .channel import Memory, cut, mutual_channel, stage_scores
 from .foreign import conv_channel
-from .node import stack_nodes
+from .node import NodeLSTM, stack_biases, stack_nodes
 from .packing import word_index
 from .plan import Plan, Stage
 from .state import GraphState
@@ -93,9 +93,7 @@ class Run:
     def _recur(self, stage: Stage, words: Words) -> tuple[Tensor, Tensor, Tensor | None]:
         """States of a stage, packed, and the cells it ends with; messages, where handed on."""
         layer = self.layer
-        nodes = [layer.nodes[layer.graph.nodes[node]] for node in stage.nodes]
-        size = layer.message_size if stage.hears else 0
-        weights = stack_nodes(nodes, self.key, size, layer.common)
+        weights = self._weights(stage)
         h, c = self._start(stage, words.source)
         reason = _why_plain(layer, stage)
         if layer.kernel == "fused" and reason:
@@ -115,6 +113,20 @@ class Run:
         if self.asked and talk is not None and alpha is not None:
             self.weights.append((stage, partial(talk.by_token, alpha, stage.layout)))
         return hs, end, message
+
+    def _weights(self, stage: Stage) -> NodeWeights:
+        """The parameters of a stage's rows, and of slots where a row is of several nodes."""
+        layer = self.layer
+
+        def of(numbers: list[int]) -> list[NodeLSTM]:
+            return [layer.nodes[layer.graph.nodes[node]] for node in numbers]
+
+        size = layer.message_size if stage.hears else 0
+        weights = stack_nodes(of(stage.nodes), self.key, size, layer.common)
+        if stage.member is None:
+            return weights
+        biases = stack_biases(of(stage.members), self.key, layer.common)
+        return weights._replace(bias=biases.index_select(0, stage.member), by_slot=True)
 
     def _plain(
         self, stage: Stage, words: Words, h: Tensor, c: Tensor, weights: NodeWeights

@@ -21,6 +21,9 @@ from mtgnn.nn import (
 from mtgnn.testing import assert_heard, random_batch, randomise
 
 E, H, TASKS = 3, 4, ("a", "b", "c")
+STAR = TaskGraph.from_edges(
+    [("shared", k) for k in TASKS] + [("a", "b"), ("b", "c"), ("c", "a")], TASKS, ("shared",)
+)
 CHAIN = TaskGraph.from_edges([("a", "b"), ("a", "c"), ("b", "c")], TASKS)
 
 LAYERS: dict[str, Callable[..., GraphLSTM]] = {
@@ -130,6 +133,34 @@ def test_narrow_own_parts_start_at_nothing_and_learn(name: str) -> None:
     layer.reset_parameters()
     for key, parameter in layer.nodes["a"].named_parameters():
         assert bool(parameter.any()) == key.endswith("_right"), key
+
+
+def test_nodes_that_differ_in_biases_alone_run_as_one() -> None:
+    lengths, device = [5, 4, 3, 3], torch.device("cpu")
+
+    def rows(**options: Any) -> list[int]:
+        layer = GraphLSTM(E, H, STAR, "read", common=True, **options)
+        return [len(stage.nodes) for stage in layer._make_plan(None, lengths, device).stages]
+
+    assert rows() == rows(own_rank=2) == [4, 3]
+    assert rows(own_rank=0) == [2, 1]  # the virtual node by itself
+    for own in ({"fusion": "gated"}, {"score_owner": "receiver"}):
+        assert rows(own_rank=0, **own) == [4, 3]
+
+
+def test_a_node_with_matrices_of_its_own_keeps_them() -> None:
+    """Whoever puts it into a layer of nodes with biases alone."""
+    layers = [randomise(CompleteGraphLSTM(E, H, TASKS, common=True, own_rank=r)) for r in (0, None)]
+    batch = random_batch(E, 3, batch_size=6)
+    narrow, whole = layers
+    whole.load_state_dict({k: torch.zeros_like(v) for k, v in whole.state_dict().items()})
+    whole.load_state_dict(narrow.state_dict(), strict=False)
+    node = randomise(whole.nodes["b"], seed=1)
+    narrow.nodes["b"] = node
+    torch.testing.assert_close(narrow(*batch)[0], whole(*batch)[0])
+    narrow.nodes["b"] = nn.LSTM(E, H)
+    with pytest.raises(ValueError, match="expected a NodeLSTM"):
+        narrow(*batch)
 
 
 def test_autocast_leaves_the_products_alone() -> None:

@@ -71,6 +71,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "owned dot": {"score_owner": "receiver", "score": "dot", "fusion": "gated", "num_layers": 2},
     "gated deep": {"fusion": "gated", "num_layers": 2, "bidirectional": True, "common": True},
     "narrow": {"common": True, "own_rank": 2, "concat_messages": True},
+    "alike": {"common": True, "own_rank": 0, "concat_messages": True},
 }
 SEVERAL = ("several", "several, past")
 BOXES = ("fused mailbox", "past", "current", *SEVERAL)
@@ -219,10 +220,10 @@ def test_with_an_input_for_each_node(name: str) -> None:
     check_equal(plain, fused, words(plain.graph.num_nodes), TASK)
 
 
-@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize("options", ["plain", "narrow", "alike"])
 @pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("fused mailbox", *SEVERAL)])
-def test_from_a_state(name: str, common: bool) -> None:
-    plain, fused = pair(name, num_layers=2, common=common, concat_messages=common)
+def test_from_a_state(name: str, options: str) -> None:
+    plain, fused = pair(name, num_layers=2, **OPTIONS[options])
     with torch.no_grad():
         _, state = plain(words()[:, :2], None, TASK)
     check_equal(plain, fused, words(), TASK, state)

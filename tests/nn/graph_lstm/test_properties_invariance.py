@@ -57,6 +57,7 @@ def gat() -> GATv2Conv:
 MAKERS: dict[str, Make] = {
     "complete-read": lambda k: CompleteGraphLSTM(E, H, k),
     "messages": lambda k: CompleteGraphLSTM(E, H, k, common=True, concat_messages=True),
+    "complete-alike": lambda k: CompleteGraphLSTM(E, H, k, common=True, own_rank=0),
     "complete-mutual": lambda k: CompleteGraphLSTM(E, H, k, "mutual"),
     "star": lambda k: GraphLSTM(E, H, TaskGraph.star(k), heads=2, fusion="gated"),
     "mixed-mutual": lambda k: GraphLSTM(E, H, mixed(k), score="dot", score_owner="receiver"),
@@ -65,6 +66,7 @@ MAKERS: dict[str, Make] = {
     "mixed-mutual-static": lambda k: GraphLSTM(E, H, mixed(k), score="static", detach=True),
     "chain-cascade": lambda k: GraphLSTM(E, H, chain(k), "cascade", detach=True),
     "chain-uniform": lambda k: GraphLSTM(E, H, chain(k), "cascade", score="uniform", heads=2),
+    "mixed-alike": lambda k: GraphLSTM(E, H, mixed(k), "read", common=True, own_rank=0),
     "layers": lambda k: GraphLSTM(E, H, mixed(k), "read", num_layers=2, score="dot"),
     "both-ways": lambda k: GraphLSTM(E, H, mixed(k), num_layers=2, bidirectional=True),
     "box-all": lambda k: StarGraphLSTM(E, H, k, heads=2),
@@ -75,6 +77,7 @@ MAKERS: dict[str, Make] = {
     "box-past-messages": lambda k: StarGraphLSTM(
         E, H, k, "past", common=True, concat_messages=True
     ),
+    "box-past-alike": lambda k: StarGraphLSTM(E, H, k, "past", common=True, own_rank=0),
     "box-past-both-ways": lambda k: StarGraphLSTM(E, H, k, "past", bidirectional=True),
     "boxes-all": lambda k: GraphLSTM(E, H, mixed(k), "read", memory="all", heads=2),
     "boxes-all-both-ways": lambda k: GraphLSTM(
@@ -88,6 +91,9 @@ MAKERS: dict[str, Make] = {
 FOREIGN: dict[str, Make] = {
     "sage-mutual": lambda k: GraphLSTM(E, H, mixed(k), conv=SAGEConv(H, 5)),
     "sage-read": lambda k: GraphLSTM(E, H, mixed(k), "read", conv=SAGEConv(H, 5)),
+    "sage-alike": lambda k: GraphLSTM(
+        E, H, mixed(k), "read", conv=SAGEConv(H, 5), common=True, own_rank=0
+    ),
     "sage-cascade": lambda k: GraphLSTM(E, H, chain(k), "cascade", conv=SAGEConv(H, 5)),
     "gat-mutual": lambda k: GraphLSTM(E, H, mixed(k), conv=gat(), fusion="gated"),
     "gat-read": lambda k: GraphLSTM(

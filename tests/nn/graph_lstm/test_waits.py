@@ -43,6 +43,7 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "chain": lambda: GraphLSTM(E, H, CHAIN),
     "chain, uniform": lambda: GraphLSTM(E, H, CHAIN, score="uniform"),
     "read": lambda: CompleteGraphLSTM(E, H, TASKS, bidirectional=True),
+    "read, alike": lambda: CompleteGraphLSTM(E, H, TASKS, common=True, own_rank=0),
     "read, owned": lambda: CompleteGraphLSTM(E, H, TASKS, score_owner="receiver"),
     "star, owned": lambda: StarGraphLSTM(E, H, TASKS, score_owner="receiver"),
     "read, static": lambda: CompleteGraphLSTM(E, H, TASKS, score="static"),
