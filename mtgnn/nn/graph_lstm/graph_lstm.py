@@ -263,9 +263,11 @@ class GraphLSTM(nn.Module):
     def _make_plan(self, tasks: Wanted, lengths: list[int], device: torch.device) -> Plan:
         """What runs on a batch; see :func:`~mtgnn.nn.graph_lstm.plan.make_plan`."""
         sample = self.num_neighbors if self.training else None
-        ranks = {getattr(self.nodes[task], "rank", None) for task in self.graph.tasks}
         # Whatever its rank, a node's own are a bias of a gated fusion and scores of a receiver.
-        biases_alone = ranks == {0} and self.fusion == "gates" and not self.owned
+        biases_alone = self.own_rank == 0 and self.fusion == "gates" and not self.owned
+        if biases_alone:  # unless somebody put another node there
+            nodes = (self.nodes[task] for task in self.graph.tasks)
+            biases_alone = all(getattr(node, "rank", None) == 0 for node in nodes)
         return make_plan(self.graph, self.exchange, tasks, lengths, device, sample, biases_alone)
 
     def _make_run(self, row: int, plan: Plan, state: GraphState | None) -> Run:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...graph import TaskGraph
 from ...ops.blocks import fill_blocks
-from ...ops.device import to_device
 from ...ops.layout import Layout
 from ..tasks import Wanted
 
@@ -210,7 +209,7 @@ class _Planner:
         edges = sum(len(own) for own in heard)
         dense = edges > 0 and (3 * edges >= len(nodes) ** 2 or len(nodes) <= 4)
         known = _dense(heard) if dense else _padded(heard)
-        return self._stage(nodes, layout, pairs, runs, *known, mutual=True, dense=dense)
+        return self._stage(nodes, nodes, layout, pairs, runs, *known, mutual=True, dense=dense)
 
     def _known(self, runs: Runs, hears: bool, last: Runs) -> Stage:
         """A stage whose senders, if it ``hears``, have run already.
@@ -236,7 +235,7 @@ class _Planner:
         else:
             empty = torch.zeros(len(pairs), 0, dtype=torch.long)
             known = (empty, empty, empty.bool())
-        stage = self._stage(nodes, layout, pairs, last, *known)
+        stage = self._stage(nodes, sorted(runs), layout, pairs, last, *known)
         slots = {pair: self.slots + slot for slot, pair in reversed([*enumerate(pairs)])}
         self.memory.update(slots)
         self.slots += layout.num_slots
@@ -248,11 +247,15 @@ class _Planner:
         for node in sorted(runs):
             row = 0 if self.biases_alone and node < self.graph.num_tasks else node
             rows.setdefault(row, []).extend((node, b) for b in runs[node])
-        return [sorted(own, key=lambda pair: -self.lengths[pair[1]]) for own in rows.values()]
+        if self.biases_alone:  # else they come in this order
+            for own in rows.values():
+                own.sort(key=lambda pair: -self.lengths[pair[1]])
+        return list(rows.values())
 
     def _stage(
         self,
         nodes: list[int],
+        members: list[int],
         layout: Layout,
         pairs: list[Pair],
         last: Runs,
@@ -276,22 +279,13 @@ class _Planner:
             v.to(self.device, non_blocking=True) for v in tensors
         )
         hears = mask.size(1) > 0
-        members, member = _members(nodes, pairs, self.device)
+        member = None
+        if len(members) > len(nodes):
+            place = torch.searchsorted(torch.tensor(members), run[:, 0].contiguous())
+            member = place.to(self.device, non_blocking=True)
         known = (mutual, dense, hears, senders, edge, mask)
         slots = [slot for slot, _ in answers]
         return Stage(nodes, members, member, layout, node, sequence, *known, slots, wanted, answer)
-
-
-def _members(
-    nodes: list[int], pairs: list[Pair], device: torch.device | str
-) -> tuple[list[int], Tensor | None]:
-    """The nodes of a stage and, if these are more than its rows, the place among them of each
-    slot's node."""
-    members = sorted({node for node, _ in pairs})
-    if len(members) == len(nodes):
-        return nodes, None
-    place = {node: number for number, node in enumerate(members)}
-    return members, to_device([place[node] for node, _ in pairs], torch.device(device))
 
 
 def _padded(heard: Sequence[Sequence[Pair]]) -> tuple[Tensor, Tensor, Tensor]:
