@@ -12,7 +12,7 @@ NO_LABEL = -100
 
 
 def is_labelled(y: Tensor) -> Tensor:
-    """Which labels ``[B]`` are there: integers other than −100, floats other than NaN."""
+    """Which labels are there: integers other than −100, floats other than NaN."""
     return ~y.isnan() if y.is_floating_point() else y != NO_LABEL
 
 
@@ -23,9 +23,11 @@ class SequenceBatch:
     Attributes:
         tokens: Token numbers ``[B, T]``, padded with 0.
         lengths: Number of real tokens ``[B]``; stays on the CPU, where packing needs it.
-        task: Task of each sequence ``[B]``; stays on the CPU, where models read it.
+        task: Task of each sequence ``[B]``; or its tasks ``[B, K]``, boolean. Stays on the CPU,
+            where models read it.
         y: Label of each sequence ``[B]``: integer classes with −100 for "no label", or floats
-            for regression with NaN for "no label" (compute losses of ``y.nan_to_num()``).
+            for regression with NaN for "no label" (compute losses of ``y.nan_to_num()``). Or its
+            label in each task ``[B, K]``.
     """
 
     tokens: Tensor

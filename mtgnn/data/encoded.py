@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from numbers import Real
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -16,13 +15,15 @@ from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch, is_labelled
 from .parts import dataset_names, each_item, is_number, part_of
+from .text_items import Label, read_text
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
 
 
 class EncodedText(NamedTuple):
-    """One text: token numbers ``[T]``, its task and its label, both without dimensions."""
+    """One text: token numbers ``[T]``, its task and its label, both without dimensions; or its
+    tasks, boolean, and its labels ``[K]``."""
 
     tokens: Tensor
     task: Tensor
@@ -32,29 +33,56 @@ class EncodedText(NamedTuple):
 class EncodedTexts(Dataset[EncodedText]):
     """Texts of several tasks, encoded once and kept as one flat tensor.
 
+    An item of ``data`` has ``text``, a string, and its labels in one of two forms:
+
+    - ``task``, a number, and ``y``, an integer or a float: the label of that task. Without ``y``
+      the text is unlabelled. If any label is a float, all become floats.
+    - ``labels``, a dict: for a task's name, the name of its label. A missing task, or None in its
+      place, means that the text has no label for it.
+
+    If any item has ``labels``, every text is one example with ``y`` ``[K]``, which a model reads
+    once for all tasks that it has labels for (or for all there are, if for none).
+
     Args:
-        data: Items with ``text: str``, ``task: int`` and, where there is a label, ``y: int`` or
-            ``y: float``, such as a dataset of :mod:`mtgnn.datasets`. If any label is a float, all
-            become floats.
+        data: The items, such as a dataset of :mod:`mtgnn.datasets`, or several joined.
         vocabulary: Numbers of the tokens, built from training texts alone.
         max_length: Keep at most this many tokens of a text, its first ones (default: all). The
             number of texts that lost tokens is ``truncated``, and is logged under ``"mtgnn"``; a
             warning, too, if most tokens are unknown.
+        classes: The label names of each task, such as ``model.classes``, in whose order tasks and
+            labels are numbered; for items with ``labels``. By default those of ``data``.
+        by_task: Whether a text with labels of several tasks is an example of each of them, with
+            ``task`` and ``y`` of its own, as :mod:`mtgnn.explain` reads them. One without any is
+            none, and how many there were is logged.
 
     Attributes:
-        lengths: Number of tokens of each text ``[n]``, at least 1.
-        task: Task of each text ``[n]``.
-        y: Label of each text ``[n]``: integers with −100 for "no label", or floats with NaN.
+        lengths: Number of tokens of each example ``[n]``, at least 1.
+        task: Task of each example ``[n]``, or its tasks ``[n, K]``, boolean.
+        y: Label of each example ``[n]``: integers with −100 for "no label", or floats with NaN; or
+            its labels ``[n, K]``, integers.
         vocabulary: The vocabulary that it was made with.
-        tasks: Names of the tasks, where ``data`` has them, else ``None``.
+        tasks: Names of the tasks, where they are known, else ``None``.
         classes: Label names by task, likewise.
 
     An item is an :class:`EncodedText`; ``encoded[10:20]``, ``encoded[[3, 1]]`` and
     ``encoded[mask]`` are parts, which share its tokens.
 
     Raises:
-        ValueError: If ``max_length`` is below 1, an item has no text or no task, or datasets are
-            joined that name their tasks or labels differently.
+        ValueError: If ``max_length`` is below 1, an item has no text, or neither task nor labels,
+            or labels that the classes do not have, or a float beside these; or datasets are joined
+            that name their tasks or labels differently, or differently from ``classes``.
+
+    Example:
+        >>> classes = {"topic": ["food", "film"], "mood": ["bad", "good"]}
+        >>> data = [Data(text="a great film", labels={"topic": "film", "mood": "good"}),
+        ...         Data(text="too much salt", labels={"topic": "food"})]
+        >>> vocabulary = Vocabulary.build([item.text for item in data])
+        >>> encoded = EncodedTexts(data, vocabulary, classes=classes)
+        >>> encoded.y.tolist(), encoded.task.tolist()
+        ([[1, 1], [0, -100]], [[True, True], [True, False]])
+        >>> encoded = EncodedTexts(data, vocabulary, classes=classes, by_task=True)
+        >>> encoded.y.tolist(), encoded.task.tolist()
+        ([1, 1, 0], [0, 1, 0])
     """
 
     def __init__(
@@ -62,33 +90,39 @@ class EncodedTexts(Dataset[EncodedText]):
         data: Sequence[Data] | Iterable[Data],
         vocabulary: Vocabulary,
         max_length: int | None = None,
+        *,
+        classes: Mapping[str, Sequence[str]] | None = None,
+        by_task: bool = False,
     ) -> None:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}")
         tokens: list[int] = []
         lengths: list[int] = []
-        tasks: list[int] = []
-        labels: list[int | float | None] = []
         cut: list[bool] = []
+        labels: list[dict[int, Label]] = []
+        by_name = False
         self.vocabulary = vocabulary
-        self.tasks, self.classes = dataset_names(data)
+        self.tasks, self.classes = _names(data, classes)
         for number, item in enumerate(each_item(data)):
-            text, task, label = _read(item, number)
+            text, own, named = read_text(item, number, self.classes)
+            by_name = by_name or named
             encoded = vocabulary.encode(text)
             cut.append(max_length is not None and len(encoded) > max_length)
             encoded = encoded[:max_length]
             tokens.extend(encoded)
             lengths.append(len(encoded))
-            tasks.append(task)
-            labels.append(label)
-        self.lengths = torch.tensor(lengths, dtype=torch.long)
-        self.task = torch.tensor(tasks, dtype=torch.long)
-        self.y = _labels(labels)
+            labels.append(own)
+        if by_name and not by_task:
+            numbers = list(range(len(labels)))
+            self.task, self.y = _several(labels, len(self.classes))
+        else:
+            numbers, self.task, self.y = _each(labels)
+        self.lengths = torch.tensor(lengths, dtype=torch.long)[numbers]
         self._tokens = torch.tensor(tokens, dtype=torch.long)
-        self._ends = self.lengths.cumsum(0)
-        self._cut = torch.tensor(cut, dtype=torch.bool)
-        if self.truncated:
-            logger.info("cut %d of %d texts at %d tokens", self.truncated, len(lengths), max_length)
+        self._ends = torch.tensor(lengths, dtype=torch.long).cumsum(0)[numbers]
+        self._cut = torch.tensor(cut, dtype=torch.bool)[numbers]
+        if any(cut):
+            logger.info("cut %d of %d texts at %d tokens", sum(cut), len(lengths), max_length)
         warn_of_unknown(tokens, vocabulary)
 
     @property
@@ -98,7 +132,9 @@ class EncodedTexts(Dataset[EncodedText]):
 
     def labelled_tasks(self) -> set[int]:
         """Numbers of the tasks that have a label."""
-        return set(self.task[is_labelled(self.y)].tolist())
+        there = is_labelled(self.y)
+        numbers = self.task[there] if self.task.dim() == 1 else there.any(0).nonzero().flatten()
+        return set(numbers.tolist())
 
     def __len__(self) -> int:
         return self.lengths.numel()
@@ -141,29 +177,54 @@ def warn_of_unknown(tokens: Sequence[int], vocabulary: Vocabulary) -> None:
         )
 
 
-def _read(item: Data, number: int) -> tuple[str, int, int | float | None]:
-    """Text, task and label of an item; PyG's datasets hand out numbers as tensors ``[1]``."""
-    if "text" not in item or "task" not in item:
-        missing = "text" if "text" not in item else "task"
-        raise ValueError(f"expected items with text and task, item {number} has no {missing}")
-    text = item["text"]
-    if not isinstance(text, str):
-        raise ValueError(f"expected text as a string, item {number} has {type(text).__name__}")
-    task, label = _scalar(item["task"]), _scalar(item["y"]) if "y" in item else None
-    for name, value in (("task", task), ("y", label)):
-        if value is not None and not isinstance(value, Real):
-            raise ValueError(f"expected {name} as one number, item {number} has {value!r:.60}")
-    return text, int(task), label
+def _names(data: Any, classes: Any) -> tuple[Any, Any]:
+    """Names of tasks and labels: those that were given, or the data's own."""
+    tasks, own = dataset_names(data)
+    if classes is None:
+        return tasks, own
+    if not isinstance(classes, Mapping):
+        raise ValueError(f"expected classes as a dict, label names by task, got {classes!r:.60}")
+    names = list(classes)
+    if isinstance(tasks, (list, tuple)) and list(tasks) != names:
+        raise ValueError(
+            f"expected classes of the dataset's tasks {list(tasks)} in this order, got {names}: "
+            "mtgnn.data.renumber_tasks(dataset, classes)"
+        )
+    for task, labels in own.items() if isinstance(own, Mapping) else ():
+        if list(labels) != list(classes.get(task, labels)):
+            raise ValueError(
+                f"expected labels of {task!r} as the dataset has them, {list(labels)}, "
+                f"got {list(classes[task])}"
+            )
+    return names, {task: list(labels) for task, labels in classes.items()}
 
 
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+def _each(labels: Sequence[dict[int, Label]]) -> tuple[list[int], Tensor, Tensor]:
+    """The text, task ``[n]`` and label ``[n]`` of each example, which is a text's label of a task:
+    floats with NaN for none if any label is a float, else integers with −100."""
+    numbers = [number for number, own in enumerate(labels) for _ in own]
+    idle = len(labels) - len(set(numbers))
+    if idle:
+        logger.info("left out %d of %d texts, without labels", idle, len(labels))
+    task = torch.tensor([k for own in labels for k in own], dtype=torch.long)
+    y = [label for own in labels for label in own.values()]
+    if any(isinstance(label, float) for label in y):
+        return numbers, task, torch.tensor([math.nan if v is None else float(v) for v in y])
+    return numbers, task, torch.tensor([NO_LABEL if v is None else v for v in y], dtype=torch.long)
 
 
-def _labels(labels: Sequence[int | float | None]) -> Tensor:
-    """Labels ``[n]``: floats with NaN for none if any label is a float, else integers with −100."""
-    if any(isinstance(label, float) for label in labels):
-        return torch.tensor([math.nan if label is None else float(label) for label in labels])
-    return torch.tensor(
-        [NO_LABEL if label is None else label for label in labels], dtype=torch.long
-    )
+def _several(labels: Sequence[dict[int, Label]], num_tasks: int) -> tuple[Tensor, Tensor]:
+    """The tasks of each text ``[n, K]``, all of them for one without labels, and its labels."""
+    task = torch.zeros(len(labels), num_tasks, dtype=torch.bool)
+    y = torch.full((len(labels), num_tasks), NO_LABEL)
+    for number, own in enumerate(labels):
+        wrong = [k for k in own if not 0 <= k < num_tasks]
+        if wrong or any(isinstance(label, float) for label in own.values()):
+            raise ValueError(
+                f"expected tasks in 0…{num_tasks - 1} and numbers of classes beside labels by "
+                f"name, item {number} has {own}"
+            )
+        task[number, list(own) or slice(None)] = True
+        for k, label in own.items():
+            y[number, k] = NO_LABEL if label is None else int(label)
+    return task, y

@@ -65,8 +65,9 @@ def renumber_tasks(dataset: Any, tasks: Sequence[str]) -> RenumberedTasks:
     for item in each_item(dataset):
         if "task" not in item:
             raise ValueError(
-                "expected items with a task each; sentences with tags of several tasks are "
-                "numbered by EncodedSentences(dataset, model.sentences)"
+                "expected items with a task each; labels and tags by the names of tasks are "
+                "numbered by EncodedTexts(…, classes=model.classes) and EncodedSentences(dataset, "
+                "model.sentences)"
             )
         name = names[int(item.task)]
         if name in numbers:

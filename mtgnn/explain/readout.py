@@ -19,8 +19,9 @@ EDGES, MAILBOX, ANSWER = "edges", "mailbox", "answer"
 
 
 class Batch(Protocol):
-    """Sequences of one task each: a :class:`~mtgnn.data.SequenceBatch`, or a
-    :class:`~mtgnn.data.TokenBatch` of :class:`~mtgnn.data.EncodedSentences` ``by_task``."""
+    """Sequences of one task each: a :class:`~mtgnn.data.SequenceBatch` or a
+    :class:`~mtgnn.data.TokenBatch`, of texts or sentences with labels of several tasks that of
+    :class:`~mtgnn.data.EncodedTexts` or :class:`~mtgnn.data.EncodedSentences` ``by_task``."""
 
     @property
     def tokens(self) -> Tensor:
@@ -89,10 +90,12 @@ def arguments(batch: Batch) -> tuple[Any, ...]:
     """What a model is called with to read a batch.
 
     Raises:
-        ValueError: If sentences are of several tasks at once.
+        ValueError: If sequences are of several tasks at once.
     """
     if not has_one_task(batch.task):
-        raise ValueError("expected sentences of one task each: EncodedSentences(…, by_task=True)")
+        raise ValueError(
+            "expected sequences of one task each: EncodedTexts or EncodedSentences(…, by_task=True)"
+        )
     spelling = [batch.characters] if isinstance(batch, TokenBatch) else []
     return batch.tokens, *spelling, batch.lengths, batch.task
 

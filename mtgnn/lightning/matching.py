@@ -88,19 +88,29 @@ def check_part_labels(model: Any, texts: Any, part: str) -> set[int]:
     if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
     if kind is EncodedTexts:
-        wrong = (texts.task < 0) | (texts.task >= len(model.tasks))
-        if bool(wrong.any()):
-            number = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"text {number} for {part!r}: expected a task of 0 to {len(model.tasks) - 1}, "
-                f"got {int(texts.task[number])}"
-            )
+        _check_tasks(texts.task, len(model.tasks), part)
         check_labels(texts.y, texts.task, model.tasks, model.heads.num_classes)
     if kind is EncodedSentences and model.heads.crfs is not None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):
             if crf.allowed is not None:
                 _check_tags(model.classes[task], crf.allowed, task, texts.labels(k), part)
     return there
+
+
+def _check_tasks(task: Tensor, num_tasks: int, part: str) -> None:
+    if task.dim() == 2:
+        if task.size(1) != num_tasks:
+            raise ValueError(
+                f"expected texts for {part!r} with labels of {num_tasks} tasks, got {task.size(1)}"
+            )
+        return
+    wrong = (task < 0) | (task >= num_tasks)
+    if bool(wrong.any()):
+        number = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"text {number} for {part!r}: expected a task of 0 to {num_tasks - 1}, "
+            f"got {int(task[number])}"
+        )
 
 
 def _check_tags(

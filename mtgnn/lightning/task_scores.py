@@ -67,8 +67,8 @@ class TaskScores:
         """Add texts or sentences.
 
         Args:
-            predicted: Numbers of labels: of texts ``[B]``, of words ``[B, T]``, or of words in
-                several tasks ``[B, T, K]``.
+            predicted: Numbers of labels: of texts ``[B]``, of words ``[B, T]``; or in several
+                tasks ``[B, K]``, ``[B, T, K]``.
             y: The true ones, −100 where there is no label.
             task: ``[B]``, task of each text or sentence; ``[B, K]`` or ``None``: several.
 
@@ -77,14 +77,15 @@ class TaskScores:
         """
         if not self.scores:
             return
-        if y.dim() not in ((1, 2) if has_one_task(task) else (3,)):
+        if y.dim() not in ((1, 2) if has_one_task(task) else (2, 3)):
             raise ValueError(
-                "expected labels [B] of texts or [B, T] of words with a task each, or [B, T, K] "
-                f"with several, got {list(y.shape)}{' with a task each' * has_one_task(task)}"
+                "expected labels [B] of texts or [B, T] of words with a task each, or [B, K] or "
+                f"[B, T, K] with several, got {list(y.shape)}"
+                f"{' with a task each' * has_one_task(task)}"
             )
         if not has_one_task(task):
-            task = torch.arange(y.size(2)).repeat(len(y))
-            predicted, y = predicted.transpose(1, 2).flatten(0, 1), y.transpose(1, 2).flatten(0, 1)
+            task = torch.arange(y.size(-1)).repeat(len(y))
+            predicted, y = (each.movedim(-1, 1).flatten(0, 1) for each in (predicted, y))
         rows = zip(task.tolist(), predicted.tolist(), y.tolist(), strict=True)
         for number, found, true in rows:
             if self.tasks[number] in self._kept:

@@ -37,11 +37,11 @@ def wanted_tasks(task: Tensor | None) -> Wanted:
 
 
 def pick_wanted(out: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The wanted ones of all tasks' outputs ``[B, T, K, F]``, one after the other: ``[M, T, F]``,
+    """The wanted ones of all tasks' outputs ``[B, *, K, F]``, one after the other: ``[M, *, F]``,
     their places among B·K on the device, and their sequences and tasks ``[M]`` on the CPU."""
     row, number = wanted.cpu().nonzero(as_tuple=True)
     place = to_device(row * wanted.size(1) + number, out.device)
-    return out.transpose(1, 2).flatten(0, 1).index_select(0, place), place, row, number
+    return out.movedim(-2, 1).flatten(0, 1).index_select(0, place), place, row, number
 
 
 def left_alone(parameters: Sequence[Tensor], wanted: Tensor | None) -> list[Tensor]:

@@ -110,6 +110,83 @@ def test_bad_items(item: Data, message: str) -> None:
         EncodedTexts([DATA[0], item], VOCABULARY)
 
 
+CLASSES = {"mood": ["bad", "good"], "topic": ["food", "film", "art"]}
+SEVERAL = [
+    Data(text="a b", labels={"topic": "art", "mood": "bad"}),
+    Data(text="c", labels={}),
+    Data(text="a a a", labels={"mood": None, "topic": "food"}),
+    Data(text="b", task=0, y=1),
+    Data(text="c c", task=1),
+]
+
+
+def test_labels_of_several_tasks() -> None:
+    encoded = EncodedTexts(SEVERAL, VOCABULARY, classes=CLASSES)
+    assert encoded.y.tolist() == [[0, 2], [-100, -100], [-100, 0], [1, -100], [-100, -100]]
+    assert encoded.task.int().tolist() == [[1, 1], [1, 1], [0, 1], [1, 0], [0, 1]]
+    assert encoded.lengths.tolist() == [2, 1, 3, 1, 2] and encoded.tasks == list(CLASSES)
+    assert encoded.labelled_tasks() == {0, 1} and encoded[2:3].labelled_tasks() == {1}
+    batch = encoded.collate([encoded[3], encoded[2]])
+    assert batch.y.tolist() == [[1, -100], [-100, 0]] and batch.task.dtype == torch.bool
+    assert batch.task.tolist() == [[True, False], [False, True]]
+    assert encoded[[2, 0]].y.tolist() == [[-100, 0], [0, 2]]
+
+
+def test_an_example_for_each_task(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="mtgnn"):
+        encoded = EncodedTexts(SEVERAL, VOCABULARY, 2, classes=CLASSES, by_task=True)
+    assert encoded.task.tolist() == [1, 0, 1, 0, 1]
+    assert encoded.y.tolist() == [2, 0, 0, 1, -100]
+    tokens = [[3, 4], [3, 4], [3, 3], [4], [5, 5]]
+    assert [item.tokens.tolist() for item in encoded] == tokens
+    assert encoded.lengths.tolist() == [len(own) for own in tokens] and encoded.truncated == 1
+    assert caplog.messages == [
+        "left out 1 of 5 texts, without labels",
+        "cut 1 of 5 texts at 2 tokens",
+    ]
+    assert encoded[1:3].y.tolist() == [0, 0] and encoded.labelled_tasks() == {0, 1}
+
+
+def test_names_of_labels_are_the_datasets_own() -> None:
+    named = Named(SEVERAL)
+    assert EncodedTexts(named, VOCABULARY).y[0].tolist() == [0, 2]
+    with pytest.raises(ValueError, match="'mood', 'topic'.* in this order, got .'topic'.*renumber"):
+        EncodedTexts(named, VOCABULARY, classes=dict(reversed(CLASSES.items())))
+    with pytest.raises(ValueError, match="labels of 'mood' as .*'bad', 'good'.*got .'good', 'bad'"):
+        EncodedTexts(named, VOCABULARY, classes={**CLASSES, "mood": ["good", "bad"]})
+
+
+class Named(list[Data]):
+    """Texts with names, as datasets have them."""
+
+    tasks = list(CLASSES)
+    classes = CLASSES
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Data(text="a", labels={"mood": "fine"}), "'mood' among .*'good'.*, item 1 has 'fine'"),
+        (Data(text="a", labels={"mood": 1}), "'mood' among .* item 1 has 1"),
+        (Data(text="a", labels={"style": "dry"}), "'mood', 'topic'.*item 1 has one of 'style'"),
+        (Data(text="a", labels=["good"]), r"labels as a dict.* item 1 has \['good'\]"),
+        (Data(text="a", labels={}, task=0), r"neither task nor y, item 1 has \['task'\] beside"),
+        (Data(text="a", task=2, y=0), "tasks in 0…1 .*item 1 has {2: 0}"),
+        (Data(text="a", task=0, y=0.5), "numbers of classes beside labels by name, item 1 has"),
+    ],
+)
+def test_bad_labels_by_name(item: Data, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EncodedTexts([SEVERAL[0], item], VOCABULARY, classes=CLASSES)
+
+
+def test_labels_by_name_need_the_names() -> None:
+    with pytest.raises(ValueError, match=r"item 0 has labels by name.*classes=model.classes"):
+        EncodedTexts(SEVERAL, VOCABULARY)
+    with pytest.raises(ValueError, match="classes as a dict"):
+        EncodedTexts(SEVERAL, VOCABULARY, classes=["mood"])  # type: ignore[arg-type]
+
+
 class ByNumber:
     """Knows its length, and has an item for every number."""
 

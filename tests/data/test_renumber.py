@@ -42,7 +42,7 @@ def test_what_has_no_names_is_refused() -> None:
     with pytest.raises(ValueError, match="names of its tasks, got list"):
         renumber_tasks(list(texts()), ["a"])
     several = [Data(words=["a"], tags={"pos": ["DT"]})]
-    with pytest.raises(ValueError, match="numbered by EncodedSentences"):
+    with pytest.raises(ValueError, match=r"numbered by EncodedTexts\(.*EncodedSentences"):
         renumber_tasks(Texts(several), ["a"])
     with pytest.raises(ValueError, match="some of the dataset's tasks .*'b'.*, got .'x'."):
         renumber_tasks(texts(), ["x"])

@@ -11,6 +11,7 @@ from ...data import NO_LABEL
 from ...data.text_check import check_several, check_text
 from ...graph import TaskGraph
 from ..check import whole_numbers
+from ..tasks import has_one_task
 
 
 def check_kind(value: object, kind: type) -> None:
@@ -85,18 +86,29 @@ def check_tokens(tokens: Tensor, size: int) -> None:
             raise ValueError(f"expected tokens in 0…{size - 1}, got {low}…{high}")
 
 
-def check_labels(y: Tensor, task: Tensor, tasks: Sequence[str], num_classes: Sequence[int]) -> None:
-    """Raise where a label ``[B]`` on the CPU is none of its task's classes."""
+def check_labels(
+    y: Tensor, task: Tensor | None, tasks: Sequence[str], num_classes: Sequence[int]
+) -> None:
+    """Raise where a label ``[B]`` or, of several tasks, ``[B, K]`` on the CPU is none of its task's
+    classes, or of a task that its text does not have."""
     if y.is_floating_point():
         raise ValueError(
             f"expected labels y as integers, numbers of classes, got {y.dtype} (for regression put "
             "RegressionHeads on an encoder)"
         )
-    y, task = whole_numbers(y), whole_numbers(task)
-    wrong = (y != NO_LABEL) & ((y < 0) | (y >= torch.tensor(num_classes)[task]))
+    y, task = whole_numbers(y), None if task is None else whole_numbers(task)
+    number = task if has_one_task(task) else torch.arange(len(tasks)).expand_as(y)
+    wrong = (y != NO_LABEL) & ((y < 0) | (y >= torch.tensor(num_classes)[number]))
     if wrong.any():
-        k = int(task[wrong][0])
+        k = int(number[wrong][0])
         raise ValueError(
             f"expected labels of task {tasks[k]!r} in 0…{num_classes[k] - 1}, "
             f"or {NO_LABEL} for none, got {int(y[wrong][0])}"
+        )
+    if task is None or has_one_task(task):
+        return
+    stray = ((y != NO_LABEL) & ~task).any(1).nonzero().flatten().tolist()
+    if stray:
+        raise ValueError(
+            f"expected labels for the tasks of each text alone, got others in texts {stray[:5]}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,16 @@ from ..reset import reset_children
 from . import saved
 from .check_model import check_classes, check_kind, check_labels, check_tokens
 from .encoders import with_additions
-from .text_answers import text_probabilities
-from .trainable import LabelledTexts, Output, Samples
-from .whole import WholeModel, encode, take_encoder
+from .text_answers import Prediction, by_text, likeliest, text_probabilities
+from .trainable import LabelledTexts, Output, Samples, samples
+from .whole import WholeModel, encode, head_logits, take_encoder
 from .words import load_vectors
-
-
-class Prediction(NamedTuple):
-    """What a model says of a text: the name of the likeliest label, and how likely it is."""
-
-    label: str
-    probability: float
 
 
 class MultiTaskModel(WholeModel):
     """Classifies texts of several tasks: embedding, encoder, pooling, one head a task.
+
+    Each text is of one task, or has labels in several: then it is read once for all of them.
 
     Args:
         vocabulary: Numbers of the tokens.
@@ -146,7 +141,7 @@ class MultiTaskModel(WholeModel):
         self,
         tokens: Tensor,
         lengths: Tensor,
-        task: Tensor,
+        task: Tensor | None = None,
         return_attention_weights: bool = False,
         return_auxiliary_losses: bool = False,
     ) -> Any:
@@ -155,31 +150,30 @@ class MultiTaskModel(WholeModel):
         Args:
             tokens: ``[B, T]``, token numbers, 0 beyond the lengths.
             lengths: ``[B]``, real tokens of each text.
-            task: ``[B]``, task of each text. Like ``lengths`` it is read on the CPU: there it
-                costs a GPU no synchronisation.
+            task: ``[B]``, task of each text; ``[B, K]``, boolean, its tasks; ``None``: all. Like
+                ``lengths`` it is read on the CPU: there it costs a GPU no synchronisation.
             return_attention_weights: Also returns the encoder's attention.
             return_auxiliary_losses: Also returns what the encoder wants added to the loss of each
                 sequence ``[B]``, labelled or not: add their mean over the (global) batch to the
                 task loss. Zeros where the encoder wants nothing.
 
         Returns:
-            Logits ``[B, C]``, −∞ beyond a task's own classes, or a tuple
+            Logits ``[B, C]`` or, of several tasks, ``[B, K, C]``; −∞ beyond a task's own classes,
+            zeros for tasks that a text does not have. Or a tuple
             ``(logits[, attention][, auxiliary_losses])`` of what was asked for.
 
         Raises:
-            ValueError: For wrong sizes, or tokens (where they are on the CPU), lengths or tasks
-                out of range.
+            ValueError: For wrong sizes, tokens (where they are on the CPU), lengths or tasks out of
+                range, or several tasks of a text where each has vectors of its own.
         """
         check_tokens(tokens, len(self.vocabulary))
-        if task is None or task.dim() != 1 or task.dtype == torch.bool:
-            got = task if task is None else f"{task.dtype} {list(task.shape)}"
-            raise ValueError(f"expected one task of each text, integers [B], got {got}")
         # Once, for all who look at them.
-        lengths, task = whole_numbers(lengths.cpu()), whole_numbers(task.cpu())
+        lengths = whole_numbers(lengths.cpu())
+        task = None if task is None else whole_numbers(task.cpu())
         x = self.dropout(self.embedding(self._rows(tokens, task)))
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)
-        logits = self.heads(self.dropout(self.pooling(out, lengths)), task)
+        logits = head_logits(self.heads, self.dropout, self.pooling(out, lengths), task)
         return (logits, *rest) if rest else logits
 
     def own_tables(self) -> list[nn.Module]:
@@ -187,81 +181,130 @@ class MultiTaskModel(WholeModel):
         several = self.embedding.num_embeddings > len(self.vocabulary)
         return [self.embedding] if several else []
 
-    def _rows(self, tokens: Tensor, task: Tensor) -> Tensor:
+    def _rows(self, tokens: Tensor, task: Tensor | None) -> Tensor:
         """The rows of the table to look up; padding is row 0 of every task's."""
         if not self.own_tables():
             return tokens
+        if task is None or task.dtype == torch.bool:
+            raise ValueError(
+                "tasks have vectors of their own: expected one task of each text "
+                '(embedding="shared" reads a text once for several)'
+            )
         check_tasks(task, len(tokens), len(self.tasks))  # the encoder's check comes too late
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
         return torch.where(tokens == 0, 0, tokens + offset.unsqueeze(1))
 
     def loss_per_sample(self, logits: Tensor, batch: LabelledTexts) -> Tensor:
-        """The cross entropy of each sequence ``[B]``; 0, without gradient, where there is no label.
+        """The cross entropy of each text ``[B]``, or in each of its tasks ``[B, K]``; 0, without
+        gradient, where there is no label.
 
         Args:
-            logits: ``[B, C]``.
+            logits: ``[B, C]`` or ``[B, K, C]``.
             batch: Holds ``task`` and ``y``, such as a :class:`mtgnn.data.SequenceBatch`.
 
         Raises:
-            ValueError: If a label is none of its task's classes; checked where labels and tasks
-                are on the CPU.
+            ValueError: If labels are of another shape, none of their task's classes, or of a task
+                that a text does not have; values are checked where labels and tasks are on the CPU.
         """
-        if batch.y.device.type == "cpu" and batch.task.device.type == "cpu":
-            check_labels(batch.y, batch.task, self.tasks, self.heads.num_classes)
-        y = whole_numbers(batch.y.to(logits.device, non_blocking=True))
-        return nn.functional.cross_entropy(logits, y, reduction="none", ignore_index=NO_LABEL)
+        task, y = batch.task, batch.y
+        if y.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"expected labels of shape {list(logits.shape[:-1])}, got {list(y.shape)}"
+            )
+        if y.device.type == "cpu" and (task is None or task.device.type == "cpu"):
+            check_labels(y, task, self.tasks, self.heads.num_classes)
+        y = whole_numbers(y.to(logits.device, non_blocking=True))
+        losses = nn.functional.cross_entropy(
+            logits.flatten(0, -2), y.flatten(), reduction="none", ignore_index=NO_LABEL
+        )
+        return losses.view_as(y)
 
     def read(self, batch: Any) -> Output:
         """Compute the logits of a batch with ``tokens``, ``lengths`` and ``task``."""
         return self._output(batch.tokens, batch.lengths, batch.task)
 
     def losses(self, output: Output, batch: LabelledTexts) -> Samples:
-        """The loss of each sample, which is a text; see :meth:`loss_per_sample`."""
+        """The loss of each sample, a text's label of a task; see :meth:`loss_per_sample`."""
         losses = self.loss_per_sample(output.logits, batch)
-        return Samples(
-            losses, batch.task.to(losses.device, non_blocking=True), is_labelled(batch.y)
-        )
+        return samples(losses, is_labelled(batch.y), batch.task)
 
     def predicted(self, output: Output, batch: Any = None) -> Tensor:
-        """The likeliest class of each text ``[B]``."""
+        """The likeliest class of each text ``[B]``, or in each task ``[B, K]``."""
         return output.logits.argmax(-1)
 
+    @overload
     def predict(
         self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
-    ) -> list[Prediction]:
-        """Classify texts for one task, in evaluation mode.
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        texts: Sequence[str],
+        task: None = None,
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> list[dict[str, Prediction]]: ...
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        task: str | None = None,
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> Any:
+        """Classify texts for one task or for all, in evaluation mode.
 
         Texts are split at blanks: they have to be in the form of those that were trained on (see
         :func:`mtgnn.data.tokenize`). Where most of their tokens are unknown, a warning is logged.
 
         Args:
             texts: The texts.
-            task: Name of the task.
+            task: Name of the one task; by default all, for which a text is read once.
             batch_size: Number of texts read at once.
             max_length: Read at most this many tokens of a text, its first ones (default: all).
+
+        Returns:
+            For each text, its :class:`Prediction`; for all tasks a dict of them by task.
 
         Raises:
             ValueError: For an unknown task, one string in the place of several, a text that is no
                 string, a ``batch_size`` or ``max_length`` below 1, or where the model computes NaN.
         """
-        probability, label = self.predict_proba(texts, task, batch_size, max_length).max(1)
-        names = self.classes[task]
-        return [
-            Prediction(names[i], p)
-            for i, p in zip(label.tolist(), probability.tolist(), strict=True)
-        ]
+        known = text_probabilities(self, texts, task, batch_size, max_length)
+        answers = {name: likeliest(own, self.classes[name]) for name, own in known.items()}
+        return answers[task] if task is not None else by_text(answers)
 
+    @overload
     def predict_proba(
         self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
-    ) -> Tensor:
+    ) -> Tensor: ...
+
+    @overload
+    def predict_proba(
+        self,
+        texts: Sequence[str],
+        task: None = None,
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> dict[str, Tensor]: ...
+
+    def predict_proba(
+        self,
+        texts: Sequence[str],
+        task: str | None = None,
+        batch_size: int = 64,
+        max_length: int | None = None,
+    ) -> Any:
         """The probabilities of all classes of a task, in the order of ``classes[task]``.
 
         Arguments and errors are those of :meth:`predict`.
 
         Returns:
-            ``[N, C]``, a row for each text, on the CPU.
+            ``[N, C]``, a row for each text, on the CPU; for all tasks a dict of them by task.
         """
-        return text_probabilities(self, texts, task, batch_size, max_length)
+        known = text_probabilities(self, texts, task, batch_size, max_length)
+        return known if task is None else known[task]
 
     def save(self, path: saved.File) -> None:
         """Save everything that prediction needs; the file holds plain values and tensors only.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ...data import NO_LABEL, SentenceEncoder
@@ -13,13 +12,12 @@ from ..check import whole_numbers
 from ..heads import TaggingHeads
 from ..heads.tag_scheme import task_transitions
 from ..reset import reset_children
-from ..tasks import has_one_task, pick_wanted
 from . import saved
 from .check_model import check_kind, check_tokens
 from .encoders import with_additions
 from .tag_answers import tag_answers
-from .trainable import Output, Samples
-from .whole import WholeModel, encode, take_encoder
+from .trainable import Output, Samples, samples
+from .whole import WholeModel, encode, head_logits, take_encoder
 from .words import WordEmbedding, build_characters
 
 
@@ -170,17 +168,8 @@ class TaggingModel(WholeModel):
         x = self.words(tokens, characters)
         asked = return_attention_weights, return_auxiliary_losses
         out, rest = encode(self.encoder, x, lengths, task, *asked)
-        logits = self._logits(out, task)
+        logits = head_logits(self.heads, self.dropout, out, task)
         return (logits, *rest) if rest else logits
-
-    def _logits(self, out: Tensor, task: Tensor | None) -> Tensor:
-        if task is None or has_one_task(task):
-            return self.heads(self.dropout(out), task)
-        # Those that are asked for alone: dropout of the others would cost more than their heads.
-        own, place, _, number = pick_wanted(out, task)
-        own = self.heads(self.dropout(own), number)
-        every = own.new_zeros(task.numel(), *own.shape[1:]).index_copy(0, place, own)
-        return every.unflatten(0, task.shape).transpose(1, 2)
 
     def own_tables(self) -> list[nn.Module]:
         """None: all tasks share the words' vectors; see :func:`split_parameters`."""
@@ -200,16 +189,7 @@ class TaggingModel(WholeModel):
         with labels in several tasks is as many samples.
         """
         losses = self.loss_per_sample(output.logits, batch)
-        y = batch.y.to(losses.device, non_blocking=True)
-        if has_one_task(batch.task):
-            return Samples(
-                losses, batch.task.to(losses.device, non_blocking=True), (y != NO_LABEL).any(1)
-            )
-        task = torch.arange(len(self.tasks), device=losses.device).expand_as(losses)
-        labelled = (y != NO_LABEL).any(1)
-        if batch.task is not None:
-            labelled = labelled & batch.task.to(losses.device, non_blocking=True)
-        return Samples(losses.flatten(), task.flatten(), labelled.flatten())
+        return samples(losses, (batch.y != NO_LABEL).any(1), batch.task)
 
     def loss_per_sample(self, logits: Tensor, batch: Any) -> Tensor:
         """The loss of each sentence ``[B]``, as in :meth:`losses`; of several tasks ``[B, K]``."""

@@ -43,8 +43,8 @@ class Trainable(Protocol):
     """What :class:`mtgnn.lightning.MultiTaskModule` trains: any module with these.
 
     A batch has ``lengths`` ``[B]``, ``task`` ``[B]``, ``[B, K]`` or ``None``, and integer labels
-    ``y``, −100 where there is none: ``[B]`` of texts, ``[B, T]`` of words, ``[B, T, K]`` of words
-    in several tasks.
+    ``y``, −100 where there is none: ``[B]`` of texts, ``[B, T]`` of words; ``[B, K]`` of texts,
+    ``[B, T, K]`` of words in several tasks.
     What a *sample* is, whose losses are joined and counted, is the model's to say.
     """
 
@@ -73,12 +73,23 @@ class LabelledTexts(Protocol):
     """What :meth:`MultiTaskModel.loss_per_sample` reads of a batch."""
 
     @property
-    def task(self) -> Tensor:
-        """Task of each sequence ``[B]``."""
+    def task(self) -> Tensor | None:
+        """Task of each sequence ``[B]``; or its tasks ``[B, K]``; ``None``: all."""
 
     @property
     def y(self) -> Tensor:
-        """Class of each sequence ``[B]``, −100 where there is none."""
+        """Class of each sequence ``[B]``, or in each task ``[B, K]``; −100 where there is none."""
+
+
+def samples(losses: Tensor, labelled: Tensor, task: Tensor | None) -> Samples:
+    """The samples of a batch: sequences ``[B]`` of a task each, or each task of each ``[B, K]``."""
+    device, labelled = losses.device, labelled.to(losses.device, non_blocking=True)
+    if has_one_task(task):
+        return Samples(losses, task.to(device, non_blocking=True), labelled)
+    if task is not None:
+        labelled = labelled & task.to(device, non_blocking=True)
+    number = torch.arange(losses.size(1), device=device).expand_as(losses)
+    return Samples(losses.flatten(), number.flatten(), labelled.flatten())
 
 
 def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...graph import TaskGraph
 from ..modes import evaluating
+from ..tasks import has_one_task, pick_wanted
 from .check_model import check_encoder
 from .encoders import build_encoder
 from .trainable import Output
@@ -75,6 +76,19 @@ def encode(
         else:
             rest.append(out.new_zeros(len(out)))
     return out, rest
+
+
+def head_logits(heads: nn.Module, dropout: nn.Module, out: Tensor, task: Tensor | None) -> Tensor:
+    """Logits ``[B, *, C]`` of the outputs ``[B, *, F]`` of one task each; or of several,
+    ``[B, *, K, C]`` of ``[B, *, K, F]``, with zeros for tasks that a sequence does not have."""
+    if task is None or has_one_task(task):
+        logits: Tensor = heads(dropout(out), task)
+        return logits
+    # Those that are asked for alone: dropout of the others would cost more than their heads.
+    own, place, _, number = pick_wanted(out, task)
+    own = heads(dropout(own), number)
+    every = own.new_zeros(task.numel(), *own.shape[1:]).index_copy(0, place, own)
+    return every.unflatten(0, task.shape).movedim(1, -2)
 
 
 def answer_in_batches(

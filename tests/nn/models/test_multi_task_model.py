@@ -320,8 +320,6 @@ def test_nan_is_no_prediction() -> None:
         (lambda: model()(TOKENS, LENGTHS + 1, TASK), "1…4"),
         (lambda: model()(TOKENS, LENGTHS - 1, TASK), "1…4"),
         (lambda: model()(TOKENS, LENGTHS, TASK + 1), "0…2"),
-        (lambda: model()(TOKENS, LENGTHS, torch.eye(len(TASK), 3).bool()), "one task of each text"),
-        (lambda: model()(TOKENS, LENGTHS, None), "one task of each text, integers .* got None"),
         (lambda: model().predict(["i"], "films"), "'books'.*'films'"),
         (lambda: model().predict("i like it", "books"), "several strings"),
         (lambda: model().predict(["i", b"like"], "books"), "as strings, got b'like'"),

@@ -1,0 +1,86 @@
+"""Texts with labels in several tasks are trained on and scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import CLASSES, VOCABULARY, model, texts, train
+from torch_geometric.data import Data
+
+from mtgnn.data import EncodedTexts, task_weights
+from mtgnn.explain import average_attention
+from mtgnn.lightning import MultiTaskDataModule, evaluate
+
+
+def items(number: int, seed: int) -> list[Data]:
+    """The first word says the label of all tasks; every third text has none in the last one."""
+    found = []
+    for n, item in enumerate(texts(number, seed)):
+        labels = {task: names[-1] if item.y else names[0] for task, names in CLASSES.items()}
+        if n % 3 == 0:
+            del labels["toys"]
+        found.append(Data(text=item.text, labels=labels))
+    return found
+
+
+def encoded(number: int, seed: int, by_task: bool = False) -> EncodedTexts:
+    return EncodedTexts(items(number, seed), VOCABULARY, classes=CLASSES, by_task=by_task)
+
+
+def data(**options: Any) -> MultiTaskDataModule:
+    return MultiTaskDataModule(encoded(60, 1), encoded(21, 2), encoded(22, 3), batch_size=8)
+
+
+def test_all_tasks_are_learned(tmp_path: Path) -> None:
+    net, parts = model(), data()
+    done = train(net, tmp_path, data=parts, max_epochs=8)
+    scores = evaluate(net, parts, "test", accelerator="cpu")
+    assert done.dev_accuracy > 0.85 and list(scores) == list(CLASSES)
+    alone = MultiTaskDataModule(None, None, encoded(22, 3, by_task=True))
+    assert evaluate(net, alone, "test", accelerator="cpu") == pytest.approx(scores)
+
+
+def test_tasks_are_scored_by_whatever_is_asked_for(tmp_path: Path) -> None:
+    seen: dict[str, int] = {}
+
+    def count(task: str) -> Any:
+        def score(predicted: list[str], true: list[str]) -> float:
+            assert set(true) <= set(CLASSES[task]) and len(predicted) == len(true)
+            seen[task] = len(true)
+            return 0.5
+
+        return score
+
+    net = model()
+    scores = {task: count(task) for task in ("dvd", "toys")}
+    found = evaluate(net, data(), "test", scores=scores, accelerator="cpu")
+    assert seen == {"dvd": 22, "toys": 14} and found["dvd"] == found["toys"] == 0.5
+
+
+def test_small_tasks_come_more_often(tmp_path: Path) -> None:
+    part = encoded(60, 1)
+    weights = task_weights(part.task)
+    assert weights[0] != weights[1]  # the first text lacks a label
+    train(model(), tmp_path, data=MultiTaskDataModule(part, None, train_weights=weights))
+
+
+def test_texts_of_other_tasks_are_refused(tmp_path: Path) -> None:
+    fewer = {task: CLASSES[task] for task in ("books", "dvd")}
+    part = EncodedTexts([Data(text="good", labels={"dvd": "good"})], VOCABULARY, classes=fewer)
+    with pytest.raises(ValueError, match="'train' of the model's tasks"):
+        train(model(), tmp_path, data=MultiTaskDataModule(part, None))
+    part.tasks = part.classes = None
+    with pytest.raises(ValueError, match="'train' with labels of 3 tasks, got 2"):
+        train(model(), tmp_path, data=MultiTaskDataModule(part, None))
+
+
+def test_attention_is_read_task_by_task() -> None:
+    net = model()
+    each = MultiTaskDataModule(None, None, encoded(9, 3, by_task=True))
+    graph = average_attention(net, each.loader("test"))
+    assert graph.num_tasks == 3
+    every = MultiTaskDataModule(None, None, encoded(9, 3))
+    with pytest.raises(ValueError, match=r"EncodedTexts or EncodedSentences\(…, by_task=True\)"):
+        average_attention(net, every.loader("test"))
