@@ -77,11 +77,13 @@ class TaskScores:
         """
         if not self.scores:
             return
-        if y.dim() not in ((1, 2) if has_one_task(task) else (2, 3)):
+        one = has_one_task(task)
+        fits = y.dim() in (1, 2) if one else y.dim() in (2, 3) and y.size(-1) == len(self.tasks)
+        if not fits:
             raise ValueError(
-                "expected labels [B] of texts or [B, T] of words with a task each, or [B, K] or "
-                f"[B, T, K] with several, got {list(y.shape)}"
-                f"{' with a task each' * has_one_task(task)}"
+                "expected labels [B] of texts or [B, T] of words with a task each, or of all tasks "
+                f"[B, {len(self.tasks)}] or [B, T, {len(self.tasks)}], got {list(y.shape)}"
+                f"{' with a task each' * one}"
             )
         if not has_one_task(task):
             task = torch.arange(y.size(-1)).repeat(len(y))

@@ -383,7 +383,7 @@ def test_sentences_task_by_task_say_what_all_tasks_at_once_say() -> None:
     expected = mean_weights(attention).sum((0, 1)) / batch.lengths.sum()
     assert graph.edge_weight is not None and graph.edge_weight.std() > 0.01
     torch.testing.assert_close(graph.edge_weight, expected.float())
-    with pytest.raises(ValueError, match="expected sentences of one task each"):
+    with pytest.raises(ValueError, match="expected sequences of one task each"):
         average_attention(model, [batch])
 
 

@@ -133,5 +133,5 @@ def test_sentences_of_several_tasks_at_once_are_refused() -> None:
         encoded = EncodedSentences(items, ENCODER)
         batch = encoded.collate(list(encoded))
         for read in (edge_ablation, edge_insertion, edge_gradient):
-            with pytest.raises(ValueError, match="expected sentences of one task each"):
+            with pytest.raises(ValueError, match="expected sequences of one task each"):
                 read(tagger(), [batch])
