@@ -148,6 +148,9 @@ def test_imports_are_read_in_every_form(tmp_path: Path, monkeypatch: pytest.Monk
     assert imports(path) == names
 
 
+EXPLAIN = ["graphs", "readouts", "edges", "plots", "report"]
+
+
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
@@ -162,6 +165,10 @@ def test_imports_are_read_in_every_form(tmp_path: Path, monkeypatch: pytest.Monk
         ("mtgnn.datasets", ["explain", "lightning", "nn", "ops", "testing"]),
         ("mtgnn.metrics", ["datasets", "explain", "lightning", "nn", "ops", "testing"]),
         ("mtgnn.explain", ["lightning"]),
+        ("mtgnn.explain.graphs", [f"explain.{own}" for own in EXPLAIN[1:]]),
+        ("mtgnn.explain.readouts", [f"explain.{own}" for own in EXPLAIN if own != "readouts"]),
+        ("mtgnn.explain.edges", ["explain.plots", "explain.report"]),
+        ("mtgnn.explain.plots", ["explain.edges", "explain.report"]),
     ],
 )
 def test_arrows_point_one_way(package: str, forbidden: list[str]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.nn import SAGEConv
 
 from mtgnn import TaskGraph
-from mtgnn.explain.cut import without_edges
+from mtgnn.explain.edges.cut import without_edges
 from mtgnn.nn import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM, freeze_except_task
 from mtgnn.testing import assert_heard, random_batch, randomise
 
