@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from .batch import NO_LABEL, SequenceBatch, is_labelled
-from .parts import dataset_names, each_item, is_number, part_of
-from .text_items import Label, read_text
+from .parts import each_item, is_number, part_of
+from .text_items import Label, TextReader
 from .vocabulary import UNK, Vocabulary
 
 logger = logging.getLogger("mtgnn")
@@ -38,7 +38,8 @@ class EncodedTexts(Dataset[EncodedText]):
     - ``task``, a number, and ``y``, an integer or a float: the label of that task. Without ``y``
       the text is unlabelled. If any label is a float, all become floats.
     - ``labels``, a dict: for a task's name, the name of its label. A missing task, or None in its
-      place, means that the text has no label for it.
+      place, means that the text has no label for it. (Where ``classes`` are given, an item without
+      ``labels`` and ``task`` is unlabelled.)
 
     If any item has ``labels``, every text is one example with ``y`` ``[K]``, which a model reads
     once for all tasks that it has labels for (or for all there are, if for none).
@@ -47,10 +48,11 @@ class EncodedTexts(Dataset[EncodedText]):
         data: The items, such as a dataset of :mod:`mtgnn.datasets`, or several joined.
         vocabulary: Numbers of the tokens, built from training texts alone.
         max_length: Keep at most this many tokens of a text, its first ones (default: all). The
-            number of texts that lost tokens is ``truncated``, and is logged under ``"mtgnn"``; a
-            warning, too, if most tokens are unknown.
+            number of examples that lost tokens is ``truncated``, and that of texts is logged under
+            ``"mtgnn"``; a warning, too, if most tokens are unknown.
         classes: The label names of each task, such as ``model.classes``, in whose order tasks and
-            labels are numbered; for items with ``labels``. By default those of ``data``.
+            labels are numbered; for items with ``labels``. By default those of ``data``. Labels of
+            other tasks are left out, and which is logged.
         by_task: Whether a text with labels of several tasks is an example of each of them, with
             ``task`` and ``y`` of its own, as :mod:`mtgnn.explain` reads them. One without any is
             none, and how many there were is logged.
@@ -68,9 +70,10 @@ class EncodedTexts(Dataset[EncodedText]):
     ``encoded[mask]`` are parts, which share its tokens.
 
     Raises:
-        ValueError: If ``max_length`` is below 1, an item has no text, or neither task nor labels,
-            or labels that the classes do not have, or a float beside these; or datasets are joined
-            that name their tasks or labels differently, or differently from ``classes``.
+        ValueError: If ``max_length`` is below 1, an item has no text, neither task nor labels, or a
+            label that its task does not have; labels by name stand beside floats or tasks out of
+            range; or numbers of tasks and labels mean others in ``classes``, or in datasets that
+            are joined.
 
     Example:
         >>> classes = {"topic": ["food", "film"], "mood": ["bad", "good"]}
@@ -100,21 +103,22 @@ class EncodedTexts(Dataset[EncodedText]):
         lengths: list[int] = []
         cut: list[bool] = []
         labels: list[dict[int, Label]] = []
-        by_name = False
-        self.vocabulary = vocabulary
-        self.tasks, self.classes = _names(data, classes)
+        reader = TextReader(data, classes)
         for number, item in enumerate(each_item(data)):
-            text, own, named = read_text(item, number, self.classes)
-            by_name = by_name or named
+            text, own = reader.read(item, number)
             encoded = vocabulary.encode(text)
             cut.append(max_length is not None and len(encoded) > max_length)
             encoded = encoded[:max_length]
             tokens.extend(encoded)
             lengths.append(len(encoded))
             labels.append(own)
-        if by_name and not by_task:
+        reader.check(labels)
+        if reader.left_out:
+            logger.info("left out labels of %s, no tasks of classes", sorted(reader.left_out))
+        self.vocabulary, self.tasks, self.classes = vocabulary, reader.tasks, reader.classes
+        if reader.by_name and not by_task:
             numbers = list(range(len(labels)))
-            self.task, self.y = _several(labels, len(self.classes))
+            self.task, self.y = _several(labels, len(reader.tasks))
         else:
             numbers, self.task, self.y = _each(labels)
         self.lengths = torch.tensor(lengths, dtype=torch.long)[numbers]
@@ -127,7 +131,7 @@ class EncodedTexts(Dataset[EncodedText]):
 
     @property
     def truncated(self) -> int:
-        """Number of texts that were cut at ``max_length``."""
+        """Number of examples whose texts were cut at ``max_length``."""
         return int(self._cut.sum())
 
     def labelled_tasks(self) -> set[int]:
@@ -177,28 +181,6 @@ def warn_of_unknown(tokens: Sequence[int], vocabulary: Vocabulary) -> None:
         )
 
 
-def _names(data: Any, classes: Any) -> tuple[Any, Any]:
-    """Names of tasks and labels: those that were given, or the data's own."""
-    tasks, own = dataset_names(data)
-    if classes is None:
-        return tasks, own
-    if not isinstance(classes, Mapping):
-        raise ValueError(f"expected classes as a dict, label names by task, got {classes!r:.60}")
-    names = list(classes)
-    if isinstance(tasks, (list, tuple)) and list(tasks) != names:
-        raise ValueError(
-            f"expected classes of the dataset's tasks {list(tasks)} in this order, got {names}: "
-            "mtgnn.data.renumber_tasks(dataset, classes)"
-        )
-    for task, labels in own.items() if isinstance(own, Mapping) else ():
-        if list(labels) != list(classes.get(task, labels)):
-            raise ValueError(
-                f"expected labels of {task!r} as the dataset has them, {list(labels)}, "
-                f"got {list(classes[task])}"
-            )
-    return names, {task: list(labels) for task, labels in classes.items()}
-
-
 def _each(labels: Sequence[dict[int, Label]]) -> tuple[list[int], Tensor, Tensor]:
     """The text, task ``[n]`` and label ``[n]`` of each example, which is a text's label of a task:
     floats with NaN for none if any label is a float, else integers with −100."""
@@ -218,13 +200,8 @@ def _several(labels: Sequence[dict[int, Label]], num_tasks: int) -> tuple[Tensor
     task = torch.zeros(len(labels), num_tasks, dtype=torch.bool)
     y = torch.full((len(labels), num_tasks), NO_LABEL)
     for number, own in enumerate(labels):
-        wrong = [k for k in own if not 0 <= k < num_tasks]
-        if wrong or any(isinstance(label, float) for label in own.values()):
-            raise ValueError(
-                f"expected tasks in 0…{num_tasks - 1} and numbers of classes beside labels by "
-                f"name, item {number} has {own}"
-            )
         task[number, list(own) or slice(None)] = True
         for k, label in own.items():
-            y[number, k] = NO_LABEL if label is None else int(label)
+            if label is not None:
+                y[number, k] = label
     return task, y

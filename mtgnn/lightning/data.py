@@ -34,8 +34,9 @@ class MultiTaskDataModule(L.LightningDataModule):
     batches are bucketed too, and not shuffled.
 
     Args:
-        train: Items with ``text``, ``task`` and ``y``, or texts or sentences that are encoded
-            already; or a part of these, as of :func:`torch.utils.data.random_split`.
+        train: Items as :class:`~mtgnn.data.EncodedTexts` takes them without ``classes``, or texts
+            or sentences that are encoded already; or a part of these, as of
+            :func:`torch.utils.data.random_split`.
         dev: Texts that choose the epoch; ``None``: no epoch is chosen, or one only tests.
         test: Texts to test on.
         vocabulary: Built from training texts alone; what is encoded already needs none.

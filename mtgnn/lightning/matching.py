@@ -89,6 +89,11 @@ def check_part_labels(model: Any, texts: Any, part: str) -> set[int]:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
     if kind is EncodedTexts:
         _check_tasks(texts.task, len(model.tasks), part)
+        if texts.task.dim() == 2 and model.own_tables():
+            raise ValueError(
+                f"the model's tasks have vectors of their own: expected one task of each text for "
+                f"{part!r}, as of EncodedTexts(…, by_task=True)"
+            )
         check_labels(texts.y, texts.task, model.tasks, model.heads.num_classes)
     if kind is EncodedSentences and model.heads.crfs is not None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):

@@ -2,6 +2,7 @@ import copy
 import logging
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
@@ -147,37 +148,82 @@ def test_an_example_for_each_task(caplog: pytest.LogCaptureFixture) -> None:
     assert encoded[1:3].y.tolist() == [0, 0] and encoded.labelled_tasks() == {0, 1}
 
 
-def test_names_of_labels_are_the_datasets_own() -> None:
-    named = Named(SEVERAL)
-    assert EncodedTexts(named, VOCABULARY).y[0].tolist() == [0, 2]
-    with pytest.raises(ValueError, match="'mood', 'topic'.* in this order, got .'topic'.*renumber"):
-        EncodedTexts(named, VOCABULARY, classes=dict(reversed(CLASSES.items())))
-    with pytest.raises(ValueError, match="labels of 'mood' as .*'bad', 'good'.*got .'good', 'bad'"):
-        EncodedTexts(named, VOCABULARY, classes={**CLASSES, "mood": ["good", "bad"]})
-
-
 class Named(list[Data]):
-    """Texts with names, as datasets have them."""
+    """Texts with names, as datasets have them; the names of labels stand in another order."""
 
     tasks = list(CLASSES)
-    classes = CLASSES
+    classes = dict(reversed(CLASSES.items()))
 
 
+def test_labels_are_numbered_as_the_datasets_tasks_are() -> None:
+    encoded = EncodedTexts(Named(SEVERAL), VOCABULARY)
+    assert encoded.y[[0, 3]].tolist() == [[0, 2], [1, -100]]
+    assert encoded.tasks == list(encoded.classes) == list(CLASSES)
+
+
+def test_names_mean_the_same_in_any_order(caplog: pytest.LogCaptureFixture) -> None:
+    """A model's tasks may be more, fewer or others than a dataset's."""
+    turned = {"style": ["dry"], "topic": ["film", "food", "art"], "mood": ["good", "bad"]}
+    other = Named([Data(text="c", labels={"style": "dry"})])
+    other.tasks, other.classes = ["style"], {"style": ["dry"]}
+    joined = ConcatDataset([Named(SEVERAL[:3]), other])
+    encoded = EncodedTexts(joined, VOCABULARY, classes=turned)
+    rows = [[-100, 2, 1], [-100] * 3, [-100, 1, -100], [0, -100, -100]]
+    assert encoded.y.tolist() == rows and not caplog.messages
+    with caplog.at_level(logging.INFO, logger="mtgnn"):
+        fewer = EncodedTexts(SEVERAL[:3], VOCABULARY, classes={"mood": CLASSES["mood"]})
+    assert fewer.y.tolist() == [[0], [-100], [-100]] and fewer.task.all()
+    assert caplog.messages == ["left out labels of ['topic'], no tasks of classes"]
+
+
+def test_numbers_mean_what_the_dataset_says() -> None:
+    named = Named(SEVERAL)
+    with pytest.raises(ValueError, match=r"numbers of the dataset's tasks .'mood', 'topic'.*renum"):
+        EncodedTexts(named, VOCABULARY, classes=dict(reversed(CLASSES.items())))
+    with pytest.raises(ValueError, match=r"labels .'bad', 'good'. of 'mood'.*got .'good', 'bad'"):
+        EncodedTexts(named, VOCABULARY, classes={**CLASSES, "mood": ["good", "bad"]})
+    assert EncodedTexts(named, VOCABULARY, classes=CLASSES).y[3].tolist() == [1, -100]
+    assert EncodedTexts(Named(SEVERAL[3:]), VOCABULARY, classes=CLASSES).y.tolist() == [1, -100]
+
+
+def test_what_has_no_labels_is_unlabelled_where_the_names_are_known() -> None:
+    items = [Data(text="a"), Data(text="b", labels=None), Data(text="c", labels={"mood": "good"})]
+    encoded = EncodedTexts(items, VOCABULARY, classes=CLASSES)
+    assert encoded.y.tolist() == [[-100, -100], [-100, -100], [1, -100]]
+    assert encoded.task.tolist() == [[True, True], [True, True], [True, False]]
+    with pytest.raises(ValueError, match="item 0 has no task"):
+        EncodedTexts(items, VOCABULARY)
+
+
+def test_labels_of_ones_own_beside_task_and_y_are_nobody_s_business() -> None:
+    encoded = EncodedTexts([Data(text="a", task=1, y=0, labels=["x"])], VOCABULARY)
+    assert encoded.task.tolist() == [1] and encoded.y.tolist() == [0]
+
+
+def test_numbers_of_numpy_are_what_they_are() -> None:
+    y = [EncodedTexts([Data(text="a", task=0, y=own)], VOCABULARY).y for own in NUMPY]
+    assert y[0].item() == 2 and y[0].dtype == torch.long and y[1].item() == 0.75
+
+
+NUMPY = np.int32(2), np.float32(0.75)
+
+
+@pytest.mark.parametrize("by_task", [False, True])
 @pytest.mark.parametrize(
     ("item", "message"),
     [
         (Data(text="a", labels={"mood": "fine"}), "'mood' among .*'good'.*, item 1 has 'fine'"),
         (Data(text="a", labels={"mood": 1}), "'mood' among .* item 1 has 1"),
-        (Data(text="a", labels={"style": "dry"}), "'mood', 'topic'.*item 1 has one of 'style'"),
         (Data(text="a", labels=["good"]), r"labels as a dict.* item 1 has \['good'\]"),
         (Data(text="a", labels={}, task=0), r"neither task nor y, item 1 has \['task'\] beside"),
         (Data(text="a", task=2, y=0), "tasks in 0…1 .*item 1 has {2: 0}"),
         (Data(text="a", task=0, y=0.5), "numbers of classes beside labels by name, item 1 has"),
+        (Data(text="a", task=0, y=np.float32(0.5)), "numbers of classes beside labels by name"),
     ],
 )
-def test_bad_labels_by_name(item: Data, message: str) -> None:
+def test_bad_labels_by_name(item: Data, message: str, by_task: bool) -> None:
     with pytest.raises(ValueError, match=message):
-        EncodedTexts([SEVERAL[0], item], VOCABULARY, classes=CLASSES)
+        EncodedTexts([SEVERAL[0], item], VOCABULARY, classes=CLASSES, by_task=by_task)
 
 
 def test_labels_by_name_need_the_names() -> None:
@@ -185,6 +231,13 @@ def test_labels_by_name_need_the_names() -> None:
         EncodedTexts(SEVERAL, VOCABULARY)
     with pytest.raises(ValueError, match="classes as a dict"):
         EncodedTexts(SEVERAL, VOCABULARY, classes=["mood"])  # type: ignore[arg-type]
+    for names in ("bad", ["bad", "bad"], 2):
+        with pytest.raises(ValueError, match=r"label names of task 'mood', got"):
+            EncodedTexts(SEVERAL, VOCABULARY, classes={"mood": names})
+    half = Named(SEVERAL)
+    half.classes = {"mood": CLASSES["mood"]}
+    with pytest.raises(ValueError, match=r"item 0 has labels by name"):
+        EncodedTexts(half, VOCABULARY)
 
 
 class ByNumber:

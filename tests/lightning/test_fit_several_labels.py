@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import CLASSES, VOCABULARY, model, texts, train
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, task_weights
 from mtgnn.explain import average_attention
 from mtgnn.lightning import MultiTaskDataModule, evaluate
+from mtgnn.nn import MultiTaskModel
 
 
 def items(number: int, seed: int) -> list[Data]:
@@ -59,11 +61,19 @@ def test_tasks_are_scored_by_whatever_is_asked_for(tmp_path: Path) -> None:
     assert seen == {"dvd": 22, "toys": 14} and found["dvd"] == found["toys"] == 0.5
 
 
-def test_small_tasks_come_more_often(tmp_path: Path) -> None:
+def test_small_tasks_come_more_often() -> None:
     part = encoded(60, 1)
-    weights = task_weights(part.task)
-    assert weights[0] != weights[1]  # the first text lacks a label
-    train(model(), tmp_path, data=MultiTaskDataModule(part, None, train_weights=weights))
+    weights = task_weights(part.task)  # 40 of 60 texts have a label of the last task, too
+    parts = MultiTaskDataModule(part, None, batch_size=8, train_weights=weights)
+    seen = torch.cat([batch.task for batch in parts.loader("train", shuffle=True)])
+    assert seen.shape == (60, 3) and seen[:, 2].sum() > 40
+
+
+def test_vectors_of_a_tasks_own_are_read_with_one_task_a_text(tmp_path: Path) -> None:
+    net = MultiTaskModel(VOCABULARY, CLASSES, "single", embedding="task", hidden_size=5)
+    with pytest.raises(ValueError, match=r"vectors of their own.* for 'train'.*by_task=True"):
+        train(net, tmp_path, data=data())
+    train(net, tmp_path, data=MultiTaskDataModule(encoded(30, 1, by_task=True), None))
 
 
 def test_texts_of_other_tasks_are_refused(tmp_path: Path) -> None:

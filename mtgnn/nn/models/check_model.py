@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,6 @@ def check_kind(value: object, kind: type) -> None:
     """Raise where a value is of another class."""
     if not isinstance(value, kind):
         raise ValueError(f"expected a {kind.__name__}, got {value!r:.60}")
-
-
-def check_classes(classes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Raise where label names are missing or occur twice; else return a copy."""
-    if not isinstance(classes, Mapping):
-        raise ValueError(f"expected classes as a dict, label names by task, got {classes!r:.60}")
-    if not classes:
-        raise ValueError("expected classes of at least one task, got none")
-    for task, labels in classes.items():
-        names = isinstance(labels, Sequence) and all(isinstance(label, str) for label in labels)
-        if isinstance(labels, str) or not names:
-            raise ValueError(f"expected label names of task {task!r}, got {labels!r}")
-        if not labels or len(set(labels)) != len(labels):
-            raise ValueError(f"expected unique label names of task {task!r}, got {list(labels)}")
-    return {task: list(labels) for task, labels in classes.items()}
 
 
 def check_encoder(encoder: nn.Module, tasks: tuple[str, ...], input_size: int) -> None:

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from ...data import NO_LABEL, Vocabulary
 from ...data.batch import is_labelled
+from ...data.text_check import check_classes
 from ...data.vocabulary import SPECIALS
 from ..check import check_dropouts, check_numbers, check_option, check_tasks, whole_numbers
 from ..heads import ClassificationHeads
 from ..heads.pooling import POOLINGS, Pooling
 from ..reset import reset_children
+from ..tasks import has_one_task
 from . import saved
-from .check_model import check_classes, check_kind, check_labels, check_tokens
+from .check_model import check_kind, check_labels, check_tokens
 from .encoders import with_additions
 from .text_answers import Prediction, by_text, likeliest, text_probabilities
 from .trainable import LabelledTexts, Output, Samples, samples
@@ -187,8 +189,8 @@ class MultiTaskModel(WholeModel):
             return tokens
         if task is None or task.dtype == torch.bool:
             raise ValueError(
-                "tasks have vectors of their own: expected one task of each text "
-                '(embedding="shared" reads a text once for several)'
+                "tasks have vectors of their own: expected one task of each text, as of "
+                'EncodedTexts(…, by_task=True); embedding="shared" reads a text once for several'
             )
         check_tasks(task, len(tokens), len(self.tasks))  # the encoder's check comes too late
         offset = task.to(tokens.device, non_blocking=True) * len(self.vocabulary)
@@ -229,8 +231,12 @@ class MultiTaskModel(WholeModel):
         return samples(losses, is_labelled(batch.y), batch.task)
 
     def predicted(self, output: Output, batch: Any = None) -> Tensor:
-        """The likeliest class of each text ``[B]``, or in each task ``[B, K]``."""
-        return output.logits.argmax(-1)
+        """The likeliest class of each text ``[B]``, or in each task ``[B, K]``; then −100 for tasks
+        that a text does not have, where the batch says so."""
+        best, task = output.logits.argmax(-1), None if batch is None else batch.task
+        if task is None or has_one_task(task):
+            return best
+        return torch.where(task.to(best.device, non_blocking=True), best, NO_LABEL)
 
     @overload
     def predict(
@@ -260,7 +266,8 @@ class MultiTaskModel(WholeModel):
 
         Args:
             texts: The texts.
-            task: Name of the one task; by default all, for which a text is read once.
+            task: Name of the one task; by default all, for which a text is read once (or once for
+                each, where they have vectors of their own).
             batch_size: Number of texts read at once.
             max_length: Read at most this many tokens of a text, its first ones (default: all).
 

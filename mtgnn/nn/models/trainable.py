@@ -107,5 +107,8 @@ def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
         number = task.to(y.device, non_blocking=True).view(-1, *[1] * (y.dim() - 1)).expand_as(y)
     else:
         number = torch.arange(y.size(-1), device=y.device).expand_as(y)
-    right = predicted.to(y.device) == y
-    return Samples(right.flatten(), number.flatten(), is_labelled(y).flatten())
+    right, labelled = predicted.to(y.device) == y, is_labelled(y)
+    if task is not None and not has_one_task(task):  # a model answers for these alone
+        own = task.to(y.device, non_blocking=True)
+        labelled = labelled & own.view(len(own), *[1] * (y.dim() - 2), -1)
+    return Samples(right.flatten(), number.flatten(), labelled.flatten())

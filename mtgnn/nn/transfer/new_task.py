@@ -10,6 +10,7 @@ from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from ...cut_graph import cut_edges
+from ...data.text_check import check_classes
 from ...graph import TaskGraph
 from ..baselines import CrossStitchLSTM, HierarchicalLSTM, SharedLSTM
 from ..compiled import uncompiled
@@ -17,7 +18,6 @@ from ..graph_lstm import CompleteGraphLSTM, GraphLSTM, StarGraphLSTM
 from ..graph_lstm.foreign import ConvFactory
 from ..heads.linear import ClassificationHeads, RegressionHeads, check_plain
 from ..models import MultiTaskModel, TaggingModel, saved
-from ..models.check_model import check_classes
 from ..models.encoders import with_additions
 from .inherit import inherit
 

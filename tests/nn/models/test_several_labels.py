@@ -5,7 +5,9 @@ import torch
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
+from mtgnn.graph import TaskGraph
 from mtgnn.nn import MultiTaskLoss, MultiTaskModel, add_task
+from mtgnn.nn.models.trainable import hits
 
 CLASSES = {"mood": ["bad", "good"], "topic": ["food", "film", "art"], "lang": ["a", "b"]}
 VOCABULARY = Vocabulary(["i", "like", "it", "not", "!"])
@@ -14,12 +16,15 @@ LENGTHS = torch.tensor([4, 2, 1, 3])
 TASKS = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]]).bool()
 Y = torch.tensor([[1, 2, -100], [-100, 0, -100], [0, -100, 1], [-100, -100, 0]])
 ENCODERS = ["single", "shared", "complete", "star", "shared_private", "adversarial"]
-ENCODERS += ["cross_stitch", "mixture"]
+ENCODERS += ["cross_stitch", "mixture", "hierarchical"]
+GRAPH = TaskGraph.from_edges([("lang", "mood"), ("mood", "topic")], list(CLASSES))
 
 
 def model(encoder: str = "complete", **options: object) -> MultiTaskModel:
     torch.manual_seed(0)
     sizes: dict = {"embedding_size": 4, "hidden_size": 3, **options}
+    if encoder == "hierarchical":
+        sizes["encoder_options"] = {"graph": GRAPH, **sizes.get("encoder_options", {})}
     return MultiTaskModel(VOCABULARY, CLASSES, encoder, **sizes).double()
 
 
@@ -108,12 +113,33 @@ def test_dropout_is_of_the_tasks_that_a_text_has() -> None:
 
 def test_a_new_task_has_labels_beside_the_others() -> None:
     wider = add_task(model("star"), "style", ["dry", "wild"])
-    data = [Data(text="i like it", labels={"mood": "good", "style": "wild"})]
+
+    class Named(list[Data]):
+        tasks, classes = list(CLASSES), CLASSES
+
+    data = Named([Data(text="i like it", labels={"mood": "good", "style": "wild"})])
     texts = EncodedTexts(data, wider.vocabulary, classes=wider.classes)
     batch = texts.collate(list(texts))
     assert batch.y.tolist() == [[1, -100, -100, 1]]
     losses = wider.losses(wider.read(batch), batch)
     assert losses.labelled.tolist() == [True, False, False, True]
+
+
+def test_what_a_text_does_not_have_is_neither_predicted_nor_counted() -> None:
+    net, batch = model(), SequenceBatch(TOKENS, LENGTHS, TASKS, torch.zeros_like(Y))
+    output = net.read(batch)
+    predicted = net.predicted(output, batch)
+    assert torch.equal(predicted == -100, ~TASKS)
+    assert torch.equal(predicted[TASKS], output.logits.argmax(-1)[TASKS])
+    assert hits(predicted, batch.y, batch.task).labelled.sum() == TASKS.sum()
+
+
+def test_in_training_auxiliary_losses_are_one_a_text() -> None:
+    net = model("adversarial").train()
+    output = net.read(SequenceBatch(TOKENS, LENGTHS, TASKS, Y))
+    out, _ = net.encoder(net.embedding(TOKENS), LENGTHS, TASKS)
+    torch.testing.assert_close(output.auxiliary, net.encoder.auxiliary_losses(out, LENGTHS, TASKS))
+    assert output.auxiliary.shape == (4,) and output.auxiliary.all()
 
 
 @pytest.mark.parametrize(
