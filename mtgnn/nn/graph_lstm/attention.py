@@ -23,10 +23,12 @@ class TaskAttentionConv(MessagePassing):
 
     .. math::
         e_{k \leftarrow i} = \mathbf{u}^{\top} \tanh(\mathbf{W}_q \mathbf{h}_k +
-        \mathbf{W}_s \mathbf{m}_i + \mathbf{W}_x \mathbf{x}_k + \mathbf{b}), \quad
+        \mathbf{W}_s \mathbf{m}_i + \mathbf{W}_x \mathbf{x}_k + \mathbf{W}_a \mathbf{a}_{ki} +
+        \mathbf{b}), \quad
         \alpha_{k \leftarrow i} = \mathrm{softmax}_i\, e_{k \leftarrow i}, \quad
         \mathbf{r}_k = \sum_i \alpha_{k \leftarrow i} \mathbf{m}_i
 
+    Attributes :math:`\mathbf{a}_{ki}` of edges are not the paper's, and there are none by default.
     The softmax runs over the edges that enter a node; a node without any receives zeros. Edges may
     also come as PyG's ``adj_t``, a sparse matrix whose rows receive; in CSR layout, torch-scatter
     sums the messages where it is installed.
@@ -38,22 +40,25 @@ class TaskAttentionConv(MessagePassing):
         heads: Number of score sets P, whose messages are concatenated.
         score: ``"additive"`` (the formula); ``"dot"``,
             :math:`(\mathbf{W}_q \mathbf{h}_k + \mathbf{W}_x \mathbf{x}_k) \cdot
-            \mathbf{W}_s \mathbf{m}_i / \sqrt{A}`; ``"static"``, one logit per edge and head;
-            ``"uniform"``.
+            (\mathbf{W}_s \mathbf{m}_i + \mathbf{W}_a \mathbf{a}_{ki}) / \sqrt{A}`;
+            ``"static"``, one logit per edge and head; ``"uniform"``.
         score_channels: Width A of a score; by default the size of a receiver's state.
         num_edges: Number of edges, for static scores only.
+        edge_dim: Size of an edge's attributes, for scores that see words; by default there are
+            none.
         dropout: Probability with which a weight is dropped in training.
 
     Shapes:
         - **input:** states :math:`(*, N, F)` or a pair :math:`((*, N_s, F_s), (*, N_r, F_r))`,
-          edges :math:`(2, E)`, context :math:`(*, N_r, F_x)`
+          edges :math:`(2, E)`, context :math:`(*, N_r, F_x)`, attributes :math:`(*, E, D)`
         - **output:** :math:`(*, N_r, P \cdot F_s)`; with ``return_attention_weights=True`` also
           ``(edge_index, alpha)`` with the weights :math:`(*, E, P)` before dropout
 
     Raises:
         ValueError: For an unknown score, a number or dropout out of range, static scores without
             ``num_edges``, on another number of edges or with a sparse matrix, a context that does
-            not fit ``context_channels``, or receivers without states, which say how many there are.
+            not fit ``context_channels``, attributes that do not fit ``edge_dim`` or stand beside a
+            sparse matrix, or receivers without states, which say how many there are.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class TaskAttentionConv(MessagePassing):
         score_channels: int | None = None,
         num_edges: int | None = None,
         dropout: float = 0.0,
+        edge_dim: int | None = None,
     ) -> None:
         super().__init__(aggr="add", node_dim=-2)
         check_option("score", score, SCORES)
@@ -77,12 +83,16 @@ class TaskAttentionConv(MessagePassing):
                 f"expected context_channels of at least 0, and 0 for scores that see no words, "
                 f"got {context_channels} with {score!r}"
             )
+        if edge_dim is not None and not contextual:
+            raise ValueError(f"static and uniform scores see no edge_dim, got {edge_dim}")
         check_dropouts(dropout=dropout)
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels, in_channels)
         if score_channels is None:
             score_channels = pair[1]
         check_numbers(sender_channels=pair[0], receiver_channels=pair[1])
         check_numbers(heads=heads, score_channels=score_channels)
+        if edge_dim is not None:
+            check_numbers(edge_dim=edge_dim)
         self.in_channels = in_channels
         self.sender_channels, self.receiver_channels = pair
         self.context_channels = context_channels
@@ -91,11 +101,13 @@ class TaskAttentionConv(MessagePassing):
         self.score_channels = score_channels
         self.num_edges = num_edges
         self.dropout = dropout
+        self.edge_dim = edge_dim
         width = heads * score_channels
         self.lin_query = nn.Linear(self.receiver_channels, width, False) if contextual else None
         self.lin_sender = nn.Linear(self.sender_channels, width, False) if contextual else None
         sees_word = context_channels > 0
         self.lin_context = nn.Linear(context_channels, width, False) if sees_word else None
+        self.lin_edge = None if edge_dim is None else nn.Linear(edge_dim, width, False)
         additive = score == "additive"
         self.bias = nn.Parameter(torch.empty(width)) if additive else None
         self.att = nn.Parameter(torch.empty(heads, self.score_channels)) if additive else None
@@ -111,7 +123,7 @@ class TaskAttentionConv(MessagePassing):
     def reset_parameters(self) -> None:
         """Draw all parameters anew (Glorot; biases and static logits zero)."""
         super().reset_parameters()
-        for linear in (self.lin_query, self.lin_sender, self.lin_context):
+        for linear in (self.lin_query, self.lin_sender, self.lin_context, self.lin_edge):
             if linear is not None:
                 nn.init.xavier_uniform_(linear.weight)
         if self.att is not None:
@@ -126,6 +138,7 @@ class TaskAttentionConv(MessagePassing):
         edge_index: Tensor,
         context: Tensor | None = None,
         return_attention_weights: bool | None = None,
+        edge_attr: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Pass messages once; shapes as in the class description."""
         senders, receivers = (x, x) if isinstance(x, Tensor) else x
@@ -133,16 +146,17 @@ class TaskAttentionConv(MessagePassing):
             raise ValueError("expected the states of senders and of receivers, got no receivers'")
         rowptr: OptTensor = None
         if is_sparse(edge_index):  # PyG's adj_t: rows receive
-            if self.logit is not None:  # a sparse matrix has an order of its own
+            if self.logit is not None or edge_attr is not None:  # it has an order of its own
                 raise ValueError(
-                    "static scores belong to edges in order: expected edge_index [2, E]"
+                    "static scores and edge_attr belong to edges in order: expected edge_index "
+                    "[2, E]"
                 )
             if torch_geometric.typing.WITH_TORCH_SCATTER and edge_index.layout is torch.sparse_csr:
                 rowptr = edge_index.crow_indices()
             edge_index = to_edge_index(edge_index)[0].flip(0)
-        self._check(edge_index, context)
+        self._check(edge_index, context, edge_attr)
         size = (senders.size(-2), receivers.size(-2))
-        logits = self._logits(senders, receivers, context, edge_index)
+        logits = self._logits(senders, receivers, context, edge_index, edge_attr)
         alpha = softmax(logits, edge_index[1], num_nodes=size[1], dim=-2)
         dropped = torch.nn.functional.dropout(alpha, self.dropout, self.training)
         # propagate_type: (x: OptPairTensor, alpha: Tensor, rowptr: OptTensor)
@@ -153,7 +167,12 @@ class TaskAttentionConv(MessagePassing):
         return out
 
     def _logits(
-        self, senders: Tensor, receivers: Tensor, context: Tensor | None, edge_index: Tensor
+        self,
+        senders: Tensor,
+        receivers: Tensor,
+        context: Tensor | None,
+        edge_index: Tensor,
+        edge_attr: Tensor | None,
     ) -> Tensor:
         """Scores ``[*, E, P]`` before the softmax."""
         if self.lin_query is None or self.lin_sender is None:
@@ -167,6 +186,8 @@ class TaskAttentionConv(MessagePassing):
             query = query + self.bias
         query = query.index_select(-2, edge_index[1]).unflatten(-1, (self.heads, -1))
         keys = self.lin_sender(senders).index_select(-2, edge_index[0])
+        if self.lin_edge is not None:
+            keys = keys + self.lin_edge(edge_attr)
         keys = keys.unflatten(-1, (self.heads, -1))
         if self.att is None:
             return (query * keys).sum(-1) / math.sqrt(self.score_channels)
@@ -186,7 +207,7 @@ class TaskAttentionConv(MessagePassing):
         """Sum messages ``[*, E, P·F]`` at their receivers."""
         return super().aggregate(inputs, index, ptr=rowptr, dim_size=dim_size)
 
-    def _check(self, edge_index: Tensor, context: Tensor | None) -> None:
+    def _check(self, edge_index: Tensor, context: Tensor | None, edge_attr: Tensor | None) -> None:
         if self.num_edges is not None and edge_index.size(1) != self.num_edges:
             raise ValueError(
                 f"static scores belong to {self.num_edges} edges, got {edge_index.size(1)}"
@@ -196,6 +217,10 @@ class TaskAttentionConv(MessagePassing):
                 f"context_channels is {self.context_channels}, "
                 f"got {'no context' if context is None else 'a context'}"
             )
+        fits = [edge_index.size(1), self.edge_dim] if self.edge_dim is not None else None
+        got = list(edge_attr.shape) if edge_attr is not None else None
+        if fits != (got and got[-2:]):
+            raise ValueError(f"edge_dim is {self.edge_dim}: expected edge_attr {fits}, got {got}")
 
     def __repr__(self) -> str:
         return (

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.testing import assert_module
 
 from mtgnn import TaskGraph
-from mtgnn.nn import TaskAttentionConv
+from mtgnn.nn import GraphLSTM, TaskAttentionConv
 
 N, F, X, P, A = 5, 4, 3, 2, 6
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [3, 3, 3, 1, 1]])
@@ -137,6 +137,52 @@ def test_a_batch_of_one_side_meets_each_of_the_other(score: str) -> None:
         assert out.shape == (3, N, P * F) and alpha.shape == (3, EDGES.size(1), P)
         each = [conv(tuple(x[b] if x.dim() == 3 else x for x in pair), EDGES, word) for b in (0, 2)]
         torch.testing.assert_close(out[[0, 2]], torch.stack(each))
+
+
+@pytest.mark.parametrize("score", ["additive", "dot"])
+def test_attributes_of_edges_count_like_the_senders_keys(score: str) -> None:
+    """An edge's sender with a key that is moved by what the attributes say."""
+    conv = TaskAttentionConv(F, heads=P, score=score, score_channels=A, edge_dim=2).double()
+    x, attr = torch.randn(N, F).double(), torch.randn(EDGES.size(1), 2).double()
+    # Each edge has a sender of its own here, whose state knows the attributes.
+    wide = TaskAttentionConv((F + 2, F), heads=P, score=score, score_channels=A).double()
+    with torch.no_grad():
+        wide.lin_query.weight.copy_(conv.lin_query.weight)
+        wide.lin_sender.weight.copy_(torch.cat([conv.lin_sender.weight, conv.lin_edge.weight], 1))
+        if score == "additive":
+            wide.att.copy_(conv.att)
+            wide.bias.copy_(conv.bias.normal_())
+    own = torch.stack([torch.arange(EDGES.size(1)), EDGES[1]])
+    out, (_, alpha) = wide((torch.cat([x[EDGES[0]], attr], 1), x), own, None, True)
+    expected = out.unflatten(1, (P, F + 2))[:, :, :F].flatten(1)
+    got, (_, weights) = conv(x, EDGES, None, True, edge_attr=attr)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(weights, alpha)
+    plain = conv(x, EDGES, edge_attr=torch.zeros_like(attr))
+    assert not torch.allclose(got, plain)
+    batch = conv(torch.stack([x, x]), EDGES, edge_attr=torch.stack([attr, 0 * attr]))
+    torch.testing.assert_close(batch, torch.stack([got, plain]))
+    order = torch.randperm(EDGES.size(1))
+    torch.testing.assert_close(conv(x, EDGES[:, order], edge_attr=attr[order]), got)
+
+
+def test_attributes_that_do_not_fit() -> None:
+    x, attr = torch.randn(N, F), torch.randn(EDGES.size(1), 2)
+    with pytest.raises(ValueError, match="static and uniform scores see no edge_dim, got 2"):
+        TaskAttentionConv(F, score="uniform", edge_dim=2)
+    with pytest.raises(ValueError, match="edge_dim to be an integer of at least 1, got 0"):
+        TaskAttentionConv(F, edge_dim=0)
+    with pytest.raises(ValueError, match=r"edge_dim is None: .* None, got \[5, 2\]"):
+        TaskAttentionConv(F)(x, EDGES, edge_attr=attr)
+    conv = TaskAttentionConv(F, edge_dim=3)
+    for wrong in (None, attr, torch.randn(4, 3)):
+        with pytest.raises(ValueError, match=r"edge_dim is 3: expected edge_attr \[5, 3\], got"):
+            conv(x, EDGES, edge_attr=wrong)
+    rows = torch.sparse_coo_tensor(EDGES.flip(0), torch.ones(EDGES.size(1)), (N, N)).coalesce()
+    with pytest.raises(ValueError, match="edge_attr belong to edges in order"):
+        conv(x, rows, edge_attr=torch.randn(5, 3))
+    with pytest.raises(ValueError, match=r"attributes of edges.*edge_dim=None"):
+        GraphLSTM(F, F, TaskGraph.complete(3), conv=TaskAttentionConv(F, edge_dim=2))
 
 
 def test_bad_input_is_named() -> None:
