@@ -52,7 +52,7 @@ class EncodedTexts(Dataset[EncodedText]):
             ``"mtgnn"``; a warning, too, if most tokens are unknown.
         classes: The label names of each task, such as ``model.classes``, in whose order tasks and
             labels are numbered; for items with ``labels``. By default those of ``data``. Labels of
-            other tasks are left out, and which is logged.
+            other tasks are left out, with a warning in the log.
         by_task: Whether a text with labels of several tasks is an example of each of them, with
             ``task`` and ``y`` of its own, as :mod:`mtgnn.explain` reads them. One without any is
             none, and how many there were is logged.
@@ -114,7 +114,7 @@ class EncodedTexts(Dataset[EncodedText]):
             labels.append(own)
         reader.check(labels)
         if reader.left_out:
-            logger.info("left out labels of %s, no tasks of classes", sorted(reader.left_out))
+            logger.warning("left out labels of %s, no tasks of classes", sorted(reader.left_out))
         self.vocabulary, self.tasks, self.classes = vocabulary, reader.tasks, reader.classes
         if reader.by_name and not by_task:
             numbers = list(range(len(labels)))

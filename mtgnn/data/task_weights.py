@@ -36,6 +36,8 @@ def task_weights(task: Tensor, temperature: float = math.inf) -> Tensor:
     if not temperature >= 1:
         raise ValueError(f"expected a temperature of at least 1, got {temperature}")
     power = 1 / temperature - 1
+    if not isinstance(task, Tensor):
+        raise ValueError(f"expected tasks as a tensor, such as texts.task, got {task!r:.60}")
     if task.dim() == 1 and is_integer(task):
         _, number, count = task.cpu().unique(return_inverse=True, return_counts=True)
         return (count.double() ** power)[number]

@@ -115,7 +115,7 @@ class TextReader:
         if self._names is None:
             raise ValueError(
                 f"item {number} has labels by name, which need the label names of each task: "
-                "EncodedTexts(data, vocabulary, classes=model.classes)"
+                "EncodedTexts(…, classes=model.classes), or MultiTaskDataModule(…, classes=…)"
             )
         if not self.by_name:
             self.by_name, self._names = True, check_classes(self._names)

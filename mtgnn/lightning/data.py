@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as L
@@ -34,9 +34,8 @@ class MultiTaskDataModule(L.LightningDataModule):
     batches are bucketed too, and not shuffled.
 
     Args:
-        train: Items as :class:`~mtgnn.data.EncodedTexts` takes them without ``classes``, or texts
-            or sentences that are encoded already; or a part of these, as of
-            :func:`torch.utils.data.random_split`.
+        train: Items as :class:`~mtgnn.data.EncodedTexts` takes them, or texts or sentences that are
+            encoded already; or a part of these, as of :func:`torch.utils.data.random_split`.
         dev: Texts that choose the epoch; ``None``: no epoch is chosen, or one only tests.
         test: Texts to test on.
         vocabulary: Built from training texts alone; what is encoded already needs none.
@@ -49,6 +48,8 @@ class MultiTaskDataModule(L.LightningDataModule):
         train_weights: Of each train text ``[n]``, how often it comes beside the others, such as
             ``task_weights(texts.task)`` of encoded texts, so that small tasks come more often. An
             epoch has as many texts as without; see :class:`~mtgnn.data.BucketBatchSampler`.
+        classes: The label names of each task, such as ``model.classes``, for items that name their
+            labels.
 
     Raises:
         ValueError: If a size of batches is below 1, or there is a ``max_length`` for texts that are
@@ -68,6 +69,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         seed: int = 0,
         eval_batch_size: int | None = None,
         train_weights: Sequence[float] | Tensor | None = None,
+        classes: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
@@ -87,7 +89,7 @@ class MultiTaskDataModule(L.LightningDataModule):
         self.vocabulary = vocabulary
         self.batch_size, self.max_length = batch_size, max_length
         self.num_workers, self.seed = num_workers, seed
-        self.train_weights = train_weights
+        self.train_weights, self.classes = train_weights, classes
 
     def given(self, part: str) -> Any:
         """The texts of a part as they are now, encoded or not; ``None`` where there are none."""
@@ -109,7 +111,9 @@ class MultiTaskDataModule(L.LightningDataModule):
                     f"the texts for {part!r} are not encoded: expected a vocabulary, or "
                     f"EncodedTexts or EncodedSentences, got a {type(texts).__name__}"
                 )
-            texts = self._texts[part] = EncodedTexts(texts, self.vocabulary, self.max_length)
+            texts = self._texts[part] = EncodedTexts(
+                texts, self.vocabulary, self.max_length, classes=self.classes
+            )
         return texts
 
     def loader(self, part: str, shuffle: bool = False) -> DataLoader[Any]:

@@ -86,6 +86,7 @@ def fit(
     scores: Mapping[str, TaskScore] | None = None,
     learning_rates: Mapping[str, float] | None = None,
     optimizers: Optimizers | None = None,
+    class_weights: Mapping[str, Sequence[float]] | None = None,
 ) -> FitResult:
     """Train a model; at the end it holds the weights of the epoch with the best dev accuracy, of
     several such epochs the one with the least dev loss.
@@ -142,6 +143,8 @@ def fit(
             :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
             training that wrote it, and with ``optimizers`` the same.
         optimizers: Another optimiser than Adam, or a schedule; see :class:`MultiTaskModule`.
+        class_weights: How much each label of a task counts in training, such as
+            ``{"urgent": [1, 3]}``; see :class:`MultiTaskModule`.
 
     Raises:
         FloatingPointError: If the loss of an epoch is not finite.
@@ -152,8 +155,9 @@ def fit(
             ``scores`` ask for them, texts are without any label, a dataset's tasks or label names
             are not the model's, or in another order, the vocabulary is another one, a text has a
             task or label that the model does not, or a sentence neighbouring tags that a CRF's
-            scheme does not allow, nothing is to be trained, or ``resume`` is no such checkpoint, is
-            of another model or has trained ``max_epochs`` already.
+            scheme does not allow, class weights are not of the model's classes, nothing is to be
+            trained, or ``resume`` is no such checkpoint, is of another model or has trained
+            ``max_epochs`` already.
         OSError: If there is no file ``resume``, or it cannot be opened.
     """
     _check_options(precision, max_epochs, patience, clip)
@@ -185,6 +189,7 @@ def fit(
         scores=scores,
         learning_rates=learning_rates,
         optimizers=optimizers,
+        class_weights=class_weights,
     )
     _ = module.description  # else a model that cannot be saved says so after the first epoch
     folder = Path(log_dir)

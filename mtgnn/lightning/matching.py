@@ -52,7 +52,8 @@ def _check_names(model: Any, tasks: Any, classes: Any, part: str) -> None:
     if isinstance(tasks, (list, tuple)) and list(tasks) != list(model.tasks):
         raise ValueError(
             f"expected texts for {part!r} of the model's tasks {list(model.tasks)} in this "
-            f"order, got tasks {list(tasks)}: mtgnn.data.renumber_tasks(dataset, model.tasks)"
+            f"order, got tasks {list(tasks)}: mtgnn.data.renumber_tasks(dataset, model.tasks), or "
+            "for labels by name EncodedTexts(…, classes=model.classes)"
         )
     for task, labels in classes.items() if isinstance(classes, Mapping) else ():
         known = model.classes.get(task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..nn import MultiTaskLoss, Output, Samples, Trainable
 from ..nn.models.saved import plain
 from ..nn.models.trainable import hits
 from .checkpoint import describe
+from .class_weights import ClassWeights
 from .metrics import TaskMean
 from .rates import check_rates, rate_groups
 from .task_scores import TaskScore, TaskScores
@@ -58,6 +59,9 @@ class MultiTaskModule(L.LightningModule):
         learning_rates: Learning rates of single groups of parameters, by the names that
             :func:`~mtgnn.nn.freeze` takes, such as ``{"scores": 0.1}``. Of two that hold for a
             parameter the later counts.
+        class_weights: For some tasks how much each label counts in training, such as
+            ``{"urgent": [1, 3]}`` in the order of the task's classes; of texts, not of tags. Losses
+            are multiplied, and joined as before. Dev and test losses are without.
         optimizers: Takes groups of parameters, dictionaries with ``"params"`` and ``"lr"``, and
             returns what Lightning's ``configure_optimizers`` may return, such as an optimiser, or
             a dictionary with one and a scheduler; by default Adam.
@@ -66,7 +70,8 @@ class MultiTaskModule(L.LightningModule):
         ValueError: If a learning rate is not positive, ``weight_decay`` is negative or given beside
             ``optimizers``, these are no function, ``loss`` is no :class:`~mtgnn.nn.MultiTaskLoss`
             or for another number of tasks, there is no such group of parameters, ``notes`` are no
-            plain values, or there are ``scores`` of a task that the model does not have.
+            plain values, there are ``scores`` of a task that the model does not have, or
+            ``class_weights`` that are not of its classes.
 
     With a ``Trainer`` of one's own: ``use_distributed_sampler=False`` (the batches of
     :class:`MultiTaskDataModule` are already each rank's), and with several processes
@@ -85,6 +90,7 @@ class MultiTaskModule(L.LightningModule):
         scores: Mapping[str, TaskScore] | None = None,
         learning_rates: Mapping[str, float] | None = None,
         optimizers: Optimizers | None = None,
+        class_weights: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         rates = {name: float(rate) for name, rate in (learning_rates or {}).items()}
@@ -117,6 +123,7 @@ class MultiTaskModule(L.LightningModule):
         self.learning_rates, self.optimizers_of = rates, optimizers
         self.seed, self.notes = seed, plain(notes or {})
         self.task_scores = TaskScores(model.classes, scores or {})
+        self.class_weights = ClassWeights(model, class_weights) if class_weights else None
         self.dev_accuracy: dict[str, float] = {}
         self.dev_score: dict[str, float] = {}
         for part in ("train", "dev", "test"):
@@ -129,10 +136,17 @@ class MultiTaskModule(L.LightningModule):
 
     # Steps --------------------------------------------------------------------------------------
 
-    def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """This rank's share of the global batch's loss, times the number of ranks."""
+    def training_step(self, batch: Any, batch_index: int) -> Tensor | None:
+        """This rank's share of the global batch's loss, times the number of ranks.
+
+        ``None``, no step, where nothing that learns takes part: texts of old tasks, say, beside a
+        new one that alone is not frozen. Of several processes every one has to take part.
+        """
         output = self(batch)
-        losses, task, labelled = self._score(output, batch, "train")
+        samples = self._score(output, batch, "train")
+        if self.class_weights is not None:
+            samples = self.class_weights(samples, batch.y)
+        losses, task, labelled = samples
         count = self._over_ranks(self.loss.count(task, labelled))
         loss = self.loss(losses, task, count, labelled=labelled) * self.trainer.world_size
         auxiliary = output.auxiliary
@@ -142,7 +156,9 @@ class MultiTaskModule(L.LightningModule):
             self.log("train/auxiliary_loss", added.detach(), on_step=True, on_epoch=False)
             loss = loss + added
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False)
-        return loss
+        if loss.requires_grad or self.trainer.world_size == 1:
+            return loss if loss.requires_grad else None
+        return loss + sum(0 * p.sum() for p in self.parameters() if p.requires_grad)
 
     def _over_ranks(self, count: Tensor) -> Tensor:
         """The sum over all processes."""

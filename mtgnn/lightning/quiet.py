@@ -19,6 +19,7 @@ _BESIDE_THE_POINT = (
     ".*find_unused_parameters=True was specified",  # only some batches lack a task
     # fit's own: dev texts and patience may come and go with a resume
     r".*add the following callbacks: \[(\"(_Checkpoint|Patience)\{[^\"]*\"(, )?)+\]",
+    ".*`training_step` returned `None`",  # as its docstring says
     r".*isinstance\(treespec, LeafSpec\)",  # Lightning's own call
 )
 

@@ -7,28 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import CLASSES, VOCABULARY, model, texts, train
+from tiny import CLASSES, VOCABULARY, encoded, model, train
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, task_weights
 from mtgnn.explain import average_attention
 from mtgnn.lightning import MultiTaskDataModule, evaluate
 from mtgnn.nn import MultiTaskModel
-
-
-def items(number: int, seed: int) -> list[Data]:
-    """The first word says the label of all tasks; every third text has none in the last one."""
-    found = []
-    for n, item in enumerate(texts(number, seed)):
-        labels = {task: names[-1] if item.y else names[0] for task, names in CLASSES.items()}
-        if n % 3 == 0:
-            del labels["toys"]
-        found.append(Data(text=item.text, labels=labels))
-    return found
-
-
-def encoded(number: int, seed: int, by_task: bool = False) -> EncodedTexts:
-    return EncodedTexts(items(number, seed), VOCABULARY, classes=CLASSES, by_task=by_task)
 
 
 def data(**options: Any) -> MultiTaskDataModule:
@@ -92,5 +77,5 @@ def test_attention_is_read_task_by_task() -> None:
     graph = average_attention(net, each.loader("test"))
     assert graph.num_tasks == 3
     every = MultiTaskDataModule(None, None, encoded(9, 3))
-    with pytest.raises(ValueError, match=r"EncodedTexts or EncodedSentences\(…, by_task=True\)"):
+    with pytest.raises(ValueError, match=r"one task each, as of EncodedTexts\(…, by"):
         average_attention(net, every.loader("test"))

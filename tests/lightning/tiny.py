@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from mtgnn.data import SequenceBatch, Vocabulary
+from mtgnn.data import EncodedTexts, SequenceBatch, Vocabulary
 from mtgnn.lightning import FitResult, MultiTaskDataModule, fit
 from mtgnn.nn import MultiTaskModel
 
@@ -28,6 +28,22 @@ def texts(number: int, seed: int, tasks: int = 3) -> list[Data]:
         words += draw.choices(WORDS[4:], k=draw.randrange(9))
         items.append(Data(text=" ".join(words), task=i % tasks, y=y))
     return items
+
+
+def items(number: int, seed: int) -> list[Data]:
+    """The first word says the label of all tasks; every third text has none in the last one."""
+    found = []
+    for n, item in enumerate(texts(number, seed)):
+        labels = {task: names[-1] if item.y else names[0] for task, names in CLASSES.items()}
+        if n % 3 == 0:
+            del labels["toys"]
+        found.append(Data(text=item.text, labels=labels))
+    return found
+
+
+def encoded(number: int, seed: int, by_task: bool = False) -> EncodedTexts:
+    """Texts with labels in several tasks."""
+    return EncodedTexts(items(number, seed), VOCABULARY, classes=CLASSES, by_task=by_task)
 
 
 def model(encoder: str = "complete", dropout: float = 0.0, **options: Any) -> MultiTaskModel:

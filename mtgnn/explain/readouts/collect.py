@@ -70,7 +70,8 @@ def collect_attention(
         if readout.reads not in (*kinds, ANSWER):
             raise ValueError(
                 f"{type(readout).__name__} reads {readout.reads!r}, and this model hands out "
-                f"{[*kinds, ANSWER]}: a mailbox's weights belong to positions, not to edges"
+                f"{[*kinds, ANSWER]}: a mailbox's weights belong to positions, not to edges, and "
+                "MailboxByWord reads them"
             )
         if isinstance(readout, MailboxByWord):
             _check_mailbox(readout, encoder)

@@ -95,7 +95,8 @@ def arguments(batch: Batch) -> tuple[Any, ...]:
     """
     if not has_one_task(batch.task):
         raise ValueError(
-            "expected sequences of one task each: EncodedTexts or EncodedSentences(…, by_task=True)"
+            "expected sequences of one task each, as of EncodedTexts(…, by_task=True) and "
+            "EncodedSentences(…, by_task=True)"
         )
     spelling = [batch.characters] if isinstance(batch, TokenBatch) else []
     return batch.tokens, *spelling, batch.lengths, batch.task

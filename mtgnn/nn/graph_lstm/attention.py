@@ -51,6 +51,7 @@ class TaskAttentionConv(MessagePassing):
     Shapes:
         - **input:** states :math:`(*, N, F)` or a pair :math:`((*, N_s, F_s), (*, N_r, F_r))`,
           edges :math:`(2, E)`, context :math:`(*, N_r, F_x)`, attributes :math:`(*, E, D)`
+          or, for D = 1, :math:`(E)`
         - **output:** :math:`(*, N_r, P \cdot F_s)`; with ``return_attention_weights=True`` also
           ``(edge_index, alpha)`` with the weights :math:`(*, E, P)` before dropout
 
@@ -154,6 +155,10 @@ class TaskAttentionConv(MessagePassing):
             if torch_geometric.typing.WITH_TORCH_SCATTER and edge_index.layout is torch.sparse_csr:
                 rowptr = edge_index.crow_indices()
             edge_index = to_edge_index(edge_index)[0].flip(0)
+        if edge_index.dim() != 2 or edge_index.size(0) != 2:
+            raise ValueError(f"expected edge_index [2, E], got {list(edge_index.shape)}")
+        if edge_attr is not None and edge_attr.dim() == 1:
+            edge_attr = edge_attr.unsqueeze(1)
         self._check(edge_index, context, edge_attr)
         size = (senders.size(-2), receivers.size(-2))
         logits = self._logits(senders, receivers, context, edge_index, edge_attr)
@@ -213,14 +218,22 @@ class TaskAttentionConv(MessagePassing):
                 f"static scores belong to {self.num_edges} edges, got {edge_index.size(1)}"
             )
         if (context is None) == (self.lin_context is not None):
+            hint = "" if self.edge_dim is None else " (attributes of edges are edge_attr=…)"
             raise ValueError(
                 f"context_channels is {self.context_channels}, "
-                f"got {'no context' if context is None else 'a context'}"
+                f"got {'no context' if context is None else f'a context{hint}'}"
             )
-        fits = [edge_index.size(1), self.edge_dim] if self.edge_dim is not None else None
-        got = list(edge_attr.shape) if edge_attr is not None else None
-        if fits != (got and got[-2:]):
-            raise ValueError(f"edge_dim is {self.edge_dim}: expected edge_attr {fits}, got {got}")
+        if self.edge_dim is None and edge_attr is None:
+            return
+        fits = None if self.edge_dim is None else [edge_index.size(1), self.edge_dim]
+        got = None if edge_attr is None else list(edge_attr.shape)
+        floats = edge_attr is not None and edge_attr.is_floating_point()
+        if fits is None or got is None or got[-2:] != fits or not floats:
+            wanted = "none" if fits is None else f"floats {fits}"
+            kind = "none" if edge_attr is None else f"{edge_attr.dtype} {got}"
+            raise ValueError(
+                f"edge_dim is {self.edge_dim}: expected as edge_attr {wanted}, got {kind}"
+            )
 
     def __repr__(self) -> str:
         return (

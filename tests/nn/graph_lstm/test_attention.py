@@ -162,6 +162,9 @@ def test_attributes_of_edges_count_like_the_senders_keys(score: str) -> None:
     assert not torch.allclose(got, plain)
     batch = conv(torch.stack([x, x]), EDGES, edge_attr=torch.stack([attr, 0 * attr]))
     torch.testing.assert_close(batch, torch.stack([got, plain]))
+    one = TaskAttentionConv(F, edge_dim=1).double()
+    alone = one(x, EDGES, edge_attr=attr[:, 0])
+    torch.testing.assert_close(alone, one(x, EDGES, edge_attr=attr[:, :1]))
     order = torch.randperm(EDGES.size(1))
     torch.testing.assert_close(conv(x, EDGES[:, order], edge_attr=attr[order]), got)
 
@@ -172,11 +175,15 @@ def test_attributes_that_do_not_fit() -> None:
         TaskAttentionConv(F, score="uniform", edge_dim=2)
     with pytest.raises(ValueError, match="edge_dim to be an integer of at least 1, got 0"):
         TaskAttentionConv(F, edge_dim=0)
-    with pytest.raises(ValueError, match=r"edge_dim is None: .* None, got \[5, 2\]"):
+    with pytest.raises(ValueError, match=r"None: expected as edge_attr none, got .* \[5, 2\]"):
         TaskAttentionConv(F)(x, EDGES, edge_attr=attr)
     conv = TaskAttentionConv(F, edge_dim=3)
-    for wrong in (None, attr, torch.randn(4, 3)):
-        with pytest.raises(ValueError, match=r"edge_dim is 3: expected edge_attr \[5, 3\], got"):
+    with pytest.raises(ValueError, match=r"expected edge_index \[2, E\], got \[5, 2\]"):
+        conv(x, EDGES.t(), edge_attr=torch.randn(5, 3))
+    with pytest.raises(ValueError, match=r"got a context \(attributes of edges are edge_attr=…\)"):
+        conv(x, EDGES, torch.randn(5, 3))
+    for wrong in (None, attr, torch.randn(4, 3), torch.ones(5, 3, dtype=torch.long)):
+        with pytest.raises(ValueError, match=r"is 3: expected as edge_attr floats \[5, 3\], got"):
             conv(x, EDGES, edge_attr=wrong)
     rows = torch.sparse_coo_tensor(EDGES.flip(0), torch.ones(EDGES.size(1)), (N, N)).coalesce()
     with pytest.raises(ValueError, match="edge_attr belong to edges in order"):
