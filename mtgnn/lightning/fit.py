@@ -138,7 +138,8 @@ def fit(
         scores: Scores of tasks that then take the place of the accuracy, functions of predicted
             and true labels: of texts ``{"books": lambda predicted, true: f1_score(true, predicted,
             average="macro")}``, with scikit-learn's, of tags ``{"chunk": span_f1}``, with
-            :func:`mtgnn.metrics.span_f1`. See :class:`TaskScores`.
+            :func:`mtgnn.metrics.span_f1`. Of texts they may take probabilities, too, see
+            :class:`TaskScores`.
         learning_rates: Learning rates of single groups of parameters, see
             :class:`MultiTaskModule`; to go on from a checkpoint, of the same groups as in the
             training that wrote it, and with ``optimizers`` the same.

@@ -55,7 +55,8 @@ class MultiTaskModule(L.LightningModule):
         seed: Seed of dropout.
         notes: Plain values to keep in every checkpoint, such as a program's options.
         scores: For tasks that are to be scored by something else than accuracy, a function of
-            predicted and true labels (see :class:`TaskScores`), such as the F1 of spans.
+            predicted and true labels (see :class:`TaskScores`), such as the F1 of spans; of texts
+            also of probabilities.
         learning_rates: Learning rates of single groups of parameters, by the names that
             :func:`~mtgnn.nn.freeze` takes, such as ``{"scores": 0.1}``. Of two that hold for a
             parameter the later counts.
@@ -181,7 +182,10 @@ class MultiTaskModule(L.LightningModule):
         self._metric(part, "accuracy").update(*hits(predicted, batch.y, batch.task))
         self._metric(part, "mean_loss").update(*losses)
         if part != "train":
-            self.task_scores.update(predicted, batch.y, batch.task)
+            shares = None
+            if self.task_scores.wants_probability and hasattr(self.model, "probabilities"):
+                shares = self.model.probabilities(output)
+            self.task_scores.update(predicted, batch.y, batch.task, shares)
         return losses
 
     def _metric(self, part: str, name: str) -> TaskMean:

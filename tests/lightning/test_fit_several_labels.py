@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import CLASSES, VOCABULARY, encoded, model, train
+from sklearn.metrics import roc_auc_score
+from tiny import CLASSES, VOCABULARY, encoded, items, model, train
 from torch_geometric.data import Data
 
 from mtgnn.data import EncodedTexts, task_weights
@@ -44,6 +45,20 @@ def test_tasks_are_scored_by_whatever_is_asked_for(tmp_path: Path) -> None:
     scores = {task: count(task) for task in ("dvd", "toys")}
     found = evaluate(net, data(), "test", scores=scores, accelerator="cpu")
     assert seen == {"dvd": 22, "toys": 14} and found["dvd"] == found["toys"] == 0.5
+
+
+def test_a_score_may_be_of_probabilities(tmp_path: Path) -> None:
+    def auc(predicted: list[str], true: list[str], probability: list[list[float]]) -> float:
+        return roc_auc_score(true, [row[1] for row in probability])
+
+    net, parts = model(), data()
+    done = train(net, tmp_path, data=parts, scores={"toys": auc})
+    test = evaluate(net, parts, "dev", scores={"toys": auc}, accelerator="cpu")
+    assert test == pytest.approx(done.dev_score_by_task)
+    own = [item for item in items(21, 2) if "toys" in item.labels]
+    shares = net.predict_proba([item.text for item in own], "toys")[:, 1]
+    expected = roc_auc_score([item.labels["toys"] for item in own], shares)
+    assert test["toys"] == pytest.approx(expected)
 
 
 def test_small_tasks_come_more_often() -> None:

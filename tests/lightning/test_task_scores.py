@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from mtgnn.lightning import TaskScores
 from mtgnn.metrics import span_f1
@@ -134,3 +134,44 @@ def test_a_score_that_takes_the_sides_in_another_order_is_noticed() -> None:
     """scikit-learn's take the true labels first, under other names."""
     with pytest.raises(ValueError, match=r"score of 'pos' to be a function f\(predicted, true\)"):
         TaskScores(CLASSES, {"pos": accuracy_score})
+
+
+def test_scores_of_probabilities() -> None:
+    """An AUC of all texts, in batches of a task each and of several tasks, as scikit-learn's."""
+    torch.manual_seed(1)
+    classes = {"mood": ["bad", "good"], "topic": ["a", "b", "c"]}
+    y, logits = torch.randint(2, (40, 2)), torch.randn(40, 2, 3)
+    logits[:, 0, 2] = -torch.inf  # no class of the first task
+    logits[:, 0, 1] += y[:, 0]
+    y[::5, 0] = -100
+    real, shares = y[:, 0] >= 0, logits.softmax(-1)
+
+    def auc(predicted: list[str], true: list[str], probability: list[list[float]]) -> float:
+        assert len(predicted) == len(true) and all(len(row) == 2 for row in probability)
+        return roc_auc_score(true, [row[1] for row in probability])
+
+    expected = roc_auc_score(y[real, 0], shares[real, 0, 1])
+    assert 0.5 < expected < 1
+    several, alone = (TaskScores(classes, {"mood": auc, "topic": count}) for _ in range(2))
+    assert several.wants_probability and not TaskScores(classes, {"topic": count}).wants_probability
+    for rows in torch.arange(40).split(7):
+        best, own = logits[rows].argmax(-1), shares[rows]
+        several.update(best, y[rows], torch.ones(len(rows), 2, dtype=torch.bool), own)
+        for k in (0, 1):
+            alone.update(best[:, k], y[rows, k], torch.full((len(rows),), k), own[:, k])
+    for scores in (several, alone):
+        assert scores.compute() == {"mood": pytest.approx(expected), "topic": 40}
+
+
+def count(predicted: list[str], true: list[str]) -> float:
+    return len(true)
+
+
+def test_probabilities_are_of_texts() -> None:
+    def auc(predicted: Any, true: Any, probability: Any) -> float:
+        return 0.0
+
+    scores, one = TaskScores(CLASSES, {"pos": auc}), torch.zeros(2, dtype=torch.long)
+    for y, shares in ((one, None), (torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3))):
+        with pytest.raises(ValueError, match=r"scores of \['pos'\] take probabilities"):
+            scores.update(y, y, one, shares)

@@ -238,6 +238,11 @@ class MultiTaskModel(WholeModel):
             return best
         return torch.where(task.to(best.device, non_blocking=True), best, NO_LABEL)
 
+    def probabilities(self, output: Output) -> Tensor:
+        """The probabilities of all classes of each text ``[B, C]``, or in each task ``[B, K, C]``;
+        0 beyond a task's own classes."""
+        return output.logits.softmax(-1)
+
     @overload
     def predict(
         self, texts: Sequence[str], task: str, batch_size: int = 64, max_length: int | None = None
