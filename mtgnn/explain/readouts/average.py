@@ -81,12 +81,13 @@ def average_attention(
             sequences, such as a task that was added.
 
     Returns:
-        The graph with ``edge_weight`` in [0, 1], and the edges into ``tasks`` alone.
+        The graph with ``edge_weight`` in [0, 1], and the edges into ``tasks`` alone; of an encoder
+        whose tasks do not listen to each other, a graph without edges.
 
     Raises:
-        ValueError: If there are no edges, or no weight an edge, as in a star's mailbox of one
-            sender (:class:`MailboxByWord` reads it), one of ``tasks`` listens to nobody, or no
-            sequence belongs to a task that listens and is asked for.
+        ValueError: If there is no weight an edge, as in a star's mailbox of one sender
+            (:class:`MailboxByWord` reads it), one of ``tasks`` listens to nobody, or no sequence
+            belongs to a task that listens and is asked for.
     """
     if graph is None:
         graph = getattr(getattr(uncompiled(model), "encoder", None), "graph", None)
@@ -95,8 +96,6 @@ def average_attention(
             "expected a model that holds its layer over a task graph as its encoder, got a "
             f"{type(model).__name__}"
         )
-    if not graph.num_edges:
-        raise ValueError(f"expected a model whose tasks listen to each other, got one over {graph}")
     (averaged,) = collect_attention(model, batches, [EdgeMean(graph, tasks)])
     assert isinstance(averaged, TaskGraph)
     return averaged

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtgnn import TaskGraph
-from mtgnn.data import SentenceEncoder, SequenceBatch, Vocabulary
+from mtgnn.data import SequenceBatch, Vocabulary
 from mtgnn.nn import (
+    ClassificationHeads,
     CompleteGraphLSTM,
     GraphLSTM,
     HierarchicalLSTM,
@@ -23,8 +24,8 @@ from mtgnn.nn import (
     SharedLSTM,
     StarGraphLSTM,
     TaggingHeads,
-    TaggingModel,
 )
+from mtgnn.nn.models.whole import head_logits
 from mtgnn.testing import random_batch
 
 E, H, TASKS = 3, 5, tuple("abcdefgh")
@@ -98,19 +99,17 @@ def test_nothing_waits(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -
     assert copies.seen > 0 and not copies.wait
 
 
-def test_a_tagger_waits_for_nothing_between_encoder_and_logits() -> None:
-    heads = TaggingHeads(4, [2, 3, 2])
-    model = TaggingModel(
-        SentenceEncoder.build([["a"]], {"x": ["1", "2"], "y": ["1", "2", "3"], "z": ["1", "2"]}),
-        "shared",
-        hidden_size=2,
-        embedding_size=2,
-    ).to("meta")
-    model.heads = heads.to("meta")
-    out = torch.zeros(3, 5, 3, 4, device="meta", requires_grad=True)
+@pytest.mark.parametrize("steps", [(), (5,)])
+def test_heads_of_several_tasks_wait_for_nothing(steps: tuple[int, ...]) -> None:
+    """Of texts, whose states are pooled, and of words."""
+    kind = TaggingHeads if steps else ClassificationHeads
+    heads = kind(4, [2, 3, 2]).to("meta")
+    out = torch.zeros(3, *steps, 3, 4, device="meta", requires_grad=True)
     some = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 1]]).bool()
     with Copies() as copies:
-        model._logits(out, some).sum().backward()
+        logits = head_logits(heads, torch.nn.Dropout(0.5), out, some)
+        logits.sum().backward()
+    assert logits.shape == (3, *steps, 3, 3)
     assert out.grad is not None and copies.seen > 0 and not copies.wait
 
 
