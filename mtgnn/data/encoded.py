@@ -117,13 +117,14 @@ class EncodedTexts(Dataset[EncodedText]):
             logger.warning("left out labels of %s, no tasks of classes", sorted(reader.left_out))
         self.vocabulary, self.tasks, self.classes = vocabulary, reader.tasks, reader.classes
         if reader.by_name and not by_task:
-            numbers = list(range(len(labels)))
+            numbers = torch.arange(len(labels))
             self.task, self.y = _several(labels, len(reader.tasks))
         else:
             numbers, self.task, self.y = _each(labels)
-        self.lengths = torch.tensor(lengths, dtype=torch.long)[numbers]
+        sizes = torch.tensor(lengths, dtype=torch.long)
+        self.lengths = sizes[numbers]
         self._tokens = torch.tensor(tokens, dtype=torch.long)
-        self._ends = torch.tensor(lengths, dtype=torch.long).cumsum(0)[numbers]
+        self._ends = sizes.cumsum(0)[numbers]
         self._cut = torch.tensor(cut, dtype=torch.bool)[numbers]
         if any(cut):
             logger.info("cut %d of %d texts at %d tokens", sum(cut), len(lengths), max_length)
@@ -181,11 +182,12 @@ def warn_of_unknown(tokens: Sequence[int], vocabulary: Vocabulary) -> None:
         )
 
 
-def _each(labels: Sequence[dict[int, Label]]) -> tuple[list[int], Tensor, Tensor]:
+def _each(labels: Sequence[dict[int, Label]]) -> tuple[Tensor, Tensor, Tensor]:
     """The text, task ``[n]`` and label ``[n]`` of each example, which is a text's label of a task:
     floats with NaN for none if any label is a float, else integers with −100."""
-    numbers = [number for number, own in enumerate(labels) for _ in own]
-    idle = len(labels) - len(set(numbers))
+    counts = torch.tensor([len(own) for own in labels], dtype=torch.long)
+    numbers = torch.arange(len(labels)).repeat_interleave(counts)
+    idle = int((counts == 0).sum())
     if idle:
         logger.info("left out %d of %d texts, without labels", idle, len(labels))
     task = torch.tensor([k for own in labels for k in own], dtype=torch.long)

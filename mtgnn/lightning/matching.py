@@ -89,12 +89,7 @@ def check_part_labels(model: Any, texts: Any, part: str) -> set[int]:
     if not there:
         raise ValueError(f"expected labels among the texts for {part!r}, got none")
     if kind is EncodedTexts:
-        _check_tasks(texts.task, len(model.tasks), part)
-        if texts.task.dim() == 2 and model.own_tables():
-            raise ValueError(
-                f"the model's tasks have vectors of their own: expected one task of each text for "
-                f"{part!r}, as of EncodedTexts(…, by_task=True)"
-            )
+        _check_tasks(model, texts.task, part)
         check_labels(texts.y, texts.task, model.tasks, model.heads.num_classes)
     if kind is EncodedSentences and model.heads.crfs is not None:
         for k, (task, crf) in enumerate(model.heads.crfs.items()):
@@ -103,11 +98,17 @@ def check_part_labels(model: Any, texts: Any, part: str) -> set[int]:
     return there
 
 
-def _check_tasks(task: Tensor, num_tasks: int, part: str) -> None:
+def _check_tasks(model: MultiTaskModel, task: Tensor, part: str) -> None:
+    num_tasks = len(model.tasks)
     if task.dim() == 2:
         if task.size(1) != num_tasks:
             raise ValueError(
                 f"expected texts for {part!r} with labels of {num_tasks} tasks, got {task.size(1)}"
+            )
+        if model.own_tables():
+            raise ValueError(
+                f"the model's tasks have vectors of their own: expected one task of each text for "
+                f"{part!r}, as of EncodedTexts(…, by_task=True)"
             )
         return
     wrong = (task < 0) | (task >= num_tasks)

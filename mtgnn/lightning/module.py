@@ -157,8 +157,10 @@ class MultiTaskModule(L.LightningModule):
             self.log("train/auxiliary_loss", added.detach(), on_step=True, on_epoch=False)
             loss = loss + added
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False)
-        if loss.requires_grad or self.trainer.world_size == 1:
-            return loss if loss.requires_grad else None
+        if loss.requires_grad:
+            return loss
+        if self.trainer.world_size == 1:
+            return None
         return loss + sum(0 * p.sum() for p in self.parameters() if p.requires_grad)
 
     def _over_ranks(self, count: Tensor) -> Tensor:

@@ -223,12 +223,10 @@ class TaskAttentionConv(MessagePassing):
                 f"context_channels is {self.context_channels}, "
                 f"got {'no context' if context is None else f'a context{hint}'}"
             )
-        if self.edge_dim is None and edge_attr is None:
-            return
         fits = None if self.edge_dim is None else [edge_index.size(1), self.edge_dim]
         got = None if edge_attr is None else list(edge_attr.shape)
-        floats = edge_attr is not None and edge_attr.is_floating_point()
-        if fits is None or got is None or got[-2:] != fits or not floats:
+        floats = edge_attr is None or edge_attr.is_floating_point()
+        if (got and got[-2:]) != fits or not floats:
             wanted = "none" if fits is None else f"floats {fits}"
             kind = "none" if edge_attr is None else f"{edge_attr.dtype} {got}"
             raise ValueError(

@@ -81,15 +81,19 @@ class LabelledTexts(Protocol):
         """Class of each sequence ``[B]``, or in each task ``[B, K]``; −100 where there is none."""
 
 
-def samples(losses: Tensor, labelled: Tensor, task: Tensor | None) -> Samples:
-    """The samples of a batch: sequences ``[B]`` of a task each, or each task of each ``[B, K]``."""
-    device, labelled = losses.device, labelled.to(losses.device, non_blocking=True)
+def samples(value: Tensor, labelled: Tensor, task: Tensor | None) -> Samples:
+    """The samples of a batch: values of sequences or words of a task each, ``[B]``, ``[B, T]``; or
+    of each task of each, ``[B, K]``, ``[B, T, K]``, where those count that a sequence has."""
+    labelled = labelled.to(value.device, non_blocking=True)
+    middle = [1] * (value.dim() - 1)
     if has_one_task(task):
-        return Samples(losses, task.to(device, non_blocking=True), labelled)
-    if task is not None:
-        labelled = labelled & task.to(device, non_blocking=True)
-    number = torch.arange(losses.size(1), device=device).expand_as(losses)
-    return Samples(losses.flatten(), number.flatten(), labelled.flatten())
+        number = task.to(value.device, non_blocking=True).view(-1, *middle)
+    else:
+        number = torch.arange(value.size(-1), device=value.device)
+        if task is not None:
+            own = task.to(value.device, non_blocking=True)
+            labelled = labelled & own.view(len(own), *middle[1:], -1)
+    return Samples(value.flatten(), number.expand_as(value).flatten(), labelled.flatten())
 
 
 def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
@@ -103,12 +107,4 @@ def hits(predicted: Tensor, y: Tensor, task: Tensor | None) -> Samples:
             f"expected labels y as integers, numbers of classes, got {y.dtype}: regression takes a "
             "loop of one's own"
         )
-    if has_one_task(task):
-        number = task.to(y.device, non_blocking=True).view(-1, *[1] * (y.dim() - 1)).expand_as(y)
-    else:
-        number = torch.arange(y.size(-1), device=y.device).expand_as(y)
-    right, labelled = predicted.to(y.device) == y, is_labelled(y)
-    if task is not None and not has_one_task(task):  # a model answers for these alone
-        own = task.to(y.device, non_blocking=True)
-        labelled = labelled & own.view(len(own), *[1] * (y.dim() - 2), -1)
-    return Samples(right.flatten(), number.flatten(), labelled.flatten())
+    return samples(predicted.to(y.device) == y, is_labelled(y), task)
